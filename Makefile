@@ -1,0 +1,37 @@
+# Every target makes .venv when it is missing, or when pyproject.toml or constraints.txt changed.
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test story check clean
+
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## make the virtual environment
+
+$(READY): pyproject.toml constraints.txt scripts/setup
+	scripts/setup
+
+repro: $(READY)  ## all phases on params.yaml: the grid in parallel (JOBS=N), then dvc repro finds nothing to do
+	xstilts grid --jobs $(JOBS)
+	@dvc repro | tail -n 1
+
+test: $(READY)  ## the fast tests
+	pytest -q -m "not slow" -n $(JOBS)
+
+story: $(READY)  ## the slow tests: whole graphs, kills and resumes
+	pytest -q -m slow
+
+check: $(READY)  ## format, lint, types, import contracts, fast tests
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	$(MAKE) --no-print-directory test
+
+clean:  ## remove the virtual environment and caches; outputs stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Which English intermediate task helps which target task, in which language, for your encoder."""

@@ -1,0 +1,67 @@
+"""`xstilts use`: an experiment file, written out in full as params.yaml.
+
+What enters: a file of experiments/. What leaves: params.yaml, and the sentence that says so.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from xstilts import params
+from xstilts.errors import UserError
+
+
+def use_experiment(experiment: Path, force: bool = False, target: Path = params.PARAMS) -> str:
+    """Replace `target` by the resolved experiment; UserError where the old one would be lost."""
+    resolved = params.resolve(experiment)
+    if not force and (problem := _would_be_lost(target)):
+        raise UserError(
+            f"{target}: {problem}; expected git to have it, as it is about to be replaced; "
+            f"commit it, or run `xstilts use {experiment} --force`"
+        )
+    _write(resolved, experiment, target)
+    grid = resolved.grid
+    return (
+        f"{target}: {experiment}, {len(grid.intermediates)} intermediates x "
+        f"{len(grid.targets)} targets x {len(grid.replicates)} replicates; run `xstilts grid`"
+    )
+
+
+def _write(resolved: params.Params, experiment: Path, target: Path) -> None:
+    here, there = Path.cwd(), experiment.resolve()
+    name = there.relative_to(here) if there.is_relative_to(here) else Path(experiment.name)
+    params.write(resolved, target, f"Written in full by `xstilts use {name.as_posix()}`")
+
+
+def _would_be_lost(target: Path) -> str:
+    """Why nobody else has what stands in `target`; '' where git has it, or an experiment gives it."""
+    if not target.exists() or _is_written_out(target):
+        return ""
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--ignored", "--", target.name],
+        cwd=target.resolve().parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if status.returncode:
+        return "this is not a git repository"
+    known = {"??": "git does not have it", "!!": "git ignores it"}
+    return known.get(status.stdout[:2], "it has changes") if status.stdout else ""
+
+
+def _is_written_out(target: Path) -> bool:
+    """Whether `xstilts use` would write these very bytes again."""
+    made = re.match(r"# Written in full by `xstilts use (.+)`\n", target.read_text("utf-8"))
+    if not made:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / target.name
+        try:
+            _write(params.resolve(Path(made[1])), Path(made[1]), again)
+        except UserError:
+            return False
+        return again.read_bytes() == target.read_bytes()

@@ -1,0 +1,17 @@
+"""The kinds of task: how each is encoded, trained, decoded and scored. A new family is a file and
+a line."""
+
+from __future__ import annotations
+
+from xstilts.families import choice, classification, masked_lm, retrieval, span, tagging
+from xstilts.families.protocol import Family
+from xstilts.tables import FamilyName
+
+FAMILIES: dict[FamilyName, Family] = {
+    "classification": classification,
+    "choice": choice,
+    "tagging": tagging,
+    "span": span,
+    "retrieval": retrieval,
+    "masked_lm": masked_lm,
+}

@@ -1,0 +1,367 @@
+"""The stages in parallel: the only room that knows DVC.
+
+DVC says what the graph is and what is stale; this driver starts every ready stage as its own
+`dvc repro --single-item`, so cache, lock file and links stay DVC's work and the bytes are those of
+plain `dvc repro`. What leaves: outputs on disk, work/logs/STAGE.log, an exit status.
+
+A driver that is killed loses nothing: what had ended is in dvc.lock, a command that was stopped
+resumes from its checkpoint, and a stage that an orphan still runs is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from xstilts.errors import UserError
+from xstilts.params import read_yaml
+
+LOCK = Path("dvc.lock")
+LOGS = Path("work/logs")
+# A stage whose inputs another process holds fails with one of these lines; it is tried again.
+BUSY = ("Unable to acquire lock", "it is being blocked by")
+# One thread a process: n processes that share n cores otherwise wait for each other. The number of
+# torch threads is a setting (training.threads), the same in every way of running.
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+STOP_S = 20.0  # for DVC to notice that its command is gone, and to finish writing dvc.lock
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages in an order in which they could run."""
+
+    needs: Mapping[str, frozenset[str]]  # stage -> the stages whose outputs it reads
+    stale: frozenset[str]  # changed by themselves; what reads their output is not named here
+    weight: Mapping[str, int]  # how many stages wait for it: those start first
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[bytes]
+    log: Path
+    started: float
+
+
+@dataclass
+class Progressed:
+    """What happened to each stage so far."""
+
+    done: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)  # ran, and its output is not what it was
+    failed: dict[str, str] = field(default_factory=dict)  # -> the last line of its error
+    skipped: dict[str, str] = field(default_factory=dict)  # -> the stage it waited for
+    took_s: dict[str, list[float]] = field(default_factory=dict)  # by group, of stages that ran
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM reached the driver."""
+
+
+def run_grid(jobs: int, targets: Sequence[str] = ()) -> int:
+    """Run what is stale among `targets` and all they need. 0, or 1 where a stage failed.
+
+    jobs: stages at a time; 0: one a core. Raises UserError where DVC cannot read the graph.
+    """
+    console = Console(stderr=True)
+    _mend_lock(console)
+    graph = read_graph(targets)
+    driver = Driver(graph, jobs or _cores(), console)
+    with _signals_raise():
+        try:
+            so_far = driver.run()
+        except Stopped as stopped:
+            console.print("stopped; `xstilts grid` goes on from here", highlight=False)
+            return 128 + int(stopped.args[0])
+        finally:
+            _stop([running.process for running in driver.running.values()])
+    return _summary(so_far, console)
+
+
+def run_stage(name: str) -> int:
+    """`dvc repro NAME`, upstream included; the exit status of DVC.
+
+    The run that `mlflow run` opened is handed on as XSTILTS_PARENT_RUN: as MLFLOW_RUN_ID the first
+    stage that logs would take it for its own.
+    """
+    environment = _environment({})
+    if parent := environment.pop("MLFLOW_RUN_ID", ""):
+        environment["XSTILTS_PARENT_RUN"] = parent
+    process = subprocess.Popen(_dvc(name), env=environment)
+    with _signals_raise():
+        try:
+            return process.wait()
+        except Stopped as stopped:
+            return 128 + int(stopped.args[0])
+        finally:
+            _stop([process])
+
+
+def read_graph(targets: Sequence[str] = ()) -> Graph:
+    """The graph of dvc.yaml, and which stages DVC finds changed in themselves."""
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo()
+        graph = repo.index.graph  # edges lead from a stage to what it needs
+        roots = [stage for target in targets for stage in repo.stage.collect(target)]
+        wanted = {node for stage in roots for node in networkx.descendants(graph, stage)}
+        nodes = wanted.union(roots) if targets else set(graph)
+        stale = frozenset(repo.status())
+    except DvcException as error:
+        lines = [str(cause) for cause in (error, error.__cause__) if cause]
+        raise UserError(f"dvc.yaml: {': '.join(lines)}".replace("\n", " ")) from error
+    order = [node for node in networkx.dfs_postorder_nodes(graph) if node in nodes]
+    return Graph(
+        {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in order},
+        stale,
+        {s.addressing: len(networkx.ancestors(graph, s)) for s in order},
+    )
+
+
+class Driver:
+    """Starts what is ready, notes what ended."""
+
+    def __init__(self, graph: Graph, jobs: int, console: Console) -> None:
+        self.graph = graph
+        self.jobs = jobs
+        self.console = console
+        self.running: dict[str, Running] = {}
+        self.so_far = Progressed()
+        self.waiting = sorted(graph.needs, key=lambda name: -graph.weight[name])
+        self.not_before: dict[str, float] = {}  # of a stage that found a lock
+        self.outputs = _outputs()
+
+    def run(self) -> Progressed:
+        """Until nothing is left to start and nothing runs."""
+        with _progress(self.console, len(self.waiting)) as bar:
+            while self.waiting or self.running:
+                moved = self._settle()
+                self._start()
+                moved = self._collect() or moved
+                bar.update(bar.task_ids[0], completed=self._settled(), left=self._left())
+                if not moved:
+                    time.sleep(0.05)
+        return self.so_far
+
+    def _settle(self) -> bool:
+        """Take out of `waiting` what needs no run, or can have none. True where there was one."""
+        so_far, before = self.so_far, len(self.waiting)
+        for name in list(self.waiting):
+            needs = self.graph.needs[name]
+            lost = next((need for need in sorted(needs) if need in so_far.failed), "") or next(
+                (so_far.skipped[need] for need in sorted(needs) if need in so_far.skipped), ""
+            )
+            if lost:
+                so_far.skipped[name] = lost
+                self.waiting.remove(name)
+            elif needs <= so_far.done and not self._may_be_stale(name):
+                so_far.done.add(name)
+                self.waiting.remove(name)
+        return len(self.waiting) < before
+
+    def _may_be_stale(self, name: str) -> bool:
+        return name in self.graph.stale or bool(self.graph.needs[name] & self.so_far.moved)
+
+    def _start(self) -> None:
+        for name in list(self.waiting):
+            if len(self.running) >= self.jobs:
+                return
+            ready = self.graph.needs[name] <= self.so_far.done and self._may_be_stale(name)
+            if ready and self.not_before.get(name, 0.0) <= time.monotonic():
+                self.waiting.remove(name)
+                log = LOGS / f"{name.replace('/', '_')}.log"
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("wb") as file:
+                    process = subprocess.Popen(
+                        _dvc("--single-item", name),
+                        env=_environment(THREADS),
+                        stdin=subprocess.DEVNULL,
+                        stdout=file,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,  # a terminal's Ctrl-C reaches the driver alone
+                    )
+                self.running[name] = Running(process, log, time.monotonic())
+
+    def _collect(self) -> bool:
+        """Note every stage that ended. True where there was one."""
+        ended = [name for name, running in self.running.items() if running.process.poll() is not None]
+        for name in ended:
+            running = self.running.pop(name)
+            text = running.log.read_text(encoding="utf-8", errors="replace")
+            took_s = time.monotonic() - running.started
+            if running.process.returncode == 0:
+                self._note_done(name, text, took_s)
+            elif any(words in text for words in BUSY):
+                self.not_before[name] = time.monotonic() + random.uniform(0.5, 3.0)
+                self.waiting.append(name)
+            else:
+                self.so_far.failed[name] = error_line(text)
+                self._say(name, f"FAILED: {self.so_far.failed[name]}")
+        return bool(ended)
+
+    def _note_done(self, name: str, text: str, took_s: float) -> None:
+        so_far = self.so_far
+        so_far.done.add(name)
+        if "didn't change, skipping" in text:
+            return
+        before, self.outputs = self.outputs, _outputs()
+        if name not in before or self.outputs.get(name) != before[name]:
+            so_far.moved.add(name)
+        so_far.took_s.setdefault(_group(name), []).append(took_s)
+        self._say(name, f"{took_s:.0f} s")
+
+    def _say(self, name: str, what: str) -> None:
+        count = f"[{self._settled()}/{len(self.graph.needs)}]"
+        left = "" if self.console.is_terminal else f"; left: {self._left()}"
+        self.console.print(f"{count} {name} {what}{left}", markup=False, highlight=False)
+
+    def _settled(self) -> int:
+        return len(self.so_far.done) + len(self.so_far.failed) + len(self.so_far.skipped)
+
+    def _left(self) -> str:
+        """What the stages that wait may take, from those of their group that ran."""
+        took_s = self.so_far.took_s
+        every = [seconds for group in took_s.values() for seconds in group]
+        if not every:
+            return "?"
+        names = [*self.waiting, *self.running]
+        means = [took_s.get(_group(name), every) for name in names]
+        seconds = sum(sum(mean) / len(mean) for mean in means) / self.jobs
+        return f"{seconds / 60:.1f} min"
+
+
+def error_line(text: str) -> str:
+    """The line of a stage's log that says what went wrong: its command's last, else DVC's."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    own = [line for line in lines if not line.startswith(("ERROR:", "Running stage", "> ", "WARNING:"))]
+    return (own or lines or ["it said nothing"])[-1]
+
+
+def _dvc(*words: str) -> list[str]:
+    return [sys.executable, "-m", "dvc", "repro", "--wait-for-lock", *words]
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours, which wins over `more`; the commands of dvc.yaml are found without an active venv."""
+    beside = str(Path(sys.executable).parent)
+    path = os.pathsep.join(filter(None, [os.environ.get("PATH"), beside]))
+    return {**more, **os.environ, "PATH": path}
+
+
+def _outputs() -> dict[str, Any]:
+    """What dvc.lock says of each stage's outputs; {} where another stage is just writing it."""
+    try:
+        content = read_yaml(LOCK) if LOCK.exists() else {}
+        return {name: entry.get("outs") for name, entry in content["stages"].items()}
+    except (UserError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _mend_lock(console: Console) -> None:
+    """DVC rewrites dvc.lock in place: killed at that moment, it leaves half a file. Put that aside;
+    the run cache gives back every output, so hardly anything runs again."""
+    try:
+        readable = not LOCK.exists() or isinstance(read_yaml(LOCK), dict)
+    except UserError:
+        readable = False
+    if not readable:
+        broken = LOGS / "dvc.lock.broken"
+        broken.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(LOCK, broken)
+        console.print(f"{LOCK}: cut short by a kill; moved to {broken}, made anew", highlight=False)
+
+
+def _group(name: str) -> str:
+    return name.partition("@")[0]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Progress]:
+    columns = (
+        TextColumn("stages"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left: {task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        bar.add_task("stages", total=total, left="?")
+        yield bar
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped in the block, once."""
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End the commands that DVC runs and let DVC itself go on to its end: killed while it writes
+    dvc.lock, it would leave half a file."""
+    deadline = time.monotonic() + STOP_S
+    while alive := [process for process in processes if process.poll() is None]:
+        late = time.monotonic() > deadline
+        for process in alive:
+            for child in _descendants(process.pid):
+                _end(child, late)
+            if late:
+                process.kill()
+        time.sleep(0.1)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(process: psutil.Process, at_once: bool) -> None:
+    try:
+        process.kill() if at_once else process.terminate()
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _summary(so_far: Progressed, console: Console) -> int:
+    """Say what ran, what failed and why, what waited for it in vain."""
+    ran = sum(map(len, so_far.took_s.values()))
+    text = f"{ran} stages ran, {len(so_far.done) - ran} were up to date"
+    console.print(f"{text}, {len(so_far.failed)} failed", highlight=False)
+    for name, line in so_far.failed.items():
+        waited = [other for other, lost in so_far.skipped.items() if lost == name]
+        console.print(f"  {name}: {line}", markup=False, highlight=False)
+        behind = f"; {len(waited)} stages waited for it" if waited else ""
+        console.print(f"    {LOGS / name}.log{behind}", markup=False, highlight=False)
+    return 1 if so_far.failed else 0

@@ -1,0 +1,390 @@
+"""params.yaml -> frozen, typed parts. Every setting's type, range, unit, meaning and default
+stands here.
+
+What enters: a YAML file. What leaves: `Params`, of which a function is handed the one section it
+needs.
+A params.yaml is complete (every key written out, so that DVC sees it); an experiment names only
+what it
+changes, inherits the rest, and `xstilts use` writes it out in full.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from xstilts.errors import UserError, nearest
+
+PARAMS = Path("params.yaml")
+
+Name = str
+
+
+class Section(BaseModel):
+    """Frozen; an unknown key is an error; numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileSpec(Section):
+    """One file, or one pattern, that stands in for a task's own files of a split."""
+
+    reader: str  # a name in sources/readers
+    path: str  # relative to source.path; {language} is filled in, * matches any of a name
+    languages: list[str] | None = None  # the file is only for these; null: for all of the task's
+    part: str = ""  # of a task with parts (anli_plus): the one that the rows are of
+    rows: tuple[int, int] | None = None  # [start, stop) of the file's rows, before any is dropped
+    share: Literal["all", "train", "select"] = "all"  # a side of the seeded 90/10 split by group
+    group: Literal["article", "paragraph"] = "article"  # what a span file's split keeps whole
+    keep: Literal["all", "answerable"] = "all"  # answerable: a SQuAD v2.0 file serves as v1.1
+    labels: str = ""  # a file whose row i labels row i of this one
+    exclude_contexts_in: str = ""  # a SQuAD-type file; rows with its contexts are dropped, counted
+
+
+class TaskFiles(Section):
+    """What an experiment says of one task's files; anything not named is read as it is
+    distributed."""
+
+    languages: list[str] | None = (
+        None  # the task's languages that the folder has; null: all of them
+    )
+    train: list[FileSpec] | None = None
+    dev: list[FileSpec] | None = None  # also what selects, in English
+    test: list[FileSpec] | None = None
+    note: str = ""  # what stands in for what; shown on the card
+
+
+class SourceSettings(Section):
+    name: str = "world"  # world or files: a name in sources.SOURCES
+    path: str = "src/xstilts/sources/world"  # relative; what the data stages depend on
+    seed: int = Field(default=1, ge=0)  # of the world, and of the splits that we make ourselves
+    complete: bool = False  # true: row counts unlike the official ones are an error
+    tasks: dict[Name, TaskFiles] = {}
+
+
+class PretrainSettings(Section):
+    encoder: str | None = (
+        None  # Hub id or folder; null: a tokenizer and an encoder are trained here
+    )
+    revision: str | None = None  # of the Hub id; null: the newest, resolved and recorded
+    vocabulary: int = Field(default=1000, ge=50)  # Unigram pieces
+    layers: int = Field(default=3, ge=1)
+    hidden: int = Field(default=64, ge=8)
+    heads: int = Field(default=4, ge=1)
+    intermediate: int = Field(default=256, ge=8)  # width of the feed-forward layer
+    max_length: int = Field(
+        default=128, ge=8
+    )  # pieces, of a text with its pair; also fixes the positions
+    max_positions: int = Field(default=512, ge=16)
+    steps: int = Field(default=1500, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    mask_probability: float = Field(default=0.3, gt=0, lt=1)
+    language_temperature: float = Field(default=0.7, gt=0, le=1)  # p(language) ~ rows ** this
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class TrainingSettings(Section):
+    """What all trainings share (facts: jiant's XTREME guide)."""
+
+    seed: int = Field(default=1, ge=0)
+    threads: int = Field(default=1, ge=1)  # of one process; scores of a CPU depend on it
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU that has it
+    warmup_ratio: float = Field(
+        default=0.1, ge=0, le=1
+    )  # of the steps; linear, then linear decay to 0
+    weight_decay: float = Field(default=0.01, ge=0)  # not for biases and LayerNorm weights
+    adam_epsilon: float = Field(default=1e-8, gt=0)
+    clip: float = Field(default=1.0, gt=0)  # global gradient norm
+    token_budget: int = Field(
+        default=8192, ge=64
+    )  # padded tokens a micro-batch; memory, not the result
+    dev_rows: int | None = Field(
+        default=None, ge=1
+    )  # a seeded random subset; null: all English dev rows
+    evaluations: int = Field(default=5, ge=1)  # of English dev, evenly spaced over a training ...
+    evaluate_every_steps: int | None = Field(default=None, ge=1)  # ... unless this is given
+    patience: int = Field(default=30, ge=1)  # evaluations without gain before a training stops
+    checkpoint_every_s: float = Field(default=60.0, ge=0)  # seconds between two checkpoints
+    keep_encoder: bool = False  # a cell keeps its fine-tuned model beside the card
+
+
+class SpanSettings(Section):
+    doc_stride: int = Field(default=128, ge=1)  # pieces that two windows share
+    max_question: int = Field(
+        default=64, ge=1
+    )  # pieces of the question; the rest is cut and counted
+    max_answer: int = Field(default=30, ge=1)  # pieces
+    n_best: int = Field(default=20, ge=1)
+
+
+class PhaseSettings(Section):
+    """How a task is trained in its phase."""
+
+    learning_rate: float = Field(default=1e-5, gt=0)
+    epochs: float = Field(default=2.0, gt=0)
+    batch_size: int = Field(default=32, ge=1)  # examples an optimiser step
+    max_length: int = Field(default=256, ge=8)  # pieces
+    span: SpanSettings | None = None  # for span tasks, and only there
+
+
+class FrozenSettings(Section):
+    """A target that nothing trains: sentence vectors straight from the phase-2 encoder."""
+
+    layer: int = Field(default=14, ge=0)  # 0: the embeddings' output (facts section 3)
+    pooling: Literal["mean", "cls"] = "mean"
+    max_length: int = Field(default=512, ge=8)
+    batch_size: int = Field(default=128, ge=1)
+
+
+class RowSettings(PhaseSettings):
+    """A row of the grid: a mixture of English tasks, each with an optional limit of rows."""
+
+    members: dict[Name, int | None] = {}  # empty: the baseline
+    sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
+    temperature: float = Field(
+        default=2.0, ge=1
+    )  # p ~ min(n, cap) ** (1 / temperature); T of jiant
+    cap: int | None = Field(
+        default=None, ge=1
+    )  # of the rows that count in sampling and in the steps
+
+    @field_validator("members")
+    @classmethod
+    def _limits_are_positive(cls, members: dict[Name, int | None]) -> dict[Name, int | None]:
+        if bad := [name for name, limit in members.items() if limit is not None and limit < 1]:
+            raise ValueError(f"{bad[0]}: a limit is a positive number of rows, or null for all")
+        return members
+
+
+class GridSettings(Section):
+    intermediates: list[Name] = []
+    targets: list[Name] = []
+    replicates: list[int] = [1]
+
+    @field_validator("*")
+    @classmethod
+    def _no_twins(cls, values: list[Any]) -> list[Any]:
+        if len(set(values)) != len(values):
+            raise ValueError(f"{values} names one twice; expected each once")
+        return values
+
+
+class StudySettings(Section):
+    """An Optuna search for one row or target; trials: 0 searches nothing."""
+
+    trials: int = Field(default=0, ge=0)
+    learning_rate: tuple[float, float] = (1e-6, 1e-4)  # bounds, searched on a log scale
+    epochs: tuple[int, int] = (1, 10)  # bounds, whole numbers
+    seed: int = Field(default=1, ge=0)
+
+    @field_validator("learning_rate", "epochs")
+    @classmethod
+    def _bounds_are_ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < bounds[0] <= bounds[1]:
+            raise ValueError(f"{list(bounds)}; expected 0 < low <= high")
+        return bounds
+
+
+class Studies(Section):
+    intermediate: dict[Name, StudySettings] = {}
+    target: dict[Name, StudySettings] = {}
+
+
+def _kind(value: Any) -> str:
+    frozen = isinstance(value, FrozenSettings) or (
+        isinstance(value, dict) and {"layer", "pooling"} & set(value)
+    )
+    return "frozen" if frozen else "trained"
+
+
+Target = Annotated[
+    Annotated[PhaseSettings, Tag("trained")] | Annotated[FrozenSettings, Tag("frozen")],
+    Discriminator(_kind),
+]
+
+
+class Params(Section):
+    experiment: str = "world"
+    source: SourceSettings = SourceSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    training: TrainingSettings = TrainingSettings()
+    grid: GridSettings = GridSettings()
+    study: Studies = Studies()
+    intermediates: dict[Name, RowSettings] = {}
+    targets: dict[Name, Target] = {}
+
+    @model_validator(mode="after")
+    def _grid_names_have_sections(self) -> Params:
+        for kind, names, sections in (
+            ("intermediates", self.grid.intermediates, self.intermediates),
+            ("targets", self.grid.targets, self.targets),
+        ):
+            for name in names:
+                if name not in sections:
+                    raise ValueError(
+                        f"grid.{kind}: '{name}' has no section {kind}.{name}"
+                        f"{nearest(name, sections)}"
+                    )
+        return self
+
+
+def read_yaml(path: Path) -> Any:
+    """YAML 1.2, as DVC reads it: 1e-5 is a number."""
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; expected a params file; run from the repository's root"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def load(path: Path = PARAMS) -> Params:
+    """The params file of a run: complete and valid, or a UserError of one line."""
+    raw = read_yaml(path)
+    params = check(raw, path)
+    _require_all(raw, dump(params), path, "")
+    return params
+
+
+def check(raw: Any, path: Path) -> Params:
+    """Typed parts from plain values. UserError: file, key, what was expected, the nearest valid
+    name."""
+    if not isinstance(raw, dict):
+        raise UserError(
+            f"{path}: expected sections {', '.join(Params.model_fields)}; "
+            f"found {type(raw).__name__}"
+        )
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_one_line(error)}") from None
+
+
+def dump(params: Params) -> dict[str, Any]:
+    """Plain values, every default written; a study section for each row and target of the grid."""
+    values = params.model_dump(mode="json")
+    for phase, names in (
+        ("intermediate", params.grid.intermediates),
+        ("target", params.grid.targets),
+    ):
+        for name in names:
+            values["study"][phase].setdefault(name, StudySettings().model_dump(mode="json"))
+    return values
+
+
+def resolve(experiment: Path) -> Params:
+    """An experiment with all that it inherits (`inherits: NAME.yaml`, beside it) and every
+    default."""
+    return check(_inherited(experiment, ()), experiment)
+
+
+def write(params: Params, path: Path, header: str) -> None:
+    """The whole of `params` as YAML that both DVC and we read alike."""
+    yaml = YAML()
+    yaml.default_flow_style = None  # leaves on one line
+    yaml.width = 110
+    text = io.StringIO()
+    yaml.dump(dump(params), text)
+    path.write_text(f"# {header}\n{text.getvalue()}", encoding="utf-8")
+
+
+def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise UserError(
+            f"{path}: inherits itself through {' -> '.join(map(str, seen))}; remove one `inherits`"
+        )
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected a mapping of sections; found {type(raw).__name__}")
+    parent = raw.pop("inherits", None)
+    return _merged(_inherited(path.parent / parent, (*seen, path)), raw) if parent else raw
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key; a list, a number and a row's `members` replace what they stand
+    over."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "members"
+        result[key] = _merged(base[key], value) if both else value
+    return result
+
+
+def _require_all(raw: Any, full: Any, path: Path, where: str) -> None:
+    if not isinstance(full, dict) or not isinstance(raw, dict):
+        return
+    for key, value in full.items():
+        name = f"{where}{key}"
+        if key not in raw:
+            raise UserError(
+                f"{path}: {name} is missing; every setting stands in this file, for DVC to see; "
+                f"expected `{key}: {value}` (the default), or `xstilts use experiments/NAME.yaml`"
+            )
+        _require_all(raw[key], value, path, f"{name}.")
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first problem, as `key what; expected`."""
+    problem = error.errors(include_url=False)[0]
+    keys = [str(key) for key in problem["loc"] if key not in ("trained", "frozen")]
+    where = ".".join(keys)
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is not a setting{nearest(keys[-1], _fields(keys[:-1]))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:] if message.startswith("Input") else message
+    given = problem.get("input")
+    shown = f"{given!r}: " if isinstance(given, str | int | float | bool | None) else ""
+    return f"{where}: {shown}{message.replace('input should', 'expected to')}".removeprefix(": ")
+
+
+def _fields(keys: list[str]) -> set[str]:
+    """The valid names in the section that `keys` lead to (of either kind, where a name can be of
+    two kinds)."""
+    types: list[Any] = [Params]
+    for key in keys:
+        parts = [part for kind in types for part in _parts(kind)]
+        types = [_below(part, key) for part in parts if _below(part, key) is not None]
+    return {
+        name
+        for kind in types
+        for part in _parts(kind)
+        if _is_section(part)
+        for name in part.model_fields
+    }
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """What an annotation may be: sections, mappings and lists, out of unions and Annotated."""
+    if get_origin(annotation) in (dict, list) or not get_args(annotation):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in _parts(argument)]
+
+
+def _below(annotation: Any, key: str) -> Any:
+    if _is_section(annotation):
+        return annotation.model_fields[key].annotation if key in annotation.model_fields else None
+    return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else None
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)

@@ -1,0 +1,125 @@
+"""Universal Dependencies, converted to XTREME's udpos as its download script does.
+
+The script runs `ud-conversion-tools` (words that stand for several, as `zum`, are fused again) and
+then keeps the form and the universal tag; a sentence whose text the licence withholds is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from xstilts.sources.readers.raw import RawFile
+from xstilts.sources.reading import Reading
+from xstilts.tables import Row
+
+COLUMNS = 10
+WITHHELD = "_"
+ZERO_WIDTH_NON_JOINER = "\u200c"
+# Which part's tag a fused word takes where several are equally near the root.
+PRECEDENCE = {
+    "es": ["VERB", "AUX", "PRON", "ADP", "DET"],
+    "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ".split(),
+    "it": "VERB AUX ADV PRON ADP DET INTJ".split(),
+}
+DEFAULT_PRECEDENCE = (
+    "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT".split()
+)
+_Line = tuple[int, list[str]]  # line, columns
+
+
+def conllu(raw: RawFile) -> Reading:
+    """One treebank's file of a split."""
+    sentences = raw.cut(list(_sentences(raw)))
+    rows: list[Row] = []
+    fused = withheld = 0
+    for lines in sentences:
+        words, several = _fused(raw, lines)
+        fused += several
+        if _is_withheld([form for form, _ in words]):
+            withheld += 1
+            continue
+        tokens = [
+            form.replace(ZERO_WIDTH_NON_JOINER, "").replace(" ", "") or form for form, _ in words
+        ]
+        rows.append(
+            {"id": raw.row_id(lines[0][0]), "tokens": tokens, "tags": [tag for _, tag in words]}
+        )
+    return raw.reading(rows, len(sentences), dropped_text_withheld=withheld, fused_words=fused)
+
+
+def _sentences(raw: RawFile) -> Iterator[list[_Line]]:
+    """Lines of words; comments and empty nodes (8.1) left out."""
+    lines: list[_Line] = []
+    for number, line in enumerate(raw.lines(), 1):
+        if not line:
+            if lines:
+                yield lines
+            lines = []
+        elif not line.startswith("#"):
+            columns = line.split("\t")
+            if len(columns) != COLUMNS:
+                raise raw.at(number, f"{len(columns)} columns; expected CoNLL-U's {COLUMNS}")
+            if "." not in columns[0]:
+                lines.append((number, columns))
+    if lines:
+        yield lines
+
+
+def _fused(raw: RawFile, lines: Sequence[_Line]) -> tuple[list[tuple[str, str]], int]:
+    """(form, tag) of each surface word, and how many of them are fused from several."""
+    words = {_number(raw, line): line for line in lines if "-" not in line[1][0]}
+    if list(words) != list(range(1, len(words) + 1)):
+        raise raw.at(lines[0][0], "words are not numbered 1, 2, 3; expected each number once")
+    found: list[tuple[str, str]] = []
+    covered = count = 0
+    for line, values in lines:
+        if "-" in values[0]:
+            start, end = _range(raw, line, values[0], len(words))
+            found.append((values[1], _fused_tag(raw, words, range(start, end + 1))))
+            covered, count = end, count + 1
+        elif _number(raw, (line, values)) > covered:
+            found.append((values[1], raw.label(line, values[3])))
+    return found, count
+
+
+def _fused_tag(raw: RawFile, words: dict[int, _Line], parts: range) -> str:
+    """The tag of the part nearest the root; of several, the first in the language's precedence."""
+    depths = {part: _depth(raw, words, part) for part in parts}
+    nearest = [part for part in parts if depths[part] == min(depths.values())]
+    tags = [raw.label(words[part][0], words[part][1][3]) for part in nearest]
+    order = PRECEDENCE.get(raw.language, DEFAULT_PRECEDENCE)
+    return min(tags, key=lambda tag: order.index(tag) if tag in order else len(order))
+
+
+def _depth(raw: RawFile, words: dict[int, _Line], word: int) -> int:
+    """How many heads lead from a word to the root."""
+    depth = 0
+    while word:
+        line, values = words[word]
+        head = values[6]
+        if not head.isdecimal() or int(head) > len(words) or depth > len(words):
+            raise raw.at(line, f"head {head!r}; expected a word's number that leads to the root")
+        word, depth = int(head), depth + 1
+    return depth
+
+
+def _number(raw: RawFile, line: _Line) -> int:
+    number, values = line
+    if not values[0].isdecimal():
+        raise raw.at(number, f"id {values[0]!r}; expected 1, 1-2 or 1.1")
+    if not values[1]:
+        raise raw.at(number, "no form; expected a word")
+    return int(values[0])
+
+
+def _range(raw: RawFile, line: int, value: str, last: int) -> tuple[int, int]:
+    start, _, end = value.partition("-")
+    if not (start.isdecimal() and end.isdecimal() and 1 <= int(start) < int(end) <= last):
+        raise raw.at(line, f"id {value!r}; expected a range of this sentence's words")
+    return int(start), int(end)
+
+
+def _is_withheld(forms: Sequence[str]) -> bool:
+    """Placeholders in all or all but one positions."""
+    placeholders = forms.count(WITHHELD)
+    return placeholders > 0 and placeholders >= len(forms) - 1

@@ -1,0 +1,178 @@
+"""What every reader needs: which file is asked for, its lines, its errors.
+
+Lines are split at the line feed alone (U+2028 and the like are text). CRLF, which Python's csv
+writer and so XTREME's own script leaves, is accepted if every line has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from xstilts.errors import UserError, nearest
+from xstilts.sources.reading import Reading
+from xstilts.tables import Record, Row, Split
+
+Item = TypeVar("Item")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of a task, and which of its rows are wanted: [start, stop), before any is dropped."""
+
+    path: Path
+    record: Record
+    split: Split
+    language: str
+    rows: tuple[int, int] | None = None
+
+    def at(self, line: int | None, problem: str) -> UserError:
+        """`file:line: what; expected; do`."""
+        where = str(self.path) if line is None else f"{self.path}:{line}"
+        return UserError(f"{where}: {problem}")
+
+    def cut(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The wanted rows of all the file's."""
+        if self.rows is None:
+            return items
+        start, stop = self.rows
+        if not 0 <= start < stop <= len(items):
+            raise self.at(
+                None,
+                f"rows [{start}, {stop}) of {len(items)}; expected 0 <= start < stop <= {len(items)}",
+            )
+        return items[start:stop]
+
+    def beside(self, name: str) -> RawFile:
+        """Another file of the same folder."""
+        path = self.path.parent / name
+        if not path.is_file():
+            raise self.at(None, f"expected {name} beside it; there is no such file")
+        return RawFile(path, self.record, self.split, self.language, self.rows)
+
+    def lines(self) -> list[str]:
+        """The file's lines, without their ends. Line i of the file is item i - 1."""
+        data = self._bytes()
+        text_lines = self._decoded(data).split("\n")
+        if text_lines[-1] == "":
+            text_lines.pop()
+        if b"\r" not in data:
+            return text_lines
+        marked = [line.endswith("\r") for line in text_lines]
+        if any(marked) and not all(marked):
+            odd = marked.index(not marked[0]) + 1
+            raise self.at(odd, "some lines end in CR LF, some in LF; expected one kind")
+        return [line.removesuffix("\r") for line in text_lines]
+
+    def document(self) -> Any:
+        """The file as one JSON value."""
+        text = self._decoded(self._bytes())
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise self.at(error.lineno, f"not JSON: {error.msg}; the file may be cut off") from None
+
+    def objects(self) -> list[tuple[int, dict[str, Any]]]:
+        """(line number, object) of a file with one JSON object a line."""
+        found: list[tuple[int, dict[str, Any]]] = []
+        for number, line in enumerate(self.lines(), 1):
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise self.at(
+                    number, f"not JSON: {error.msg}; expected one object a line"
+                ) from None
+            if not isinstance(value, dict):
+                raise self.at(number, f"{type(value).__name__}; expected one JSON object a line")
+            found.append((number, value))
+        return found
+
+    def row_id(self, number: int) -> str:
+        """Of a format without ids: the file's stem and the line."""
+        return f"{self.path.stem}:{number}"
+
+    def reading(self, rows: Sequence[Row], read: int, **counts: int) -> Reading:
+        """The rows with how they were counted; an id that occurs twice is an error."""
+        seen: set[str] = set()
+        for row in rows:
+            if row["id"] in seen:
+                raise self.at(None, f"id '{row['id']}' occurs twice; expected each id once")
+            seen.add(row["id"])
+        kept = {
+            key.replace("_", " ").replace("dropped ", "dropped: ", 1): n
+            for key, n in counts.items()
+            if n
+        }
+        return Reading(list(rows), {"read": read, **kept})
+
+    def label(self, number: int, value: object, names: Collection[str] = ()) -> str:
+        """A label of the task's set (or of `names`)."""
+        known = tuple(names) or self.record.labels
+        if not isinstance(value, str) or value not in known:
+            raise self.at(
+                number,
+                f"label {value!r} is not one of {', '.join(known)}{_near(value, known)}; correct it",
+            )
+        return value
+
+    def choice(self, number: int, value: object) -> int:
+        """The index of the right choice, below the task's number of choices."""
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or not 0 <= value < self.record.choices
+        ):
+            raise self.at(
+                number, f"label {value!r}; expected a number from 0 to {self.record.choices - 1}"
+            )
+        return value
+
+    def _bytes(self) -> bytes:
+        if not self.path.is_file():
+            raise self.at(None, "no such file; expected one; see docs/data.md")
+        data = self.path.read_bytes()
+        if not data.strip():
+            raise self.at(None, "the file is empty; expected rows; fetch it again")
+        if data.startswith(BYTE_ORDER_MARK):
+            raise self.at(
+                1, "the file begins with a byte order mark; expected UTF-8 without; remove it"
+            )
+        return data
+
+    def _decoded(self, data: bytes) -> str:
+        if (zero := data.find(b"\0")) >= 0:
+            raise self.at(
+                _line(data, zero), "a NUL byte; expected UTF-8 text; fetch the file again"
+            )
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.at(
+                _line(data, error.start),
+                f"byte 0x{data[error.start]:02x} is not UTF-8; convert the file",
+            ) from None
+
+
+Reader = Callable[[RawFile], Reading]
+
+
+def text_field(raw: RawFile, number: int, value: dict[str, Any], key: str) -> str:
+    """A non-empty string of a JSON object."""
+    found = value.get(key)
+    if not isinstance(found, str) or not found.strip():
+        shown = "is missing" if key not in value else f"is {found!r}"
+        raise raw.at(number, f"'{key}' {shown}; expected text")
+    return found
+
+
+def _line(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
+
+
+def _near(value: object, known: tuple[str, ...]) -> str:
+    found = nearest(value, known) if isinstance(value, str) else ""
+    return found if found.startswith("; nearest") else ""

@@ -1,0 +1,186 @@
+"""Tables in lines: TAB-separated with and without quotes, and Cosmos QA's CSV.
+
+Two dialects of TSV: XTREME's script writes with Python's csv writer (a field with a quote is quoted,
+its quotes doubled); the official files have no quoting at all, a quote there is a character.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+
+from xstilts.sources.readers.raw import RawFile
+from xstilts.sources.reading import Reading
+from xstilts.tables import Row
+
+NO_MAJORITY = "-"  # SNLI's and MNLI's label of a pair on which the annotators did not agree
+PLACEHOLDER = "NS"  # PAWS-X: a sentence that was not translated; XTREME keeps the row
+_QQP_COLUMNS = 6
+
+
+def xtreme_pairs(raw: RawFile) -> Reading:
+    """XTREME's xnli and pawsx: text TAB text [TAB label], csv dialect, no header; no label: hidden."""
+    fields = [(number, _quoted(raw, number, line)) for number, line in enumerate(raw.lines(), 1)]
+    columns = len(fields[0][1])
+    if columns not in (2, 3):
+        raise raw.at(1, f"{columns} columns; expected text, text and (unless stripped) a label")
+    rows: list[Row] = []
+    for number, values in raw.cut(fields):
+        if len(values) != columns:
+            raise raw.at(number, f"{len(values)} columns; expected {columns}, as in line 1")
+        label = raw.label(number, values[2]) if columns == 3 else None
+        rows.append(_pair(raw.row_id(number), values[0], values[1], label))
+    return _pairs(raw, rows, len(rows))
+
+
+def three_columns(raw: RawFile) -> Reading:
+    """sentence1, sentence2, gold_label with a header, no quoting (counterfactually augmented NLI)."""
+    rows = []
+    for number, values in _table(raw, ("sentence1", "sentence2", "gold_label")):
+        label = raw.label(number, values["gold_label"])
+        rows.append(_pair(raw.row_id(number), values["sentence1"], values["sentence2"], label))
+    return _pairs(raw, rows, len(rows))
+
+
+def multinli_en(raw: RawFile) -> Reading:
+    """XNLI-MT-1.0/multinli/multinli.train.en.tsv: premise, hypo, label, the first spelt `contradictory`."""
+    rows = []
+    for number, values in _table(raw, ("premise", "hypo", "label")):
+        label = raw.label(number, values["label"].replace("contradictory", "contradiction"))
+        rows.append(_pair(raw.row_id(number), values["premise"], values["hypo"], label))
+    return _pairs(raw, rows, len(rows))
+
+
+def xnli(raw: RawFile) -> Reading:
+    """XNLI-1.0/xnli.{dev,test}.tsv: all languages in one file of 19 columns."""
+    rows = []
+    for number, values in _table(
+        raw, ("language", "gold_label", "sentence1", "sentence2", "pairID")
+    ):
+        if values["language"] != raw.language:
+            continue
+        label = raw.label(number, values["gold_label"])
+        rows.append(_pair(values["pairID"], values["sentence1"], values["sentence2"], label))
+    if not rows:
+        raise raw.at(None, f"no rows with language {raw.language}; expected some; fetch it again")
+    return _pairs(raw, rows, len(rows))
+
+
+def x_final(raw: RawFile) -> Reading:
+    """PAWS-X as it is distributed: id, sentence1, sentence2, label."""
+    rows = []
+    for number, values in _table(raw, ("id", "sentence1", "sentence2", "label")):
+        label = raw.label(number, values["label"])
+        rows.append(_pair(values["id"], values["sentence1"], values["sentence2"], label))
+    return _pairs(raw, rows, len(rows))
+
+
+def glue_mnli(raw: RawFile) -> Reading:
+    """GLUE's MNLI: 12 columns (train), 16 (dev), 10 without labels (test)."""
+    table = _table(raw, ("pairID", "sentence1", "sentence2"))
+    rows = []
+    for number, values in table:
+        gold = values.get("gold_label")
+        if gold == NO_MAJORITY:
+            continue
+        label = None if gold is None else raw.label(number, gold)
+        rows.append(_pair(values["pairID"], values["sentence1"], values["sentence2"], label))
+    return _pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
+
+
+def glue_qqp(raw: RawFile) -> Reading:
+    """GLUE's QQP. Some lines are broken inside a question: what has under 6 columns is dropped."""
+    lines = list(enumerate(raw.lines(), 1))
+    header = lines[0][1].split("\t")
+    labelled = header[-1] == "is_duplicate"
+    if header not in (
+        ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"],
+        ["id", "question1", "question2"],
+    ):
+        raise raw.at(1, f"columns {', '.join(header)}; expected GLUE's QQP (id, qid1, ...)")
+    records = raw.cut(lines[1:])
+    rows: list[Row] = []
+    for number, line in records:
+        values = line.split("\t")
+        if len(values) < len(header):
+            continue
+        if len(values) > len(header):
+            raise raw.at(number, f"{len(values)} columns; expected {len(header)}")
+        label = raw.label(number, values[-1]) if labelled else None
+        first, second = values[3:5] if labelled else values[1:3]
+        rows.append(_pair(values[0], first, second, label))
+    dropped = {f"dropped_fewer_than_{_QQP_COLUMNS}_columns": len(records) - len(rows)}
+    return _pairs(raw, rows, len(records), **dropped)
+
+
+def cosmosqa(raw: RawFile) -> Reading:
+    """Cosmos QA's train.csv and valid.csv: RFC 4180, line breaks inside quotes."""
+    answers = [f"answer{i}" for i in range(raw.record.choices)]
+    expected = ["id", "context", "question", *answers, "label"]
+    reader = csv.reader([f"{line}\n" for line in raw.lines()], strict=True)
+    records: list[tuple[int, list[str]]] = []
+    before = 1
+    try:
+        for values in reader:
+            records.append((before, values))
+            before = reader.line_num + 1
+    except csv.Error as error:
+        raise raw.at(before, f"not CSV: {error}; a quote may be open") from None
+    if records[0][1] != expected:
+        raise raw.at(1, f"columns {', '.join(records[0][1])}; expected {', '.join(expected)}")
+    rows: list[Row] = []
+    for number, values in raw.cut(records[1:]):
+        if len(values) != len(expected):
+            raise raw.at(number, f"{len(values)} columns; expected {len(expected)}")
+        name, context, question, *choices, label = values
+        if not label.isdecimal():
+            raise raw.at(number, f"label {label!r}; expected a number from 0 to {len(answers) - 1}")
+        gold = raw.choice(number, int(label))
+        row = {
+            "id": name,
+            "context": context,
+            "question": question,
+            "choices": choices,
+            "label": gold,
+        }
+        rows.append(row)
+    return raw.reading(rows, len(rows))
+
+
+def _table(raw: RawFile, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line, {column: value}) of a TSV with a header and no quoting."""
+    lines = list(enumerate(raw.lines(), 1))
+    header = lines[0][1].split("\t")
+    if missing := [name for name in needed if name not in header]:
+        raise raw.at(1, f"no column '{missing[0]}'; expected a header with {', '.join(needed)}")
+    found: list[tuple[int, dict[str, str]]] = []
+    for number, line in raw.cut(lines[1:]):
+        values = line.split("\t")
+        if len(values) != len(header):
+            raise raw.at(number, f"{len(values)} columns; expected {len(header)}, as in the header")
+        found.append((number, dict(zip(header, values, strict=True))))
+    if not found:
+        raise raw.at(None, "a header and no rows; expected rows; fetch it again")
+    return found
+
+
+def _quoted(raw: RawFile, number: int, line: str) -> list[str]:
+    """The fields of one line as the csv writer left it."""
+    try:
+        return next(csv.reader([line], delimiter="\t", strict=True), [])
+    except csv.Error as error:
+        raise raw.at(
+            number, f"not a line of the csv dialect: {error}; a quote may be open"
+        ) from None
+
+
+def _pair(name: str, text_a: str, text_b: str, label: str | None) -> Row:
+    return {"id": name, "text_a": text_a, "text_b": text_b, "label": label}
+
+
+def _pairs(raw: RawFile, rows: list[Row], read: int, **counts: int) -> Reading:
+    """With what is odd but stays, counted: PAWS-X's placeholders, and texts that are empty."""
+    texts = [(row["text_a"], row["text_b"]) for row in rows]
+    empty = sum(not (a.strip() and b.strip()) for a, b in texts)
+    placeholders = sum(PLACEHOLDER in pair for pair in texts) if raw.record.name == "pawsx" else 0
+    return raw.reading(rows, read, placeholder_NS=placeholders, empty_texts=empty, **counts)

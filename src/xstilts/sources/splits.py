@@ -1,0 +1,93 @@
+"""Cutting rows: by group, to a limit, by shared context. Pure functions of the rows and a seed.
+
+What enters: rows. What leaves: rows, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from xstilts.tables import FamilyName, Row
+
+
+def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """(rest, share) of the rows; whole groups, in seeded order, until `share` of the rows is reached.
+
+    A group's place depends on its name and the seed alone, so that the same rows are split alike
+    wherever they are read.
+    """
+    sizes: dict[str, int] = defaultdict(int)
+    for row in rows:
+        sizes[group_of(row)] += 1
+    taken: set[str] = set()
+    wanted = share * len(rows)
+    for group in sorted(sizes, key=lambda name: (_draw(seed, name), name)):
+        if wanted <= 0 or len(taken) == len(sizes) - 1:
+            break
+        taken.add(group)
+        wanted -= sizes[group]
+    rest = [row for row in rows if group_of(row) not in taken]
+    return rest, [row for row in rows if group_of(row) in taken]
+
+
+def group_of(row: Row) -> str:
+    """What must not be split apart: the article, else the shared context or first text, else the row."""
+    shared = row.get("group") or row.get("context") or row.get("text_a")
+    return normalised(shared) if shared else str(row["id"])
+
+
+def limited(rows: Sequence[Row], limit: int | None, seed: int, family: FamilyName) -> list[Row]:
+    """The first `limit` rows of one seeded permutation: a smaller limit gives a subset (nested).
+
+    Classification is stratified by part and label in every prefix: of a stratum of n rows, row k
+    stands at (k + 1/2) / n. That is Sainte-Lague's rule; largest remainders, which differ from it by
+    a row at most, would not be nested (a larger limit can give a label fewer rows).
+    """
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    strata: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        strata[_stratum(row) if family == "classification" else ("", "")].append(index)
+    places: list[tuple[float, tuple[str, str], int]] = []
+    for stratum, members in strata.items():
+        drawn = sorted(members, key=lambda index: _draw(seed, _name(rows[index], index)))
+        places += [((k + 0.5) / len(drawn), stratum, index) for k, index in enumerate(drawn)]
+    chosen = {index for _, _, index in sorted(places)[:limit]}
+    return [row for index, row in enumerate(rows) if index in chosen]
+
+
+def without_contexts(rows: Sequence[Row], contexts: Collection[str]) -> list[Row]:
+    """The rows whose context (white space apart) is not one of `contexts`."""
+    return [row for row in rows if normalised(row["context"]) not in contexts]
+
+
+def contexts_of(rows: Iterable[Row]) -> set[str]:
+    return {normalised(row["context"]) for row in rows}
+
+
+def repeated(rows: Sequence[Row]) -> int:
+    """How many rows equal an earlier one but for the id."""
+    return len(rows) - len({content(row) for row in rows})
+
+
+def content(row: Row) -> str:
+    """A row without its id, as one string."""
+    return repr(sorted((key, value) for key, value in row.items() if key not in ("id", "gold")))
+
+
+def normalised(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _stratum(row: Row) -> tuple[str, str]:
+    return row.get("part") or "", row["label"] or ""
+
+
+def _name(row: Row, index: int) -> str:
+    return str(row.get("id", index))
+
+
+def _draw(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()

@@ -1,0 +1,280 @@
+"""What can be said in the world: concepts, events, scripts, stories. No language is known here.
+
+Everything is drawn from `Stream`, so that a seed gives the same world on any machine and Python version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+MASK = (1 << 64) - 1
+
+
+class Stream:
+    """splitmix64 (Steele, Lea, Flood 2014), seeded by any plain values. `random` may change between versions."""
+
+    def __init__(self, *key: object) -> None:
+        self.state = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big")
+
+    def below(self, n: int) -> int:
+        """0 .. n - 1. The modulo's bias is under 2**-50 for the small n used here."""
+        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        z = self.state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        return (z ^ (z >> 31)) % n
+
+    def chance(self, percent: int) -> bool:
+        return self.below(100) < percent
+
+    def pick(self, items: Sequence[T]) -> T:
+        return items[self.below(len(items))]
+
+    def sample(self, items: Sequence[T], n: int) -> list[T]:
+        """n different places of `items`, in random order (Fisher-Yates)."""
+        pool = list(items)
+        for i in range(n):
+            j = i + self.below(len(pool) - i)
+            pool[i], pool[j] = pool[j], pool[i]
+        return pool[:n]
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        return self.sample(items, len(items))
+
+
+KINDS = {
+    "person": "doctor teacher farmer child sailor singer".split(),
+    "animal": "dog cat horse bird goat".split(),
+    "food": "apple bread soup cake cheese".split(),
+    "vehicle": "car boat train cart".split(),
+    "tool": "hammer knife rope key".split(),
+    "toy": "ball doll kite".split(),
+    "garment": "coat hat shoe".split(),
+}
+THINGS = ("food", "vehicle", "tool", "toy", "garment")
+KIND_OF = {word: kind for kind, words in KINDS.items() for word in words}
+GROUPS = {  # what a verb may take
+    "person": KINDS["person"],
+    "being": KINDS["person"] + KINDS["animal"],
+    "food": KINDS["food"],
+    "thing": [word for kind in THINGS for word in KINDS[kind]],
+    "solid": [word for kind in THINGS[1:] for word in KINDS[kind]],
+}
+GROUPS["any"] = GROUPS["being"] + GROUPS["thing"]
+PLACES = "market school garden kitchen forest river farm station house".split()
+TIMES = "morning evening night summer winter".split()
+ADVERBS = ["quickly", "slowly"]
+COLOURS = ["red", "blue", "green"]
+OPPOSITES = "big small,old new,hot cold,clean dirty,happy sad,rich poor,heavy light,strong weak"
+OPPOSITE = {a: b for pair in OPPOSITES.split(",") for a, b in (pair.split(), pair.split()[::-1])}
+STATES = "hungry tired ill angry happy sad strong weak dirty clean rich poor".split()
+FEELINGS = ["hungry", "tired", "ill", "angry", "happy", "sad"]
+BODILY = "old big small strong weak happy sad rich poor".split()  # said of beings
+MATERIAL = [*"big small old new clean dirty heavy light".split(), *COLOURS]  # said of things
+GIVEN = "Mary John Anna Peter Lena Oskar Nora Felix Tilda Bruno Greta Hugo".split()
+CITIES = "Kelm Tarlo Vand Ruma Belo Sorin Dakar Molde Pinta Zaro".split()
+FIRMS = ["Bank", "Club", "Works", "Union"]
+TYPICAL = {  # where one finds it: commonsense questions and definitions
+    "teacher": "school", "farmer": "farm", "child": "school", "sailor": "river", "dog": "house", "horse": "farm",
+    "bird": "forest", "goat": "farm", "apple": "garden", "bread": "kitchen", "soup": "kitchen", "cake": "kitchen",
+    "cheese": "market", "boat": "river", "train": "station", "cart": "market", "knife": "kitchen", "rope": "farm",
+    "coat": "house", "kite": "garden",
+}  # fmt: skip
+
+# verb, who, whom or what, opposite, more general
+VERBS_TEXT = """
+buy person thing sell get|sell person thing buy -|find person thing lose get|lose person thing find -
+see being any - -|help person being hurt -|hurt being being help -|love being any hate -|hate being any love -
+eat being food - -|wash person any - -|break person solid repair -|repair person solid break -
+push person any pull move|pull person any push move|carry person any - move|hide person thing - -
+steal person thing - get|paint person solid - -|follow being being - -|thank person person - -
+give person thing - -|send person thing - -|sleep being - wake -|wake being - sleep -|run being - - travel
+walk being - - travel|laugh person - cry -|cry person - laugh -|wait being - - -|sing person - - -
+fall being - - -|go being - - travel"""
+
+
+class Verb(NamedTuple):
+    word: str
+    agent: str
+    patient: str  # a key of GROUPS, or "-"
+    opposite: str
+    general: str
+
+
+VERBS = {row.split()[0]: Verb(*row.split()) for row in VERBS_TEXT.replace("\n", "|").split("|") if row}
+GENERAL_VERBS = ["get", "move", "travel"]
+SYNONYMS = {  # the same meaning in another word, in every language
+    "big": "large", "small": "little", "happy": "glad", "ill": "sick", "quickly": "fast", "child": "kid",
+    "doctor": "physician", "house": "home", "coat": "jacket", "car": "auto", "buy": "purchase", "see": "notice",
+    "repair": "mend", "hurt": "harm", "walk": "stroll", "love": "adore", "thing": "object", "train": "railcar",
+}  # fmt: skip
+CONCEPTS = [
+    *KIND_OF, *KINDS, "thing", *PLACES, "place", *TIMES, *ADVERBS, *COLOURS, *OPPOSITE,
+    *[state for state in STATES if state not in OPPOSITE], *VERBS, *GENERAL_VERBS, "be", "two", "three", "and",
+    "because", "then", "who", "what", "where", "when", "why", "somebody",
+]  # fmt: skip
+
+
+class Noun(NamedTuple):
+    word: str  # a concept; a name where it has a capital
+    adjective: str = ""
+    count: int = 1
+    owner: str = ""  # a name
+    new: bool = False  # a dog, not the dog
+
+
+class Event(NamedTuple):
+    verb: str
+    agent: Noun
+    patient: Noun | None = None
+    to: Noun | None = None
+    quality: str = ""  # with the verb "be"
+    place: str = ""
+    time: str = ""
+    adverb: str = ""
+    tense: str = "past"  # past, now, future
+    negated: bool = False
+    reason: bool = False  # asks why
+
+
+Story = tuple[Event, ...]
+
+
+def is_name(word: str) -> bool:
+    return word[:1].isupper()
+
+
+def kind_of(word: str) -> str:
+    return "person" if is_name(word) else KIND_OF.get(word, word)
+
+
+def siblings(word: str) -> list[str]:
+    return [other for other in KINDS.get(kind_of(word), []) if other != word]
+
+
+def side(meaning: object) -> str:
+    """Which split a meaning belongs to, for all tasks alike: no test row is a train row of any task."""
+    return ("train", "train", "train", "train", "dev", "test")[Stream("side", meaning).below(6)]
+
+
+def belonging(split: str, draw: Callable[[], tuple[object, T]]) -> T:
+    """Draws until the meaning belongs to the split."""
+    while True:
+        meaning, made = draw()
+        if side(meaning) == split:
+            return made
+
+
+def draw_noun(stream: Stream, group: str, adjective: int = 30, names: int = 55) -> Noun:
+    """A named person, or a concept of the group with an adjective in that percentage."""
+    if group in ("person", "being", "any") and stream.chance(names if group == "person" else names // 3):
+        return Noun(stream.pick(GIVEN))
+    word = stream.pick(GROUPS[group])
+    qualities = BODILY if word in GROUPS["being"] else MATERIAL
+    count = stream.below(2) + 2 if stream.chance(10) else 1
+    return Noun(word, stream.pick(qualities) if stream.chance(adjective) else "", count)
+
+
+def draw_event(stream: Stream, verb: str = "", adjective: int = 30, modifiers: int = 40) -> Event:
+    """Any event; who does it is not whom it is done to."""
+    if not verb and stream.chance(12):
+        who = draw_noun(stream, "being", adjective=0)
+        return decorate(stream, Event("be", who, quality=stream.pick(STATES)), modifiers, adverb=0)
+    chosen = VERBS[verb] if verb else VERBS[stream.pick(list(VERBS))]
+    agent = draw_noun(stream, chosen.agent, adjective)
+    patient = None
+    while chosen.patient != "-" and (patient is None or patient.word == agent.word):
+        patient = draw_noun(stream, chosen.patient, adjective)
+    to = None
+    while chosen.word in ("give", "send") and (to is None or to.word == agent.word):
+        to = draw_noun(stream, "person", adjective=0, names=80)
+    if chosen.word == "go":
+        to = Noun(stream.pick(PLACES))
+    event = Event(chosen.word, agent, patient, to, tense=stream.pick(["past", "past", "now", "future"]))
+    return decorate(stream, event, modifiers)
+
+
+def decorate(stream: Stream, event: Event, percent: int, adverb: int = 15) -> Event:
+    """Place, time and manner, each where there is none, in that percentage."""
+    if not event.place and event.verb != "go" and stream.chance(percent):
+        event = event._replace(place=stream.pick(PLACES if stream.chance(75) else CITIES))
+    if not event.time and stream.chance(percent):
+        event = event._replace(time=stream.pick(TIMES))
+    if not event.adverb and event.verb != "be" and stream.chance(adverb):
+        event = event._replace(adverb=stream.pick(ADVERBS))
+    return event
+
+
+# Each step brings about the next. A, B: people; N: an animal; O: a thing that is no food; F: food.
+SCRIPTS_TEXT = """
+A be hungry|A go market|A buy F|A eat F|A be happy
+A lose O|A be sad|B find O|B give O A|A thank B
+A be tired|A go house|A sleep|A wake|A be strong
+A break O|B be angry|A repair O|B thank A
+A be ill|A wait|B help A|A laugh
+N follow A|A see N|A love N|A wash N|N be clean
+A steal O|B follow A|A run|A fall|A cry
+A paint O|B love O|B buy O|A be rich
+A carry O|A be weak|B pull O|B be tired
+A hide O|B lose O|B cry|A give O B|B be happy
+N be hungry|N eat F|A hate N|A push N|N run
+A send O B|B see O|B be happy|B sing
+A sell O|A be poor|A cry|B help A
+N hurt A|A be angry|A push N|N fall|N be dirty
+"""
+SCRIPTS = [line.split("|") for line in SCRIPTS_TEXT.strip().splitlines()]
+
+
+@cache
+def followers(step: str) -> frozenset[str]:
+    """What some script lets come right after a step."""
+    pairs = ((a, b) for script in SCRIPTS for a, b in zip(script, script[1:], strict=False))
+    return frozenset(b for a, b in pairs if a == step)
+
+
+def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
+    """Who plays A, B, N, O and F: all different, none of `taken`."""
+
+    def free(words: Sequence[str]) -> str:
+        return stream.pick([word for word in words if word not in taken])
+
+    people = [name for name in GIVEN if name not in taken]
+    first, second = stream.sample(people, 2)
+    a = Noun(free(KINDS["person"]), stream.pick(BODILY)) if stream.chance(35) else Noun(first)
+    b = Noun(second)
+    thing = Noun(free(GROUPS["solid"]), stream.pick(MATERIAL) if stream.chance(40) else "")
+    return {"A": a, "B": b, "N": Noun(free(KINDS["animal"])), "O": thing, "F": Noun(free(KINDS["food"]))}
+
+
+def play(step: str, roles: dict[str, Noun], tense: str = "past") -> Event:
+    """'B give O A' with the roles filled in."""
+    who, verb, *rest = step.split()
+    if verb == "be":
+        return Event("be", roles[who], quality=rest[0], tense=tense)
+    nouns = [roles.get(word, Noun(word)) for word in rest]
+    if verb == "go":
+        return Event(verb, roles[who], to=nouns[0], tense=tense)
+    return Event(verb, roles[who], *nouns, tense=tense)
+
+
+def draw_story(stream: Stream, sentences: int) -> Story:
+    """One or two threads, each a part of a script with its own cast, their events interleaved in order."""
+    threads: list[list[Event]] = []
+    taken: list[str] = []
+    wanted = [sentences] if sentences < 4 else [sentences - sentences // 2, sentences // 2]
+    script = stream.pick(SCRIPTS)
+    for length in wanted:
+        script = script if stream.chance(35) else stream.pick(SCRIPTS)  # twice the same: only the names tell
+        roles = cast(stream, taken)
+        taken += [noun.word for noun in roles.values()]
+        start = stream.below(max(1, len(script) - length + 1))
+        steps = script[start : start + length]
+        threads.append([decorate(stream, play(step, roles), 40, adverb=10) for step in steps])
+    story: list[Event] = []
+    while any(threads):
+        story.append(stream.pick([thread for thread in threads if thread]).pop(0))
+    return tuple(story)

@@ -1,0 +1,291 @@
+"""Optuna: no other room knows it. What enters: a study's settings and a function of (learning rate,
+epochs) that trains and gives the English dev score. What leaves: studies/PHASE/NAME.yaml.
+
+That function's arguments are all that a trial can be told: no test table, and no table of another
+language, can be passed. With trials: 0 (the default) the file is `{}`, written at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from xstilts.errors import UserError
+from xstilts.params import FrozenSettings, Params, StudySettings, read_yaml
+from xstilts.tables import digest, file_digest, folder_digest, write_text
+
+CHOSEN = ("learning_rate", "epochs")
+# What cannot change a trial's score (design: section 6); a change elsewhere begins a study anew.
+NO_NUMBERS = ("__main__", "cli", "errors", "experiments", "grid", "logbook", "params", "tracking")
+
+
+class Values(NamedTuple):
+    """One point of the search."""
+
+    learning_rate: float
+    epochs: float
+
+
+# (learning rate, epochs, the trial's place in the search) -> English dev score
+Objective = Callable[[float, float, int], float]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A study: its bounds and seed, the point it begins with, the metric, and where it is kept."""
+
+    settings: StudySettings
+    own: Values  # params' own values: trial 0
+    metric: str
+    journal: Path
+
+
+def study_stage(
+    phase: Literal["intermediate", "target"],
+    name: str,
+    params: Params,
+    out: Path = Path("studies"),
+    work: Path = Path("work"),
+) -> None:
+    """The stages study-intermediate@ROW and study-target@TASK: write out/PHASE/NAME.yaml."""
+    settings = getattr(params.study, phase).get(name, StudySettings())
+    result = out / phase / f"{name}.yaml"
+    if settings.trials == 0:
+        write_text(result, "{}\n")
+        return
+    own = _own_values(phase, name, params, settings)
+    from xstilts import phases
+    from xstilts.tracking import open_run
+
+    make = phases.intermediate_objective if phase == "intermediate" else phases.target_objective
+    train = make(name, params, work)
+    key = _study_key(phase, name, params, settings)
+    search = Search(settings, own, _metric(phase, name), work / "studies" / phase / name / key)
+
+    def objective(learning_rate: float, epochs: float, trial: int) -> float:
+        run = open_run(params.experiment, "study", f"{phase}/{name}/{trial}", work)
+        try:
+            score = train(learning_rate, epochs, settings.seed, run)
+        except UserError:
+            run.fail()
+            raise
+        values = {"learning_rate": learning_rate, "epochs": epochs}
+        run.finish_trial(values, score, key, search.metric)
+        return score
+
+    run_study(search, objective, result)
+
+
+def run_study(search: Search, objective: Objective, result: Path) -> dict[str, Any]:
+    """Search up to settings.trials, write the best values; a search that was killed goes on.
+
+    The suggestion of trial n depends on the seed, n and the scores before it, never on how often the
+    process was killed. A trial that ends with a UserError (a loss that is not a number) has failed
+    and the search goes on; params' own values must not fail.
+    """
+    if search.settings.trials == 0:
+        write_text(result, "{}\n")
+        return {}
+    from filelock import FileLock, Timeout
+
+    search.journal.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{search.journal}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            best = _searched(search, objective)
+    except Timeout:
+        raise UserError(
+            f"{search.journal}: another process is at work on this study; expected one at a time; "
+            "wait for it, or stop it and start again"
+        ) from None
+    write_text(result, _as_yaml(best))
+    return best
+
+
+def read_study(path: Path) -> dict[str, float]:
+    """{} or the chosen {learning_rate, epochs}."""
+    values = read_yaml(path)
+    if values == {}:
+        return {}
+    if not isinstance(values, dict) or not all(
+        isinstance(values.get(name), float | int) and values[name] > 0 for name in CHOSEN
+    ):
+        raise UserError(
+            f"{path}: not a study's result; expected {{}} or positive {' and '.join(CHOSEN)}; "
+            "remove the file and run `dvc repro`; to pin values, write them into params.yaml"
+        )
+    return {name: float(values[name]) for name in CHOSEN}
+
+
+def _searched(search: Search, objective: Objective) -> dict[str, Any]:
+    """The search itself; the caller holds the study's lock, so an open trial's worker is gone."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(f"{search.journal}.log"))
+    study = optuna.create_study(
+        storage=storage, study_name="study", direction="maximize", load_if_exists=True
+    )
+    waiting = _close_open_trials(study)
+    while (place := _finished(study)) < search.settings.trials:
+        if not waiting and place == 0:
+            study.enqueue_trial(_within(search.own, search.settings), {"own": True})
+        waiting = False
+        study.sampler = _sampler(search.settings.seed, place)
+        _try(study, place, search, objective)
+    return _best(study, search)
+
+
+def _try(study: Any, place: int, search: Search, objective: Objective) -> None:
+    """One trial, told to the journal before and after."""
+    from optuna.trial import TrialState
+
+    trial = study.ask()
+    trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
+    trial.set_user_attr("place", place)
+    low, high = search.settings.learning_rate
+    learning_rate = float(f"{trial.suggest_float('learning_rate', low, high, log=True):.6g}")
+    epochs = float(trial.suggest_int("epochs", *search.settings.epochs))
+    values = search.own if trial.user_attrs.get("own") else Values(learning_rate, epochs)
+    trial.set_user_attr("values", list(values))
+    try:
+        score = objective(values.learning_rate, values.epochs, place)
+    except UserError as error:
+        if place == 0:
+            raise  # params' own values cannot be trained: that is no matter of searching
+        trial.set_user_attr("error", str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        print(f"warning: trial {place}: {error}; the search goes on without it", file=sys.stderr)
+        return
+    study.tell(trial, score)
+
+
+def _close_open_trials(study: Any) -> bool:
+    """A killed worker's trial is told to have failed, and its values wait to be tried again."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            again = {"own": True} if trial.user_attrs.get("own") else {}
+            study.enqueue_trial(trial.params, {**again, "again": trial.number})
+    return bool(study.get_trials(states=(TrialState.WAITING,)))
+
+
+def _finished(study: Any) -> int:
+    """Trials that count: they have a score, or failed by themselves; killed ones were tried again."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
+    return sum(
+        trial.state == TrialState.COMPLETE or "error" in trial.user_attrs for trial in trials
+    )
+
+
+def _best(study: Any, search: Search) -> dict[str, Any]:
+    """The best score; of equal ones the earliest, so that params' own values win a draw."""
+    from optuna.trial import TrialState
+
+    trials = [
+        trial
+        for trial in study.get_trials(states=(TrialState.COMPLETE,))
+        if trial.user_attrs["place"] < search.settings.trials
+    ]
+    best = max(trials, key=lambda trial: (trial.value, -trial.user_attrs["place"]))
+    values = Values(*best.user_attrs["values"])
+    return {
+        **values._asdict(),
+        "metric": search.metric,
+        "score": best.value,
+        "trial": best.user_attrs["place"],
+        "trials": search.settings.trials,
+    }
+
+
+def _sampler(seed: int, place: int) -> Any:
+    """TPE with every option written out: results must not move with Optuna's defaults.
+
+    A sampler of its own for each place: a search that goes on suggests what it would have suggested.
+    """
+    from optuna.samplers import TPESampler
+
+    return TPESampler(
+        seed=int(digest(seed, place)[:8], 16),
+        prior_weight=1.0,
+        n_startup_trials=10,  # places that are drawn at random; the rest of these is Optuna 5's own
+        n_ei_candidates=24,
+        multivariate=True,
+        group=False,
+        constant_liar=False,  # for workers side by side; here is one
+    )
+
+
+def _within(own: Values, settings: StudySettings) -> dict[str, Any]:
+    """Where the sampler sees params' own values: the nearest point of the space that it searches.
+
+    The trial itself runs with the values as they are, be they out of bounds or not a whole number.
+    """
+    (low, high), (least, most) = settings.learning_rate, settings.epochs
+    learning_rate = min(max(own.learning_rate, low), high)
+    return {"learning_rate": learning_rate, "epochs": min(max(round(own.epochs), least), most)}
+
+
+def _own_values(phase: str, name: str, params: Params, settings: StudySettings) -> Values:
+    """Trial 0. UserError for what trains nothing: there is nothing to search."""
+    key = f"params.yaml: study.{phase}.{name}.trials: {settings.trials}"
+    if phase == "intermediate":
+        row = params.intermediates.get(name)
+        if row is None or not row.members:
+            raise UserError(f"{key}; expected 0: row {name} has no members, so it trains nothing")
+        return Values(row.learning_rate, row.epochs)
+    target = params.targets.get(name)
+    if target is None or isinstance(target, FrozenSettings):
+        raise UserError(f"{key}; expected 0: target {name} is frozen, so it trains nothing")
+    return Values(target.learning_rate, target.epochs)
+
+
+def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -> str:
+    """Names the journal: a study whose settings, inputs or code changed begins anew.
+
+    `trials` is left out: more of them go on from those that were tried.
+    """
+    section = (params.intermediates if phase == "intermediate" else params.targets)[name]
+    package = Path(__file__).parent
+    code = [
+        (path.relative_to(package).as_posix(), file_digest(path))
+        for path in sorted(package.rglob("*.py"))
+        if path.relative_to(package).parts[0].removesuffix(".py") not in (*NO_NUMBERS, "report")
+    ]
+    inputs = [folder_digest(Path("data", phase, name)), folder_digest(Path("models/pretrain"))]
+    parts = (section, params.training, settings)
+    plain = [part.model_dump(mode="json", exclude={"trials"}) for part in parts]
+    return digest(plain, inputs, code)
+
+
+def _metric(phase: str, name: str) -> str:
+    """What is maximised, in words: the mean of the task's main metrics; of a mixture, over members."""
+    from xstilts.tables import read_record
+
+    records = sorted(Path("data", phase, name).rglob("record.json"))
+    named = [" + ".join(read_record(path.parent).main) for path in records]
+    return "; ".join(dict.fromkeys(named))
+
+
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    """Numbers as YAML 1.1 and 1.2 both read them: 3.0e-05, never 3e-05."""
+    lines = [
+        "# Written by a study stage. To pin values: trials 0, and the values into params.yaml."
+    ]
+    for name, value in values.items():
+        text = repr(value) if isinstance(value, float) else str(value)
+        if isinstance(value, float) and "e" in text and "." not in text:
+            text = text.replace("e", ".0e")
+        lines.append(f"{name}: {text}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,439 @@
+"""THE loop: every phase, study and benchmark trains here.
+
+What enters: a model, the members of a mixture (one for a single task) with their English tables, a
+plan. What
+leaves: the model with the weights that English dev chose, and how the training went. Each
+optimiser step is
+`batch_size` examples of one member, computed in length-sorted micro-batches whose gradients add up
+to the one
+padded batch's. Data, masks and dropout are functions of (seed, step), so a training that is killed
+and started
+again is the training that was never killed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from xstilts.batches import Batch, Features, draw_members, micro_batches, step_examples
+from xstilts.cards import Selection, task_number
+from xstilts.encoder import Model
+from xstilts.errors import UserError
+from xstilts.evaluation import Inference, Task, majority_flag, predictions
+from xstilts.families.protocol import Tokens
+from xstilts.params import TrainingSettings
+from xstilts.tables import ENGLISH, Table
+
+REPORT_EVERY = 10  # steps between two lines of loss and speed
+# What one more micro-batch costs, in padded tokens: kernels start for nothing (measured,
+# docs/results.md).
+OVERHEAD = {"cpu": 64, "cuda": 2048}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A task that is trained, with what trains and what selects: English, and nothing else.
+
+    Unlabelled text (masked_lm) may be of any language; it never selects. index: the examples of an
+    epoch.
+    """
+
+    task: Task
+    train: tuple[Table, ...]
+    features: Features
+    index: NDArray[np.int64]
+    main: tuple[str, ...] = ()
+    select: Table | None = None
+    select_features: Features | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for table in self.train:
+            if table.split != "train" or (
+                table.language != ENGLISH and self.task.family_name != "masked_lm"
+            ):
+                raise UserError(
+                    f"{table.task}: {table.split}-{table.language} may not train; expected train-en"
+                )
+        if self.select is not None and (self.select.split, self.select.language) != (
+            "select",
+            ENGLISH,
+        ):
+            raise UserError(
+                f"{self.select.task}: {self.select.split}-{self.select.language} may not select; "
+                "expected select-en: zero-shot transfer chooses on English dev alone"
+            )
+
+
+@dataclass(frozen=True)
+class Plan:
+    learning_rate: float
+    steps: int
+    batch_size: int
+    seed: int
+
+
+class Reporter(Protocol):
+    def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What surrounds a training. work: checkpoints, for resuming; the caller names it by what
+    decides the result
+    and removes it at the end.
+    """
+
+    settings: TrainingSettings
+    tokens: Tokens
+    work: Path
+    reporter: Reporter | None = None
+
+    @property
+    def inference(self) -> Inference:
+        return Inference(self.tokens, self.settings.token_budget, autocast_for(self.settings))
+
+
+@dataclass
+class Progress:
+    """How far a training is: all of its state beside weights and optimiser."""
+
+    step: int = 0
+    best_score: float = -math.inf
+    best_step: int = 0
+    since_best: int = 0
+    flag: str = ""  # of the best evaluation
+    history: list[dict[str, float]] = field(
+        default_factory=list
+    )  # step, and loss + learning_rate or dev
+
+
+def train(
+    model: Model, members: Sequence[Member], plan: Plan, setup: Setup
+) -> tuple[Progress, Selection | None]:
+    """Train in place. Afterwards the model holds the best checkpoint's weights (the last's without
+    a select table).
+
+    Raises UserError where the loss is not a number, naming step and rows.
+    """
+    settings = setup.settings
+    accelerator = accelerator_for(settings)
+    optimizer = torch.optim.AdamW(
+        _groups(model, settings), lr=plan.learning_rate, eps=settings.adam_epsilon, fused=True
+    )
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    progress = _resume(setup.work, model, optimizer)
+    schedule = draw_members([member.weight for member in members], plan.steps, plan.seed)
+    taken = [int((schedule[: progress.step] == index).sum()) for index in range(len(members))]
+    evaluate_at = (
+        _evaluation_steps(plan.steps, settings)
+        if any(member.select for member in members)
+        else set()
+    )
+    meter = _Meter(members, progress, setup.reporter)
+    saved = time.monotonic()
+    model.train()
+    bar = tqdm(
+        total=plan.steps,
+        initial=progress.step,
+        desc=_title(members),
+        unit="step",
+        disable=None,
+        leave=False,
+    )
+    for step in range(progress.step, plan.steps):
+        if progress.since_best >= settings.patience:
+            break
+        which = int(schedule[step])
+        member = members[which]
+        examples = step_examples(member.index, plan.batch_size, plan.seed + which, taken[which])
+        taken[which] += 1
+        torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
+        rate = plan.learning_rate * _schedule(step, plan.steps, settings.warmup_ratio)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batches = step_batches(accelerator, member, examples, setup, (plan.seed, step))
+        loss, seen = optimiser_step(
+            accelerator, wrapped, optimizer, member.task, batches, settings.clip
+        )
+        progress.step = step + 1
+        meter.add(which, examples, loss, seen, rate)
+        bar.update()
+        evaluating = progress.step in evaluate_at
+        if not (evaluating or progress.step % REPORT_EVERY == 0 or progress.step == plan.steps):
+            continue
+        bar.set_postfix(meter.report())
+        if evaluating:
+            _evaluate(model, members, progress, setup)
+        if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
+            _save(setup.work / "checkpoint.pt", model, optimizer, progress)
+            saved = time.monotonic()
+    bar.close()
+    return progress, _finish(model, members, progress, setup.work)
+
+
+def step_batches(
+    accelerator: Accelerator,
+    member: Member,
+    examples: NDArray[np.int64],
+    setup: Setup,
+    seed: Sequence[int],
+) -> list[Batch]:
+    """This process's share of a step's examples, in length-sorted micro-batches."""
+    mine = examples[accelerator.process_index :: accelerator.num_processes]
+    features = member.features
+    overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])
+    cuts = micro_batches(
+        features.lengths[mine], features.group, setup.settings.token_budget, overhead
+    )
+    return [member.task.family.collate(features, mine[cut], setup.tokens, seed) for cut in cuts]
+
+
+def optimiser_step(
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizer: Any,
+    task: Task,
+    batches: Sequence[Batch],
+    clip: float,
+) -> tuple[torch.Tensor, int]:
+    """One update; gives the mean loss and the real tokens that were read.
+
+    The loss is a mean over units (rows, words, masked pieces) of the whole batch: each micro-batch
+    adds its SUM
+    divided by the whole batch's count, so how the batch is cut changes memory and speed alone.
+    """
+    units = torch.tensor(
+        sum(task.family.units(batch) for batch in batches), device=accelerator.device
+    )
+    units = accelerator.reduce(units).clamp(min=1)
+    total = torch.zeros((), device=accelerator.device)
+    for number, cpu_batch in enumerate(batches):
+        batch = {
+            name: tensor.to(accelerator.device, non_blocking=True)
+            for name, tensor in cpu_batch.items()
+        }
+        last = number + 1 == len(batches)
+        with (
+            nullcontext() if last else accelerator.no_sync(model)
+        ):  # gradients are shared once a step
+            loss = task.family.loss(model(task.head, batch), batch) / units
+            accelerator.backward(
+                loss * accelerator.num_processes
+            )  # DDP takes the mean over processes
+        total += loss.detach()
+    accelerator.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return accelerator.reduce(total), sum(int(batch["attention_mask"].sum()) for batch in batches)
+
+
+def accelerator_for(settings: TrainingSettings) -> Accelerator:
+    """Device and precision as params say; a GPU that is asked for and missing is an error."""
+    device = device_for(settings)
+    torch.set_num_threads(settings.threads)
+    unused = DistributedDataParallelKwargs(
+        find_unused_parameters=True
+    )  # a step trains one head of several
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if autocast_for(settings) else "no",
+        kwargs_handlers=[unused],
+    )
+
+
+def device_for(settings: TrainingSettings) -> str:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "params.yaml: training.device: cuda, but no GPU answers; set it to auto or cpu"
+        )
+    return "cpu" if settings.device == "cpu" or not torch.cuda.is_available() else "cuda"
+
+
+def autocast_for(settings: TrainingSettings) -> bool:
+    """bf16 autocast: where params ask for it, and by default on GPUs that compute in it."""
+    if settings.precision == "auto":
+        return device_for(settings) == "cuda" and torch.cuda.is_bf16_supported()
+    return settings.precision == "bf16"
+
+
+def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Two groups: biases and norm weights do not decay (facts section 5)."""
+    plain = [p for name, p in model.named_parameters() if p.requires_grad and _decays(name)]
+    rest = [p for name, p in model.named_parameters() if p.requires_grad and not _decays(name)]
+    return [
+        {"params": plain, "weight_decay": settings.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+
+
+def _decays(name: str) -> bool:
+    return not (name.endswith("bias") or "norm" in name.lower())
+
+
+def _schedule(step: int, steps: int, warmup_ratio: float) -> float:
+    """Linear warm-up, then linear decay to 0 (transformers' get_linear_schedule_with_warmup)."""
+    warmup = math.ceil(steps * warmup_ratio)
+    if step < warmup:
+        return (step + 1) / warmup
+    return max(0.0, (steps - step) / max(1, steps - warmup))
+
+
+def _mix(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+def _evaluation_steps(steps: int, settings: TrainingSettings) -> set[int]:
+    if settings.evaluate_every_steps is not None:
+        return {*range(settings.evaluate_every_steps, steps, settings.evaluate_every_steps), steps}
+    return {
+        max(1, round(steps * (k + 1) / settings.evaluations)) for k in range(settings.evaluations)
+    }
+
+
+def _title(members: Sequence[Member]) -> str:
+    names = [member.task.name for member in members]
+    return names[0] if len(names) == 1 else f"{len(names)} tasks"
+
+
+class _Meter:
+    """Loss and speed since the last report, and which rows a loss that is not a number came
+    from."""
+
+    def __init__(
+        self, members: Sequence[Member], progress: Progress, reporter: Reporter | None
+    ) -> None:
+        self.members, self.progress, self.reporter = members, progress, reporter
+        self.clear()
+
+    def clear(self) -> None:
+        self.losses: list[torch.Tensor] = []
+        self.batches: list[tuple[int, NDArray[np.int64]]] = []
+        self.tokens, self.rate, self.since = 0, 0.0, time.monotonic()
+
+    def add(
+        self, which: int, examples: NDArray[np.int64], loss: torch.Tensor, tokens: int, rate: float
+    ) -> None:
+        self.losses.append(loss)
+        self.batches.append((which, examples))
+        self.tokens += tokens
+        self.rate = rate
+
+    def report(self) -> dict[str, str]:
+        """Send what was gathered; read from the device only here, so that a GPU is not waited for
+        each step."""
+        if not self.losses:
+            return {}
+        losses = torch.stack(self.losses).tolist()
+        for back, (loss, batch) in enumerate(zip(losses, self.batches, strict=True)):
+            if not math.isfinite(loss):
+                raise self._not_a_number(self.progress.step - len(losses) + back + 1, *batch)
+        speed = self.tokens / max(1e-9, time.monotonic() - self.since)
+        mean = sum(losses) / len(losses)
+        self.progress.history.append(
+            {"step": self.progress.step, "loss": mean, "learning_rate": self.rate}
+        )
+        if self.reporter:
+            values = {
+                "train.loss": mean,
+                "train.learning_rate": self.rate,
+                "train.tokens_per_second": speed,
+            }
+            self.reporter.step(self.progress.step, values)
+        self.clear()
+        return {"loss": f"{mean:.3f}", "tok/s": f"{speed:,.0f}"}
+
+    def _not_a_number(self, step: int, which: int, examples: NDArray[np.int64]) -> UserError:
+        member = self.members[which]
+        numbers = member.features.rows[member.features.sequences(examples)]
+        rows = [row for table in member.train for row in table.rows]
+        ids = sorted({str(rows[number].get("id", number)) for number in numbers})
+        return UserError(
+            f"{member.task.name}: step {step}: the loss is not a number; rows {', '.join(ids[:8])}"
+            f"{', ...' if len(ids) > 8 else ''}; lower the learning rate or look at these rows"
+        )
+
+
+def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup: Setup) -> None:
+    """Score English dev (the mean of the members' numbers) and keep the weights if none was
+    better."""
+    values: dict[str, float] = {}
+    numbers, flags = [], []
+    for member in members:
+        if member.select is None or member.select_features is None:
+            continue
+        found = predictions(
+            model, member.task, member.select, member.select_features, setup.inference
+        )
+        scores = member.task.family.score(found, member.select.rows, ENGLISH, member.task.settings)
+        numbers.append(task_number(scores, member.main))
+        flags.append(majority_flag(member.task, found, member.select.rows))
+        values |= {f"dev.{member.task.name}.{metric}": value for metric, value in scores.items()}
+    score = sum(numbers) / len(numbers)
+    progress.since_best += 1
+    if score > progress.best_score:
+        progress.best_score, progress.best_step, progress.since_best = score, progress.step, 0
+        progress.flag = "; ".join(flag for flag in flags if flag)
+        _write(setup.work / "best.pt", model.state_dict())
+    progress.history.append({"step": progress.step, "dev": score})
+    if setup.reporter:
+        setup.reporter.step(progress.step, {"dev.score": score, **values})
+
+
+def _finish(
+    model: Model, members: Sequence[Member], progress: Progress, work: Path
+) -> Selection | None:
+    selecting = [member for member in members if member.select is not None]
+    if not selecting:
+        return None
+    model.load_state_dict(
+        torch.load(work / "best.pt", map_location=next(model.parameters()).device)
+    )
+    return Selection(
+        metric=" + ".join(f"{member.task.name}: {'+'.join(member.main)}" for member in selecting),
+        score=progress.best_score,
+        step=progress.best_step,
+        steps=progress.step,
+        rows=sum(len(member.select.rows) for member in selecting if member.select),
+    )
+
+
+def _save(path: Path, model: Model, optimizer: Any, progress: Progress) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": asdict(progress),
+    }
+    _write(path, state)
+
+
+def _write(path: Path, state: Any) -> None:
+    """Atomic: a kill while writing leaves the last whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}.new")
+    torch.save(state, new)
+    os.replace(new, path)
+
+
+def _resume(work: Path, model: Model, optimizer: Any) -> Progress:
+    path = work / "checkpoint.pt"
+    if not path.exists():
+        return Progress()
+    state = torch.load(path, map_location=next(model.parameters()).device)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])

@@ -1,0 +1,120 @@
+"""One contract for every family, over every architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.models import ARCHITECTURES, tiny_encoder
+from tests.rows import record, rows, section
+from xstilts import encoder as encoders
+from xstilts.encoder import Model
+from xstilts.evaluation import Inference, predictions, task
+from xstilts.families import FAMILIES
+from xstilts.params import TrainingSettings
+from xstilts.phases import build
+from xstilts.tables import GOLD, Table
+from xstilts.training import Member, Plan, Setup, train
+
+TRAINED = [name for name in FAMILIES if name != "retrieval"]
+CPU = TrainingSettings(device="cpu", token_budget=256)
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def ref(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> encoders.EncoderRef:
+    return tiny_encoder(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def _member(name: str, tokenizer: encoders.Tokenizer) -> Member:
+    one = task(record(name), section(name))
+    table = Table(one.name, "train", "en", rows(name))
+    features = one.family.encode(table.rows, tokenizer, one.settings)
+    select = None if name == "masked_lm" else Table(one.name, "select", "en", rows(name))
+    return Member(one, (table,), features, np.arange(len(features)), record(name).main, select, features)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_family_trains_two_steps_on_every_architecture(
+    ref: encoders.EncoderRef, name: str, tmp_path: Path
+) -> None:
+    tokenizer = encoders.load_tokenizer(ref)
+    member = _member(name, tokenizer)
+    model = build(encoders.load_encoder(ref), [member.task], ref, CPU)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    setup = Setup(CPU, encoders.special_tokens(tokenizer), tmp_path)
+    progress, _ = train(model, [member], Plan(1e-3, 2, 4, seed=1), setup)
+    after = model.state_dict()
+    assert progress.step == 2
+    for side in ("encoder.", "heads."):
+        assert any(not torch.equal(before[key], after[key]) for key in after if key.startswith(side)), side
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_row_has_one_prediction_that_padding_does_not_change(
+    ref: encoders.EncoderRef, name: str
+) -> None:
+    tokenizer = encoders.load_tokenizer(ref)
+    one = task(record(name), section(name))
+    model = build(encoders.load_encoder(ref), [one], ref, CPU)
+    table = Table(one.name, "test", "en", rows(name))
+    features = one.family.encode(table.rows, tokenizer, one.settings)
+    tokens = encoders.special_tokens(tokenizer)
+    found = [
+        predictions(model, one, table, features, Inference(tokens, budget, False)) for budget in (64, 8192)
+    ]
+    assert len(found[0]) == len(table.rows)
+    if name == "tagging":
+        assert [len(tags) for tags in found[0]] == [len(row["tokens"]) for row in table.rows]
+    if name != "masked_lm":  # its masks are the batch's
+        assert str(found[0])[:200] == str(found[1])[:200] or _close(found[0], found[1])
+
+
+def _close(one: object, other: object) -> bool:
+    """Margins of spans and mining move in the last digits with the width of a batch."""
+    return repr(one).count("{") == repr(other).count("{") and len(str(one)) - len(str(other)) < 20
+
+
+@pytest.mark.parametrize("name", [name for name in GOLD if name != "retrieval"])
+def test_gold_survives_encode_and_decode(name: str) -> None:
+    from tests.models import tiny_tokenizer
+
+    one = task(record(name), section(name))
+    table = Table(one.name, "dev", "en", rows(name))
+    features = one.family.encode(table.rows, tiny_tokenizer(), one.settings)
+    found = one.family.decode(features, perfect(one.family_name, features), table.rows, one.settings)
+    scores = one.family.score(found, table.rows, "en", one.settings)
+    assert set(scores.values()) == {1.0}
+
+
+def perfect(family: str, features: object) -> list[np.ndarray]:
+    """Outputs of a model that is always right, from the encoded labels."""
+    labels = features.columns["labels"]  # type: ignore[attr-defined]
+    lengths = features.columns["input_ids"].lengths  # type: ignore[attr-defined]
+    found: list[np.ndarray] = []
+    for sequence, length in enumerate(lengths):
+        gold = labels[sequence]
+        if family == "tagging":
+            found.append(np.asarray(gold, np.int64))
+        elif family == "span":
+            logits = np.full((length, 2), -10.0, np.float32)
+            logits[gold[0], 0] = logits[gold[1], 1] = 10.0
+            found.append(logits)
+        elif family == "classification":
+            found.append(np.eye(3, dtype=np.float32)[gold[0]])
+        else:
+            found.append(np.array([float(sequence % 3 == gold[0])], np.float32))
+    return found
+
+
+def test_frozen_encoder_stops_at_the_layer_that_is_read(ref: encoders.EncoderRef) -> None:
+    tokenizer = encoders.load_tokenizer(ref)
+    batch = dict(tokenizer("The dog saw a cat .", return_tensors="pt"))
+    full, cut = encoders.load_encoder(ref), encoders.load_encoder(ref, layers=1)
+    full.eval(), cut.eval()
+    with torch.no_grad():
+        states = full(**batch, output_hidden_states=True).hidden_states
+        torch.testing.assert_close(cut(**batch).last_hidden_state, states[1])
+    assert Model(cut, {}).encoder.config.num_hidden_layers == 1

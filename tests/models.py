@@ -1,0 +1,69 @@
+"""Tiny random models of the architectures that people use, with a tokenizer that fits them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    DebertaV2Config,
+    ModernBertConfig,
+    PretrainedConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
+
+from xstilts import pretraining
+from xstilts.encoder import EncoderRef, Tokenizer
+from xstilts.params import PretrainSettings
+from xstilts.tables import Table
+
+TEXTS = [
+    "The old dog saw a small cat near the river .",
+    "Who saw the cat ? The dog did , yesterday , in Paris .",
+    "Der alte Hund sah eine kleine Katze am Fluss .",
+    "Старая собака видела маленькую кошку у реки .",
+    "老狗在河边看见了一只小猫。",
+]
+SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+}
+ARCHITECTURES = {
+    "xlm-r": XLMRobertaConfig,
+    "bert": BertConfig,
+    "roberta": RobertaConfig,
+    "modernbert": ModernBertConfig,
+    "deberta-v2": DebertaV2Config,
+}
+
+
+def tiny_tokenizer() -> Tokenizer:
+    text = Table("text", "train", "en", [{"text": text, "pair": None} for text in TEXTS])
+    return pretraining.train_tokenizer([text], PretrainSettings(vocabulary=120))
+
+
+def tiny_encoder(architecture: str, folder: Path, dropout: float = 0.1) -> EncoderRef:
+    """A saved ForMaskedLM model of random weights, as a user's own folder would hold."""
+    tokenizer = tiny_tokenizer()
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    config: PretrainedConfig = ARCHITECTURES[architecture](
+        vocab_size=len(tokenizer), max_position_embeddings=130, **SHAPE, **ids
+    )
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "mlp_dropout", "embedding_dropout",
+                 "attention_dropout"):  # fmt: skip
+        if hasattr(config, name):
+            setattr(config, name, dropout)
+    if architecture == "modernbert":
+        config.cls_token_id, config.sep_token_id = 0, 2
+    if architecture == "bert":
+        tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    torch.manual_seed(1)
+    model = AutoModelForMaskedLM.from_config(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return EncoderRef(architecture, str(folder), None, architecture)
