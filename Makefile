@@ -6,6 +6,8 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 READY := .venv/.ready
+# Processes that share the cores run one thread each.
+export OMP_NUM_THREADS ?= 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## list the targets
@@ -21,7 +23,7 @@ repro: $(READY)  ## all phases on params.yaml: the grid in parallel (JOBS=N), th
 	@dvc repro | tail -n 1
 
 test: $(READY)  ## the fast tests
-	pytest -q -m "not slow" -n $(JOBS)
+	pytest -q -m "not slow" -n $(JOBS) --dist loadfile
 
 story: $(READY)  ## the slow tests: whole graphs, kills and resumes
 	pytest -q -m slow

@@ -2,9 +2,8 @@
 
 What enters: a name. What leaves: its `Record`. Only the command line and the sources import this
 file: a data stage writes a task's own record beside its tables, so that a new record here retrains
-nothing. Sizes: "train-en" is one table, "dev" or "test" the size of that split in each language. A
-split and language that has no size does not exist. Of bucc2018 they count gold pairs, the figure
-that is published. Sources: the paper and XTREME's, jiant's and the tasks' own repositories.
+nothing. Sizes: "train-en" is one table, "dev" the size of that split in each language. A split and
+language that has no size does not exist. Of bucc2018 they count gold pairs, which is published.
 """
 
 from __future__ import annotations
@@ -18,15 +17,16 @@ from xstilts.errors import UserError, nearest
 from xstilts.tables import ENGLISH, Record, read_json
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
 def _by_language(text: str) -> dict[str, tuple[int, ...]]:
     """de 10/20 fr 30/40 -> {"de": (10, 20), "fr": (30, 40)}."""
-    words = text.split()
-    pairs = zip(words[::2], words[1::2], strict=True)
-    return {language: tuple(map(int, sizes.split("/"))) for language, sizes in pairs}
+    words = iter(text.split())
+    return {
+        code: tuple(map(int, sizes.split("/"))) for code, sizes in zip(words, words, strict=True)
+    }
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 NLI_LABELS = ("contradiction", "entailment", "neutral")
@@ -306,6 +306,7 @@ _TARGETS = (
         labelled=("dev", "test"),
         metrics=("f1", "precision", "recall"),
         main=("f1",),
+        convention="mining",
         trained=False,
         licence="research use (BUCC shared task)",
         sizes=_sizes(_BUCC, "dev", "test"),
@@ -321,6 +322,7 @@ _TARGETS = (
         labelled=("test",),
         metrics=("accuracy",),
         main=("accuracy",),
+        convention="nearest",
         trained=False,
         licence="CC BY 2.0 FR",
         sizes=_sizes(_TATOEBA, "test"),
@@ -386,11 +388,8 @@ def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[di
 
 def _prepared(data: Path, task: Record) -> dict[str, int]:
     """Rows of each table; the most that any stage has written, as a grid row may have a limit."""
-    folders = [
-        data / "target" / task.name,
-        *sorted((data / "target" / task.name / "train").glob("*")),
-    ]
-    folders += sorted((data / "intermediate").glob(f"*/{task.name}"))
+    own = data / "target" / task.name
+    folders = [own, *own.glob("train/*"), *(data / "intermediate").glob(f"*/{task.name}")]
     folders += [data / "text"] if task.family == "masked_lm" else []
     sizes: dict[str, int] = {}
     for folder in folders:

@@ -1,6 +1,6 @@
 """The commands: parse, call, exit status. Nothing heavy is imported until one of them runs.
 
-Exit status 0: done. 1: a stage failed, or a bug of ours. 2: what the user can mend, said in one line.
+Exit status 0: done. 1: a stage failed, or a bug of ours. 2: what the user can mend, in one line.
 """
 
 from __future__ import annotations
@@ -106,9 +106,12 @@ def pretrain() -> None:
 
     Example: xstilts pretrain
     """
-    from xstilts import params, phases
+    from xstilts import params
 
-    phases.pretrain_stage(params.load())
+    settings = params.load()  # what is wrong with params.yaml is said before torch is imported
+    from xstilts import phases
+
+    phases.pretrain_stage(settings)
 
 
 @app.command()
@@ -120,13 +123,15 @@ def study(
 
     Example: xstilts study target xnli
     """
-    from xstilts import params, studies
+    from xstilts import params
 
     settings = params.load()
     sections: Mapping[str, object] = (
         settings.intermediates if phase == "intermediate" else settings.targets
     )
     _section(sections, f"{phase}s", name)
+    from xstilts import studies
+
     studies.study_stage(phase, name, settings)
 
 
@@ -136,10 +141,12 @@ def intermediate(row: Row, replicate: Replicate = 1) -> None:
 
     Example: xstilts intermediate mnli --replicate 1
     """
-    from xstilts import params, phases
+    from xstilts import params
 
     settings = params.load()
     _section(settings.intermediates, "intermediates", row)
+    from xstilts import phases
+
     phases.intermediate_stage(row, replicate, settings)
 
 
@@ -149,11 +156,13 @@ def target(row: Row, task: Task, replicate: Replicate = 1) -> None:
 
     Example: xstilts target mnli xnli --replicate 1
     """
-    from xstilts import params, phases
+    from xstilts import params
 
     settings = params.load()
     _section(settings.intermediates, "intermediates", row)
     _section(settings.targets, "targets", task)
+    from xstilts import phases
+
     phases.target_stage(row, task, replicate, settings)
 
 
@@ -166,7 +175,8 @@ def report() -> None:
     from xstilts import params
     from xstilts.report import report_stage
 
-    report_stage(params.load())
+    settings = params.load()
+    report_stage(settings.experiment, settings.grid)
 
 
 # Around the stages.
@@ -181,7 +191,8 @@ def grid(stages: Stages = None, jobs: Jobs = 0) -> None:
     from xstilts.grid import run_grid
 
     status = run_grid(jobs, stages or [])
-    log()
+    if status < 2:  # not where it was stopped
+        log()
     raise typer.Exit(status)
 
 
@@ -204,7 +215,10 @@ def log() -> None:
     """
     from xstilts import params, tracking
 
-    tracking.log_missing(params.load())
+    cells = sorted(Path("cells").glob("*/*/*"))
+    sent, marked = tracking.log_missing(params.load().experiment, cells, Path("work"))
+    if sent or marked:
+        print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
 
 
 @app.command()
@@ -225,15 +239,24 @@ def use(
 
 @app.command()
 def tasks(
-    group: Annotated[str | None, typer.Option(help="Only this group: NLI, QA, ...")] = None,
+    group: Annotated[str, typer.Option(help="Only this group: NLI, QA, ...; none: all.")] = "",
 ) -> None:
-    """All tasks: family, group, languages, sizes once prepared, licence.
+    """All tasks: family, group, licence, languages, rows of each table once prepared.
 
     Example: xstilts tasks --group NLI
     """
     from xstilts import catalogue
 
-    print(catalogue.listing(group))
+    rows = catalogue.listing(Path("data"))
+    groups = {row["group"] for row in rows}
+    if group and group not in groups:
+        raise UserError(f"--group {group}: no such group{nearest(group, groups)}")
+    for row in rows:
+        if group in ("", row["group"]):
+            print(f"{row['name']:14} {row['family']:15} {row['group']:11} {row['licence']}")
+            print(f"{'':14} {row['roles']}; {len(row['languages'])}: {' '.join(row['languages'])}")
+            if row["sizes"]:
+                print(f"{'':14} " + ", ".join(f"{name} {n}" for name, n in row["sizes"].items()))
 
 
 @app.command()

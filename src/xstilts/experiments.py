@@ -37,7 +37,7 @@ def _write(resolved: params.Params, experiment: Path, target: Path) -> None:
 
 
 def _would_be_lost(target: Path) -> str:
-    """Why nobody else has what stands in `target`; '' where git has it, or an experiment gives it."""
+    """Why only `target` has what stands in it; '' where git has it, or an experiment gives it."""
     if not target.exists() or _is_written_out(target):
         return ""
     status = subprocess.run(

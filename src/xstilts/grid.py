@@ -17,11 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -37,6 +37,7 @@ BUSY = ("Unable to acquire lock", "it is being blocked by")
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of
 # torch threads is a setting (training.threads), the same in every way of running.
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+POLL_S = 0.05
 STOP_S = 20.0  # for DVC to notice that its command is gone, and to finish writing dvc.lock
 
 
@@ -67,10 +68,6 @@ class Progressed:
     took_s: dict[str, list[float]] = field(default_factory=dict)  # by group, of stages that ran
 
 
-class Stopped(Exception):
-    """SIGINT or SIGTERM reached the driver."""
-
-
 def run_grid(jobs: int, targets: Sequence[str] = ()) -> int:
     """Run what is stale among `targets` and all they need. 0, or 1 where a stage failed.
 
@@ -80,15 +77,15 @@ def run_grid(jobs: int, targets: Sequence[str] = ()) -> int:
     _mend_lock(console)
     graph = read_graph(targets)
     driver = Driver(graph, jobs or _cores(), console)
-    with _signals_raise():
+    with _signals() as signals:
         try:
-            so_far = driver.run()
-        except Stopped as stopped:
-            console.print("stopped; `xstilts grid` goes on from here", highlight=False)
-            return 128 + int(stopped.args[0])
+            driver.run(signals)
         finally:
-            _stop([running.process for running in driver.running.values()])
-    return _summary(so_far, console)
+            _stop([stage.process for stage in driver.running.values()])
+    if signals:
+        console.print("stopped; `xstilts grid` goes on from here", highlight=False)
+        return 128 + signals[0]
+    return _summary(driver.so_far, console)
 
 
 def run_stage(name: str) -> int:
@@ -101,13 +98,13 @@ def run_stage(name: str) -> int:
     if parent := environment.pop("MLFLOW_RUN_ID", ""):
         environment["XSTILTS_PARENT_RUN"] = parent
     process = subprocess.Popen(_dvc(name), env=environment)
-    with _signals_raise():
+    with _signals() as signals:
         try:
-            return process.wait()
-        except Stopped as stopped:
-            return 128 + int(stopped.args[0])
+            while process.poll() is None and not signals:
+                time.sleep(POLL_S)
         finally:
             _stop([process])
+    return 128 + signals[0] if signals else process.returncode
 
 
 def read_graph(targets: Sequence[str] = ()) -> Graph:
@@ -116,6 +113,8 @@ def read_graph(targets: Sequence[str] = ()) -> Graph:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    if not Path("dvc.yaml").is_file():
+        raise UserError("dvc.yaml: no such file; expected the repository's root; run from there")
     try:
         repo = Repo()
         graph = repo.index.graph  # edges lead from a stage to what it needs
@@ -147,17 +146,16 @@ class Driver:
         self.not_before: dict[str, float] = {}  # of a stage that found a lock
         self.outputs = _outputs()
 
-    def run(self) -> Progressed:
-        """Until nothing is left to start and nothing runs."""
+    def run(self, signals: Sequence[int]) -> None:
+        """Until nothing is left to start and nothing runs, or a signal came."""
         with _progress(self.console, len(self.waiting)) as bar:
-            while self.waiting or self.running:
+            while (self.waiting or self.running) and not signals:
                 moved = self._settle()
                 self._start()
                 moved = self._collect() or moved
                 bar.update(bar.task_ids[0], completed=self._settled(), left=self._left())
                 if not moved:
-                    time.sleep(0.05)
-        return self.so_far
+                    time.sleep(POLL_S)
 
     def _settle(self) -> bool:
         """Take out of `waiting` what needs no run, or can have none. True where there was one."""
@@ -200,12 +198,13 @@ class Driver:
 
     def _collect(self) -> bool:
         """Note every stage that ended. True where there was one."""
-        ended = [name for name, running in self.running.items() if running.process.poll() is not None]
+        running = self.running.items()
+        ended = [name for name, stage in running if stage.process.poll() is not None]
         for name in ended:
-            running = self.running.pop(name)
-            text = running.log.read_text(encoding="utf-8", errors="replace")
-            took_s = time.monotonic() - running.started
-            if running.process.returncode == 0:
+            stage = self.running.pop(name)
+            text = stage.log.read_text(encoding="utf-8", errors="replace")
+            took_s = time.monotonic() - stage.started
+            if stage.process.returncode == 0:
                 self._note_done(name, text, took_s)
             elif any(words in text for words in BUSY):
                 self.not_before[name] = time.monotonic() + random.uniform(0.5, 3.0)
@@ -249,12 +248,13 @@ class Driver:
 def error_line(text: str) -> str:
     """The line of a stage's log that says what went wrong: its command's last, else DVC's."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    own = [line for line in lines if not line.startswith(("ERROR:", "Running stage", "> ", "WARNING:"))]
+    of_dvc = ("ERROR:", "WARNING:", "Running stage", "> ")
+    own = [line for line in lines if not line.startswith(of_dvc)]
     return (own or lines or ["it said nothing"])[-1]
 
 
 def _dvc(*words: str) -> list[str]:
-    return [sys.executable, "-m", "dvc", "repro", "--wait-for-lock", *words]
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *words]
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -310,17 +310,17 @@ def _progress(console: Console, total: int) -> Iterator[Progress]:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped in the block, once."""
+def _signals() -> Iterator[list[int]]:
+    """The numbers of SIGINT and SIGTERM that reach this process in the block, which they do not
+    interrupt: no child is lost between its start and our note of it."""
+    came: list[int] = []
 
-    def stop(number: int, _: FrameType | None) -> NoReturn:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_IGN)
-        raise Stopped(number)
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
 
-    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+    before = {name: signal.signal(name, note) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield came
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
@@ -342,16 +342,14 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def _descendants(pid: int) -> list[psutil.Process]:
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return list(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 
 
 def _end(process: psutil.Process, at_once: bool) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.kill() if at_once else process.terminate()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _summary(so_far: Progressed, console: Console) -> int:

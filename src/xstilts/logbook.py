@@ -44,8 +44,8 @@ class History:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def resume(self, step: int) -> tuple[str, list[Line]]:
-        """Cut what lies beyond `step`; the id of the run that was begun, and the lines it lacks."""
+    def resume(self, step: int) -> tuple[str, int, list[Line]]:
+        """Cut what lies beyond `step`; the run that was begun, its last step, what it lacks."""
         lines = self.lines()
         curve = [line for line in lines if line.get("step", step + 1) <= step]
         last: Line = {}
@@ -54,7 +54,7 @@ class History:
         kept = [*curve, *([last] if last else [])]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._begun = True
-        return last.get("run", ""), unsent([*curve, last])
+        return last.get("run", ""), last.get("sent", -1), unsent([*curve, last])
 
 
 def belonging(lines: list[Line], key: str) -> list[Line]:
@@ -68,12 +68,11 @@ def unsent(lines: Sequence[Line]) -> list[Line]:
 
 
 def finished_trials(experiment: str, work: Path) -> Iterator[tuple[str, list[Line]]]:
-    """The studies' trials that ended, each with its curve: study/PHASE/NAME/TRIAL, lines."""
-    for path in sorted((work / "history" / "study").rglob("*.jsonl")):
-        cell = path.relative_to(work / "history").with_suffix("").as_posix()
-        lines = History(work, cell).lines()
+    """The studies' trials that ended, each with its curve: study-PHASE-NAME-TRIAL, lines."""
+    for path in sorted((work / "history").glob("study-*.jsonl")):
+        lines = History(work, path.stem).lines()
         if lines and "trial" in lines[-1] and lines[-1]["experiment"] == experiment:
-            yield cell, lines
+            yield path.stem, lines
 
 
 def card_folders(cells: Sequence[Path]) -> list[Path]:
@@ -88,11 +87,11 @@ def card_folders(cells: Sequence[Path]) -> list[Path]:
 
 
 def cell_key(card: Card) -> str:
-    """One for all runs of a cell, whatever its settings: target/mnli/xnli/1."""
+    """One for all runs of a cell, whatever its settings: target-mnli-xnli-1."""
     if card.phase == "pretrain":
         return card.phase
     parts = (card.phase, card.intermediate, card.target, str(card.replicate))
-    return "/".join(filter(None, parts))
+    return "-".join(filter(None, parts))
 
 
 def figures(card: Card) -> dict[str, float]:

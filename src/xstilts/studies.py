@@ -8,6 +8,7 @@ language, can be passed. With trials: 0 (the default) the file is `{}`, written 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -62,31 +63,32 @@ def study_stage(
     from xstilts import phases
     from xstilts.tracking import open_run
 
+    place = work / "studies" / phase / name / _study_key(phase, name, params, settings)
     make = phases.intermediate_objective if phase == "intermediate" else phases.target_objective
-    train = make(name, params, work)
-    key = _study_key(phase, name, params, settings)
-    search = Search(settings, own, _metric(phase, name), work / "studies" / phase / name / key)
+    train = make(name, params, place / "trials")
+    search = Search(settings, own, _metric(phase, name), place / "journal.log")
 
     def objective(learning_rate: float, epochs: float, trial: int) -> float:
-        run = open_run(params.experiment, "study", f"{phase}/{name}/{trial}", work)
+        run = open_run(params.experiment, "study", f"study-{phase}-{name}-{trial}", work)
         try:
             score = train(learning_rate, epochs, settings.seed, run)
         except UserError:
             run.fail()
             raise
         values = {"learning_rate": learning_rate, "epochs": epochs}
-        run.finish_trial(values, score, key, search.metric)
+        run.finish_trial(values, score, place.name, search.metric)
         return score
 
     run_study(search, objective, result)
+    shutil.rmtree(place / "trials", ignore_errors=True)
 
 
 def run_study(search: Search, objective: Objective, result: Path) -> dict[str, Any]:
     """Search up to settings.trials, write the best values; a search that was killed goes on.
 
-    The suggestion of trial n depends on the seed, n and the scores before it, never on how often the
-    process was killed. A trial that ends with a UserError (a loss that is not a number) has failed
-    and the search goes on; params' own values must not fail.
+    The suggestion of trial n depends on the seed, n and the scores before it, never on how often
+    the process was killed. A trial that ends with a UserError (a loss that is not a number) has
+    failed and the search goes on; params' own values must not fail.
     """
     if search.settings.trials == 0:
         write_text(result, "{}\n")
@@ -94,7 +96,7 @@ def run_study(search: Search, objective: Objective, result: Path) -> dict[str, A
     from filelock import FileLock, Timeout
 
     search.journal.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{search.journal}.lock")
+    lock = FileLock(f"{search.journal}.worker")
     try:
         with lock.acquire(timeout=0):
             best = _searched(search, objective)
@@ -128,8 +130,10 @@ def _searched(search: Search, objective: Objective) -> dict[str, Any]:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    # A lock of the journal's that a killed worker left would be waited for, half a minute.
+    Path(f"{search.journal}.lock").unlink(missing_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(f"{search.journal}.log"))
+    storage = JournalStorage(JournalFileBackend(str(search.journal)))
     study = optuna.create_study(
         storage=storage, study_name="study", direction="maximize", load_if_exists=True
     )
@@ -173,14 +177,14 @@ def _close_open_trials(study: Any) -> bool:
 
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        if trial.params:
+        if trial.params and "error" not in trial.user_attrs:
             again = {"own": True} if trial.user_attrs.get("own") else {}
             study.enqueue_trial(trial.params, {**again, "again": trial.number})
     return bool(study.get_trials(states=(TrialState.WAITING,)))
 
 
 def _finished(study: Any) -> int:
-    """Trials that count: they have a score, or failed by themselves; killed ones were tried again."""
+    """Trials that count: with a score, or failed by themselves; killed ones are tried again."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
@@ -212,13 +216,12 @@ def _best(study: Any, search: Search) -> dict[str, Any]:
 def _sampler(seed: int, place: int) -> Any:
     """TPE with every option written out: results must not move with Optuna's defaults.
 
-    A sampler of its own for each place: a search that goes on suggests what it would have suggested.
+    One sampler for each place: a search that goes on suggests what it would have suggested.
     """
     from optuna.samplers import TPESampler
 
     return TPESampler(
         seed=int(digest(seed, place)[:8], 16),
-        prior_weight=1.0,
         n_startup_trials=10,  # places that are drawn at random; the rest of these is Optuna 5's own
         n_ei_candidates=24,
         multivariate=True,
@@ -270,7 +273,7 @@ def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -
 
 
 def _metric(phase: str, name: str) -> str:
-    """What is maximised, in words: the mean of the task's main metrics; of a mixture, over members."""
+    """What is maximised: the mean of a task's main metrics; of a mixture, the members' mean."""
     from xstilts.tables import read_record
 
     records = sorted(Path("data", phase, name).rglob("record.json"))

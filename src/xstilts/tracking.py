@@ -3,7 +3,9 @@
 Losing MLflow loses no training. The card is on disk before anything is sent, and so is the curve; a
 failure is a warning of one line, and `xstilts log` sends what is missing. MLflow is imported when
 something is first sent, so that a training's start does not wait for it; short trainings send once,
-at their end. XSTILTS_TRACKING: `on` (default), `later` (all is left to `xstilts log`) or `off`.
+at their end. That import and the database's opening cost 5 seconds of a core, a run 0.3. So the
+driver of a grid sets XSTILTS_TRACKING=later: short trainings are left to one `xstilts log` at its
+end, long ones are sent as they go. `on` is the default, `off` sends nothing at all.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -28,7 +31,7 @@ from xstilts.logbook import History, Line, cell_key
 if TYPE_CHECKING:
     from mlflow.entities import Run as Logged
 
-LIVE_AFTER_S = 30.0  # a training that is shorter sends nothing before its end
+LIVE_AFTER_S = 60.0  # a training that is shorter sends nothing before its end
 SEND_EVERY_S = 10.0
 SEND_SHARE = 20  # at least this many times what the last sending took: 5 % of a training at most
 LOCK_TIMEOUT_S = 120.0
@@ -36,18 +39,20 @@ METRICS_AT_ONCE, PARAMS_AT_ONCE, PARAM_LENGTH = 1000, 100, 6000  # MLflow's limi
 MODE, PARENT = "XSTILTS_TRACKING", "XSTILTS_PARENT_RUN"
 CURRENT, SUPERSEDED, RUNNING = "current", "superseded", "running"
 ONE_RUN_A_CELL = f"tags.`xstilts.status` = '{CURRENT}'"
-KEPT = ("card.json", "predictions", "gold")  # of a stage's folder; weights are DVC's
-PATIENCE = {  # MLflow's own 7 retries with back-off would hold a training up for minutes
+KEPT = ("card.json", "history.csv", "predictions")  # of a stage's folder; weights are DVC's
+QUIET = {  # 7 retries with back-off, MLflow's own, would hold a training up for minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
 def open_run(experiment: str, phase: str, name: str, work: Path) -> Run:
-    """phase: pretrain, intermediate, target or study; name: '', 'mnli/1', 'mnli/xnli/1', ..."""
-    return Run(experiment, "/".join(part for part in (phase, *name.split("/")) if part), work)
+    """name: pretrain, intermediate-mnli-1, target-mnli-xnli-1, study-target-xnli-0 (a trial)."""
+    cell = name.replace("/", "-")
+    return Run(experiment, cell if cell.split("-")[0] == phase else f"{phase}-{cell}", work)
 
 
 class Run:
@@ -60,27 +65,38 @@ class Run:
         self.experiment, self.cell, self.work = experiment, cell, work
         self._history = History(work, cell)
         self._waiting: list[Line] = []
-        self._run = ""  # MLflow's id, once there is one
-        self._live = _mode() == "on"
+        self._run, self._sent = "", -1  # MLflow's id, once there is one; the last step that it has
+        self._last = self._before = 0  # this training's last step; all steps of earlier ones
+        self._mode = _mode()
+        self._live = self._mode != "off"
         self._next = time.monotonic() + LIVE_AFTER_S
 
     def resume(self, step: int) -> None:
         """A training goes on after its checkpoint of `step`: its curve and its run go on."""
-        self._run, self._waiting = self._history.resume(step)
+        if self._last:
+            self._before += self._last
+        elif step:
+            self._run, self._sent, self._waiting = self._history.resume(step)
+        self._last = step
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """train.loss, train.learning_rate, train.tokens_per_second, dev.METRIC at a step."""
         values = {name: float(value) for name, value in metrics.items()}
+        if step < self._last:  # another training in the same run: COPA after SIQA
+            self._before += self._last
+        self._last = step
+        step += self._before
         line = {"step": step, "time": logbook.now(), "metrics": values}
         self._history.append(line)
-        self._waiting.append(line)
-        if self._live and time.monotonic() >= self._next:
+        if step > self._sent:  # else it was sent before the training was killed
+            self._waiting.append(line)
+        if self._live and self._waiting and time.monotonic() >= self._next:
             self._send()
 
     def finish(self, card: Card, folder: Path, chart: bool = True) -> None:
         """The card, on disk already, becomes the cell's current run; older ones are superseded."""
         self._end({"finished": card.key})
-        if _mode() == "on":
+        if self._sends_now():
             with _warned(self.cell):
                 _server(self.experiment, self.work).send_card(card, folder, self._run, chart)
 
@@ -90,7 +106,7 @@ class Run:
         """What a study's trial tried, its English dev score, and the digest of the study."""
         trial = {"values": dict(values), "score": score, "metric": metric}
         self._end({"finished": study, "experiment": self.experiment, "trial": trial})
-        if _mode() == "on":
+        if self._sends_now():
             with _warned(self.cell):
                 server = _server(self.experiment, self.work)
                 server.send_trial(self.cell, self._history.lines(), self._run)
@@ -101,19 +117,27 @@ class Run:
             with _warned(self.cell):
                 _server(self.experiment, self.work).client.set_terminated(self._run, "FAILED")
 
+    def _sends_now(self) -> bool:
+        return self._mode == "on" or (self._mode == "later" and self._run != "")
+
     def _end(self, line: Line) -> None:
         self._history.append({**line, "time": logbook.now(), **logbook.commit()})
 
     def _send(self) -> None:
+        """All but the newest step, to which metrics may still be added."""
+        newest = self._waiting[-1]["step"]
+        ready = [line for line in self._waiting if line["step"] < newest]
+        if not ready:
+            return
         started = time.monotonic()
         self._live = False  # one failure ends the live curve; the end of the training tries again
         with _warned(self.cell):
             server = _server(self.experiment, self.work)
             with server.lock:
-                self._run = self._run or server.create(self.cell, self._waiting[0]["time"])
-                server.log(self._run, _metrics(self._waiting))
-            self._history.append({"run": self._run, "sent": self._waiting[-1]["step"]})
-            self._waiting, self._live = [], True
+                self._run = self._run or server.create(self.cell, ready[0]["time"])
+                server.log(self._run, _metrics(ready))
+            self._history.append({"run": self._run, "sent": ready[-1]["step"]})
+            self._waiting, self._live = self._waiting[len(ready) :], True
         now = time.monotonic()
         self._next = now + max(SEND_EVERY_S, SEND_SHARE * (now - started))
 
@@ -121,8 +145,8 @@ class Run:
 def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int, int]:
     """`xstilts log`: (runs sent, cells marked anew). Sends what has no run, once.
 
-    cells: folders cells/ROW/TASK/R; cards of their phase-2 models and of pretraining go first. A cell
-    that DVC brought back from its cache: the run with the card's key becomes current again.
+    cells: folders cells/ROW/TASK/R; cards of their phase-2 models and of pretraining go first. Of a
+    cell that DVC brought back from its cache, the run with the card's key becomes current again.
     """
     if _mode() == "off":
         return 0, 0
@@ -153,7 +177,6 @@ class _Server:
 
     def __init__(self, uri: str, experiment: str, work: Path) -> None:
         from filelock import FileLock
-        from mlflow import MlflowClient
 
         in_file = uri.startswith("sqlite:///")
         database = Path(uri.removeprefix("sqlite:///")).absolute() if in_file else None
@@ -162,7 +185,11 @@ class _Server:
         # Processes that open a new database together break it for good: one at a time.
         self.lock = FileLock(lock, timeout=LOCK_TIMEOUT_S)
         self.work = work
-        with self.lock:
+        with self.lock, warnings.catch_warnings():
+            # MLflow's own imports and table definitions; only while it is opened.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from mlflow import MlflowClient
+
             self.client = MlflowClient(tracking_uri=uri)
             found = self.client.get_experiment_by_name(experiment)
             self.id = found.experiment_id if found else self._create(experiment, database)
@@ -193,7 +220,7 @@ class _Server:
 
     def create(self, cell: str, start: int) -> str:
         """A run that is going on; under the run that `mlflow run` has opened, if there is one."""
-        phase = cell.split("/")[0]
+        phase = cell.split("-")[0]
         tags = {"xstilts.cell": cell, "xstilts.phase": phase, "xstilts.status": RUNNING}
         tags |= {"mlflow.source.name": f"xstilts {cell}", "mlflow.source.type": "LOCAL"}
         if parent := os.environ.get(PARENT):
@@ -222,8 +249,9 @@ class _Server:
         self._close(run, cell, card.key, tags, history)
 
     def send_trial(self, cell: str, history: list[Line], run: str) -> None:
-        """cell: study/PHASE/NAME/TRIAL. What an earlier study of that name tried is superseded."""
-        _, phase, name, number = cell.split("/")
+        """cell: study-PHASE-NAME-TRIAL. What an earlier study of that name tried is superseded."""
+        _, phase, rest = cell.split("-", 2)
+        name, number = rest.rsplit("-", 1)
         key, trial = history[-1]["finished"], history[-1]["trial"]
         tags = {"study": f"{phase}/{name}", phase: name, "trial": number, "metric": trial["metric"]}
         score = {"step": 0, "time": logbook.now(), "metrics": {"score": trial["score"]}}
@@ -261,7 +289,7 @@ class _Server:
         """The current run of the phase-2 model that a cell started from; '' where there is none."""
         if card.phase != "target":
             return ""
-        cell = f"intermediate/{card.intermediate}/{card.replicate}"
+        cell = f"intermediate-{card.intermediate}-{card.replicate}"
         runs = self.by_cell(f"tags.`xstilts.cell` = '{cell}' and {ONE_RUN_A_CELL}").get(cell)
         return str(runs[0].info.run_id) if runs else ""
 
@@ -304,7 +332,7 @@ class _Server:
 
 def _server(experiment: str, work: Path) -> _Server:
     """MLFLOW_TRACKING_URI, or mlflow.db in the repository's root, where `mlflow ui` looks."""
-    for name, value in PATIENCE.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{logbook.root() / 'mlflow.db'}"
     return _opened(uri, experiment, work.absolute())

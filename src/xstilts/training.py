@@ -88,6 +88,7 @@ class Plan:
 
 
 class Reporter(Protocol):
+    def resume(self, step: int) -> None: ...
     def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
 
 
@@ -145,6 +146,8 @@ def train(
         else set()
     )
     meter = _Meter(members, progress, setup.reporter)
+    if setup.reporter and progress.step:
+        setup.reporter.resume(progress.step)
     saved = time.monotonic()
     model.train()
     bar = tqdm(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from xstilts.tables import FamilyName, Row
 
 
 def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """(rest, share) of the rows; whole groups, in seeded order, until `share` of the rows is reached.
+    """(rest, share) of the rows: whole groups in seeded order until `share` of the rows is reached.
 
     A group's place depends on its name and the seed alone, so that the same rows are split alike
     wherever they are read.
@@ -33,7 +33,7 @@ def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row
 
 
 def group_of(row: Row) -> str:
-    """What must not be split apart: the article, else the shared context or first text, else the row."""
+    """What is never split: the article, else the shared context or first text, else the row."""
     shared = row.get("group") or row.get("context") or row.get("text_a")
     return normalised(shared) if shared else str(row["id"])
 
@@ -42,8 +42,8 @@ def limited(rows: Sequence[Row], limit: int | None, seed: int, family: FamilyNam
     """The first `limit` rows of one seeded permutation: a smaller limit gives a subset (nested).
 
     Classification is stratified by part and label in every prefix: of a stratum of n rows, row k
-    stands at (k + 1/2) / n. That is Sainte-Lague's rule; largest remainders, which differ from it by
-    a row at most, would not be nested (a larger limit can give a label fewer rows).
+    stands at (k + 1/2) / n. That is Sainte-Lague's rule; largest remainders, which differ from it
+    by a row at most, would not be nested (a larger limit can give a label fewer rows).
     """
     if limit is None or limit >= len(rows):
         return list(rows)
@@ -58,13 +58,14 @@ def limited(rows: Sequence[Row], limit: int | None, seed: int, family: FamilyNam
     return [row for index, row in enumerate(rows) if index in chosen]
 
 
-def without_contexts(rows: Sequence[Row], contexts: Collection[str]) -> list[Row]:
-    """The rows whose context (white space apart) is not one of `contexts`."""
-    return [row for row in rows if normalised(row["context"]) not in contexts]
-
-
 def contexts_of(rows: Iterable[Row]) -> set[str]:
     return {normalised(row["context"]) for row in rows}
+
+
+def texts_of(row: Row) -> set[str]:
+    """What a row can share with another: its texts or context, or its sentence; not choices."""
+    texts = [row.get(key) or "" for key in ("text_a", "text_b", "context")]
+    return {normalised(text) for text in [*texts, " ".join(row.get("tokens") or [])]} - {""}
 
 
 def repeated(rows: Sequence[Row]) -> int:

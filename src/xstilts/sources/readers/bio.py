@@ -1,4 +1,4 @@
-"""Tagged sentences: a word a line (XTREME's, Rahimi's) and a sentence a line (CCGbank as converted)."""
+"""Tagged sentences: a word a line (XTREME's, Rahimi's) or a sentence a line (converted CCGbank)."""
 
 from __future__ import annotations
 

@@ -16,14 +16,12 @@ COLUMNS = 10
 WITHHELD = "_"
 ZERO_WIDTH_NON_JOINER = "\u200c"
 # Which part's tag a fused word takes where several are equally near the root.
+_ORDER = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT"
 PRECEDENCE = {
-    "es": ["VERB", "AUX", "PRON", "ADP", "DET"],
-    "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ".split(),
-    "it": "VERB AUX ADV PRON ADP DET INTJ".split(),
+    "es": "VERB AUX PRON ADP DET",
+    "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ",
+    "it": "VERB AUX ADV PRON ADP DET INTJ",
 }
-DEFAULT_PRECEDENCE = (
-    "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT".split()
-)
 _Line = tuple[int, list[str]]  # line, columns
 
 
@@ -87,7 +85,7 @@ def _fused_tag(raw: RawFile, words: dict[int, _Line], parts: range) -> str:
     depths = {part: _depth(raw, words, part) for part in parts}
     nearest = [part for part in parts if depths[part] == min(depths.values())]
     tags = [raw.label(words[part][0], words[part][1][3]) for part in nearest]
-    order = PRECEDENCE.get(raw.language, DEFAULT_PRECEDENCE)
+    order = PRECEDENCE.get(raw.language, _ORDER).split()
     return min(tags, key=lambda tag: order.index(tag) if tag in order else len(order))
 
 

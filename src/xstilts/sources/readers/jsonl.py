@@ -99,7 +99,8 @@ def commonsenseqa(raw: RawFile) -> Reading:
         question, choices = value.get("question"), value.get("choices")
         if isinstance(question, dict):
             listed = question.get("choices")
-            labels, texts = _column(listed, "label"), _column(listed, "text")
+            labels: object = _column(listed, "label")
+            texts: object = _column(listed, "text")
             stem = text_field(raw, number, question, "stem")
         else:
             flat = choices if isinstance(choices, dict) else {}

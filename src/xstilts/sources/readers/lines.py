@@ -67,7 +67,7 @@ def laser(raw: RawFile) -> Reading:
 
 
 def tatoeba_sorted(raw: RawFile) -> Reading:
-    """XTREME's Tatoeba: the English side is sorted, which destroys the gold: predicted, never scored."""
+    """XTREME's Tatoeba: the English side is sorted, the gold is lost: predicted, never scored."""
     foreign = raw.lines()
     english_file = raw.beside(f"{raw.path.stem}.en")
     english = english_file.lines()
@@ -86,7 +86,7 @@ def tatoeba_sorted(raw: RawFile) -> Reading:
 
 
 def bucc(raw: RawFile) -> Reading:
-    """BUCC 2018: id TAB sentence on each side, gold lines foreign-id TAB english-id; no gold: hidden."""
+    """BUCC 2018: id TAB sentence on each side; gold: foreign-id TAB english-id; no gold: hidden."""
     foreign, english_file = _named(raw), raw.beside(f"{raw.path.stem}.en")
     english = _named(english_file)
     gold_path = raw.path.with_suffix(".gold")
@@ -113,7 +113,7 @@ def bucc(raw: RawFile) -> Reading:
         for name, sentence in foreign.items()
     ]
     rows += [_english(name, sentence) for name, sentence in english.items()]
-    return raw.reading(rows, len(foreign) + len(english), repeated_gold_pairs=twice)
+    return raw.reading(rows, len(foreign), English_lines=len(english), repeated_gold_pairs=twice)
 
 
 def _named(raw: RawFile) -> dict[str, str]:

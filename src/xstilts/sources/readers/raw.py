@@ -33,7 +33,7 @@ class RawFile:
     def at(self, line: int | None, problem: str) -> UserError:
         """`file:line: what; expected; do`."""
         where = str(self.path) if line is None else f"{self.path}:{line}"
-        return UserError(f"{where}: {problem}")
+        return UserError(" ".join(f"{where}: {problem}".splitlines()))
 
     def cut(self, items: Sequence[Item]) -> Sequence[Item]:
         """The wanted rows of all the file's."""
@@ -43,7 +43,7 @@ class RawFile:
         if not 0 <= start < stop <= len(items):
             raise self.at(
                 None,
-                f"rows [{start}, {stop}) of {len(items)}; expected 0 <= start < stop <= {len(items)}",
+                f"rows [{start}, {stop}); expected 0 <= start < stop <= {len(items)}, all it has",
             )
         return items[start:stop]
 
@@ -58,15 +58,13 @@ class RawFile:
         """The file's lines, without their ends. Line i of the file is item i - 1."""
         data = self._bytes()
         text_lines = self._decoded(data).split("\n")
-        if text_lines[-1] == "":
-            text_lines.pop()
-        if b"\r" not in data:
-            return text_lines
+        last = text_lines.pop()  # what follows the last line end, mostly nothing
         marked = [line.endswith("\r") for line in text_lines]
+        text_lines += [last] if last else []
         if any(marked) and not all(marked):
             odd = marked.index(not marked[0]) + 1
             raise self.at(odd, "some lines end in CR LF, some in LF; expected one kind")
-        return [line.removesuffix("\r") for line in text_lines]
+        return [line.removesuffix("\r") for line in text_lines] if any(marked) else text_lines
 
     def document(self) -> Any:
         """The file as one JSON value."""
@@ -113,10 +111,8 @@ class RawFile:
         """A label of the task's set (or of `names`)."""
         known = tuple(names) or self.record.labels
         if not isinstance(value, str) or value not in known:
-            raise self.at(
-                number,
-                f"label {value!r} is not one of {', '.join(known)}{_near(value, known)}; correct it",
-            )
+            shown = ", ".join(known) + _near(value, known)
+            raise self.at(number, f"label {value!r} is not one of {shown}; correct it")
         return value
 
     def choice(self, number: int, value: object) -> int:
@@ -133,14 +129,12 @@ class RawFile:
 
     def _bytes(self) -> bytes:
         if not self.path.is_file():
-            raise self.at(None, "no such file; expected one; see docs/data.md")
+            raise self.at(None, "no such file; expected one; fetch it")
         data = self.path.read_bytes()
         if not data.strip():
             raise self.at(None, "the file is empty; expected rows; fetch it again")
         if data.startswith(BYTE_ORDER_MARK):
-            raise self.at(
-                1, "the file begins with a byte order mark; expected UTF-8 without; remove it"
-            )
+            raise self.at(1, "a byte order mark; expected UTF-8 without one; remove it")
         return data
 
     def _decoded(self, data: bytes) -> str:
@@ -167,6 +161,11 @@ def text_field(raw: RawFile, number: int, value: dict[str, Any], key: str) -> st
         shown = "is missing" if key not in value else f"is {found!r}"
         raise raw.at(number, f"'{key}' {shown}; expected text")
     return found
+
+
+def _reason(key: str) -> str:
+    """dropped_no_label -> dropped: no label."""
+    return key.replace("_", " ").replace("dropped ", "dropped: ", 1)
 
 
 def _line(data: bytes, position: int) -> int:

@@ -36,7 +36,7 @@ def squad(raw: RawFile) -> Reading:
 
 
 def tydiqa(raw: RawFile) -> Reading:
-    """TyDi QA: one file for all languages, of which this language's questions are kept, or one a language.
+    """TyDi QA: one file for all languages, of which this one's questions are kept, or one for each.
 
     XTREME's train files have lost the language and the question's number from their ids, so that
     ids occur many times: there a row's place in the file is its id. A file of one language that
@@ -66,6 +66,8 @@ def tydiqa(raw: RawFile) -> Reading:
         raise raw.at(
             None, f"id without a language; expected {raw.path.name} to name each question's"
         )
+    if not kept:
+        raise raw.at(None, f"no questions in {raw.language}; expected ids that begin with its name")
     return raw.reading(
         kept, len(kept), relocated_within_white_space=relocated, renumbered_ids=renumbered
     )

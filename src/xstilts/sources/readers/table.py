@@ -1,7 +1,7 @@
 """Tables in lines: TAB-separated with and without quotes, and Cosmos QA's CSV.
 
-Two dialects of TSV: XTREME's script writes with Python's csv writer (a field with a quote is quoted,
-its quotes doubled); the official files have no quoting at all, a quote there is a character.
+Two dialects of TSV: XTREME's script writes with Python's csv writer (a field with a quote is quoted
+and its quotes doubled); the official files have no quoting at all, a quote is a character.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _QQP_COLUMNS = 6
 
 
 def xtreme_pairs(raw: RawFile) -> Reading:
-    """XTREME's xnli and pawsx: text TAB text [TAB label], csv dialect, no header; no label: hidden."""
+    """XTREME's xnli and pawsx: text, text and label, csv dialect, no header; no label: hidden."""
     fields = [(number, _quoted(raw, number, line)) for number, line in enumerate(raw.lines(), 1)]
     columns = len(fields[0][1])
     if columns not in (2, 3):
@@ -34,7 +34,7 @@ def xtreme_pairs(raw: RawFile) -> Reading:
 
 
 def three_columns(raw: RawFile) -> Reading:
-    """sentence1, sentence2, gold_label with a header, no quoting (counterfactually augmented NLI)."""
+    """sentence1, sentence2, gold_label with a header (counterfactually augmented NLI)."""
     rows = []
     for number, values in _table(raw, ("sentence1", "sentence2", "gold_label")):
         label = raw.label(number, values["gold_label"])
@@ -43,7 +43,7 @@ def three_columns(raw: RawFile) -> Reading:
 
 
 def multinli_en(raw: RawFile) -> Reading:
-    """XNLI-MT-1.0/multinli/multinli.train.en.tsv: premise, hypo, label, the first spelt `contradictory`."""
+    """XNLI-MT's multinli.train.en.tsv: premise, hypo, label; one label is spelt `contradictory`."""
     rows = []
     for number, values in _table(raw, ("premise", "hypo", "label")):
         label = raw.label(number, values["label"].replace("contradictory", "contradiction"))

@@ -1,0 +1,230 @@
+"""Our loop against transformers' Trainer: same rows, model, batch size, precision; examples a second, peak memory.
+
+    python benchmarks/loop.py classification --steps 60
+    python benchmarks/loop.py span --steps 20
+
+Rows are real ones, for the lengths that they have: pairs of SNLI and MNLI, or SQuAD v2.0 and TyDi QA
+questions, from the folder that XSTILTS_SHARED names. Trainer pads each batch to its longest sequence
+(DataCollatorWithPadding), as its own examples do. Each side runs in a process of its own, in turn,
+`--rounds` times; what is printed is the median, and its ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SHARED = Path(os.environ.get("XSTILTS_SHARED", "../shared")) / "data"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("family", choices=["classification", "span"])
+    parser.add_argument(
+        "--side", choices=["ours", "trainer"], help="run one side alone, print its figures"
+    )
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    arguments = parser.parse_args()
+    if arguments.side:
+        print(json.dumps(run(arguments)))
+        return
+    found: dict[str, list[dict[str, float]]] = {"ours": [], "trainer": []}
+    for _ in range(arguments.rounds):
+        for side, figures in found.items():
+            command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            figures.append(json.loads(output.splitlines()[-1]))
+    result: dict[str, Any] = {"settings": vars(arguments)}
+    for side, figures in found.items():
+        result[side] = {
+            key: statistics.median(figure[key] for figure in figures) for key in figures[0]
+        }
+    result["examples a second, ours / trainer"] = round(
+        result["ours"]["examples_per_second"] / result["trainer"]["examples_per_second"], 2
+    )
+    result["peak memory, ours / trainer"] = round(
+        result["ours"]["peak_mb"] / result["trainer"]["peak_mb"], 2
+    )
+    print(json.dumps(result, indent=1))
+
+
+def run(arguments: argparse.Namespace) -> dict[str, float]:
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(1)
+    side = ours if arguments.side == "ours" else trainer
+    seconds = side(arguments)
+    peak = (
+        torch.cuda.max_memory_allocated() / 2**20
+        if arguments.device == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    )
+    examples = arguments.steps * arguments.batch_size
+    return {"examples_per_second": round(examples / seconds, 2), "peak_mb": round(peak, 1)}
+
+
+def rows(family: str) -> list[dict[str, Any]]:
+    if family == "classification":
+        files = [
+            SHARED / "snli/chaosNLI_v1.0/chaosNLI_snli.jsonl",
+            SHARED / "mnli/chaosNLI_v1.0/chaosNLI_mnli_m.jsonl",
+        ]
+        lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        names = {"c": "contradiction", "e": "entailment", "n": "neutral"}
+        return [
+            {
+                "id": line["uid"],
+                "text_a": line["example"]["premise"],
+                "text_b": line["example"]["hypothesis"],
+                "label": names[line["majority_label"]],
+            }
+            for line in lines
+        ]
+    found = []
+    for name in (
+        "squad/dev-v2.0.excerpt.json",
+        "tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.en.train.json",
+    ):
+        for article in json.loads((SHARED / name).read_text())["data"]:
+            for paragraph in article["paragraphs"]:
+                for qa in paragraph["qas"]:
+                    answers = [
+                        {"text": a["text"], "start": a["answer_start"]} for a in qa["answers"][:1]
+                    ]
+                    row = {
+                        "id": qa["id"],
+                        "context": paragraph["context"],
+                        "question": qa["question"],
+                    }
+                    found.append({**row, "answers": answers, "answerable": bool(answers)})
+    return found
+
+
+def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Tokenizer, a random XLM-R-like encoder, and our features of the rows."""
+    from transformers import AutoModel
+
+    from xstilts.batches import Features
+    from xstilts.evaluation import Task
+    from xstilts.families import FAMILIES
+    from xstilts.families.protocol import TaskSettings
+    from xstilts.params import PretrainSettings
+    from xstilts.pretraining import config_for, train_tokenizer
+    from xstilts.tables import Table
+
+    found = rows(arguments.family)
+    texts = [{"text": row.get("text_a") or row["question"], "pair": None} for row in found]
+    texts += [{"text": row.get("text_b") or row["context"], "pair": None} for row in found]
+    shape = PretrainSettings(
+        vocabulary=8000,
+        layers=arguments.layers,
+        hidden=arguments.hidden,
+        heads=4,
+        intermediate=4 * arguments.hidden,
+    )
+    tokenizer = train_tokenizer([Table("text", "train", "en", texts)], shape)
+    settings = (
+        TaskSettings(256, labels=("contradiction", "entailment", "neutral"))
+        if arguments.family == "classification"
+        else TaskSettings(384, doc_stride=128, max_question=64, max_answer=30)
+    )
+    task = Task("bench", arguments.family, FAMILIES[arguments.family], settings, "bench")  # type: ignore[arg-type]
+    features: Features = task.family.encode(found, tokenizer, settings)
+    torch_model = AutoModel.from_config(config_for(shape, len(tokenizer)))
+    return tokenizer, torch_model, (task, features, found)
+
+
+def ours(arguments: argparse.Namespace) -> float:
+    import numpy as np
+
+    from xstilts import encoder as encoders
+    from xstilts.params import TrainingSettings
+    from xstilts.tables import Table
+    from xstilts.training import Member, Plan, Setup, train
+
+    tokenizer, base, (task, features, found) = prepared(arguments)
+    settings = TrainingSettings(
+        threads=arguments.threads,
+        device=arguments.device,
+        precision=arguments.precision,
+        checkpoint_every_s=10**6,
+    )
+    model = encoders.Model(
+        encoders.prepare(base), {"bench": task.family.head(base.config, task.settings)}
+    )
+    member = Member(
+        task, (Table("bench", "train", "en", found),), features, np.arange(len(features))
+    )
+    setup = Setup(settings, encoders.special_tokens(tokenizer), Path(tempfile.mkdtemp()))
+    start = time.monotonic()
+    train(
+        model.to(arguments.device),
+        [member],
+        Plan(1e-5, arguments.steps, arguments.batch_size, 1),
+        setup,
+    )
+    return time.monotonic() - start
+
+
+def trainer(arguments: argparse.Namespace) -> float:
+    from datasets import Dataset
+    from transformers import (
+        AutoModelForQuestionAnswering,
+        AutoModelForSequenceClassification,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
+
+    tokenizer, base, (task, features, _) = prepared(arguments)
+    columns: dict[str, list[Any]] = {
+        "input_ids": [features.columns["input_ids"][i].tolist() for i in range(len(features.rows))]
+    }
+    labels = [features.columns["labels"][i].tolist() for i in range(len(features.rows))]
+    config = base.config
+    if arguments.family == "classification":
+        config.num_labels = len(task.settings.labels)
+        model = AutoModelForSequenceClassification.from_config(config)
+        columns["labels"] = [label[0] for label in labels]
+    else:
+        model = AutoModelForQuestionAnswering.from_config(config)
+        columns["start_positions"] = [label[0] for label in labels]
+        columns["end_positions"] = [label[1] for label in labels]
+    settings = TrainingArguments(
+        output_dir=tempfile.mkdtemp(),
+        max_steps=arguments.steps,
+        per_device_train_batch_size=arguments.batch_size,
+        learning_rate=1e-5,
+        use_cpu=arguments.device == "cpu",
+        bf16=arguments.precision == "bf16",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    run = Trainer(model, settings, DataCollatorWithPadding(tokenizer), Dataset.from_dict(columns))
+    start = time.monotonic()
+    run.train()
+    return time.monotonic() - start
+
+
+if __name__ == "__main__":
+    main()

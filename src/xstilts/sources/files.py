@@ -1,0 +1,219 @@
+"""The source `files`: official files as they are distributed, or XTREME's download/, from a folder.
+
+What enters: a task's record, a split, a language. What leaves: rows and counts. Where the files lie
+is in layouts.py; an experiment may name single files in their place (stand-ins). This room must not
+know which family reads the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xstilts import catalogue
+from xstilts.errors import UserError, nearest
+from xstilts.params import FileSpec, SourceSettings, TaskFiles
+from xstilts.sources.layouts import ISO3, LAYOUTS
+from xstilts.sources.readers import READERS, RawFile
+from xstilts.sources.readers.squad import TYDIQA_NAMES
+from xstilts.sources.reading import Reading
+from xstilts.sources.splits import contexts_of, normalised, split_groups
+from xstilts.tables import ENGLISH, GOLD, Record, Row, Split
+
+SELECT_SHARE = 0.1  # of a stand-in that serves for training and for selecting
+
+
+def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
+    """The task's languages that the folder has, in the record's order."""
+    files = _task_files(record, settings)
+    if files.languages is None:
+        return record.languages
+    if unknown := [code for code in files.languages if code not in record.languages]:
+        where = f"params.yaml: source.tasks.{record.name}.languages"
+        raise UserError(
+            f"{where}: '{unknown[0]}' is not one{nearest(unknown[0], record.languages)}"
+        )
+    return tuple(code for code in record.languages if code in files.languages)
+
+
+def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
+    """Rows of a split and language; None where there is none. Train is English alone, or text."""
+    files = _task_files(record, settings)
+    named: list[FileSpec] | None = getattr(files, split, None)
+    if split == "train" and language != ENGLISH and record.family != "masked_lm":
+        return None
+    if named is not None:
+        named = [spec for spec in named if spec.languages is None or language in spec.languages]
+        if not named:
+            return None
+        places = [_place(record, spec, language, settings) for spec in named]
+    elif language not in languages(record, settings) or not _exists(record, split, language):
+        return None
+    else:
+        places = [
+            _first(record, split, slot, language, settings) for slot in LAYOUTS[record.name][split]
+        ]
+    readings = [
+        _read_place(spec, paths, record, (split, language), settings) for spec, paths in places
+    ]
+    joined = _joined(readings, record, split, language)
+    official = catalogue.official_size(record, split, language)
+    counts = joined.counts if official is None else {**joined.counts, "official": official}
+    return Reading(joined.rows, counts, files.note)
+
+
+def _task_files(record: Record, settings: SourceSettings) -> TaskFiles:
+    for name in settings.tasks:
+        if name not in catalogue.RECORDS:
+            raise UserError(
+                f"params.yaml: source.tasks.{name} is not a task{nearest(name, catalogue.RECORDS)}"
+            )
+    return settings.tasks.get(record.name, TaskFiles())
+
+
+def _exists(record: Record, split: Split, language: str) -> bool:
+    """Whether the official distribution has this split in this language."""
+    return record.family == "masked_lm" or bool(catalogue.official_size(record, split, language))
+
+
+def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -> list[Path]:
+    """The files that a place names, in sorted order."""
+    names = {code: name for name, code in TYDIQA_NAMES.items()}
+    try:
+        filled = path.format(
+            language=language, iso3=ISO3.get(language, ""), name=names.get(language, "")
+        )
+    except (KeyError, IndexError, ValueError):
+        raise UserError(
+            f"params.yaml: source.tasks: path '{path}' has an unknown field; expected {{language}}"
+        ) from None
+    root = Path(settings.path)
+    if "*" in filled:
+        return sorted(root.glob(filled))
+    return [root / filled] if (root / filled).is_file() else []
+
+
+def _place(
+    record: Record, spec: FileSpec, language: str, settings: SourceSettings
+) -> tuple[FileSpec, list[Path]]:
+    paths = _paths(spec, spec.path, language, settings)
+    if not paths:
+        raise UserError(
+            f"{settings.path}/{spec.path}: no such file for {record.name} in {language}; expected "
+            "what params.yaml names; correct source.tasks or fetch it"
+        )
+    return spec, paths
+
+
+def _first(
+    record: Record, split: Split, slot: Sequence[FileSpec], language: str, settings: SourceSettings
+) -> tuple[FileSpec, list[Path]]:
+    """The first of a slot's places that exists."""
+    for spec in slot:
+        if paths := _paths(spec, spec.path, language, settings):
+            return spec, paths
+    tried = ", ".join(spec.path for spec in slot)
+    raise UserError(
+        f"{settings.path}: no file for {record.name} {split} {language}; expected one of {tried}; "
+        f"fetch it, or name what there is under source.tasks.{record.name}"
+    )
+
+
+def _read_place(
+    spec: FileSpec,
+    paths: Sequence[Path],
+    record: Record,
+    table: tuple[Split, str],
+    settings: SourceSettings,
+) -> Reading:
+    """A place's rows, cut as it says."""
+    if spec.reader not in READERS:
+        raise UserError(
+            f"params.yaml: reader '{spec.reader}' is not one{nearest(spec.reader, READERS)}"
+        )
+    split, language = table
+    raws = [RawFile(path, record, split, language, spec.rows) for path in paths]
+    found = _joined([READERS[spec.reader](raw) for raw in raws], record, split, language)
+    rows, counts = found.rows, dict(found.counts)
+    if spec.part:
+        rows = [{**row, "part": spec.part} for row in rows]
+    if spec.labels:
+        rows = _labelled(rows, raws[0], spec, settings)
+    if spec.group == "paragraph":
+        rows = [{**row, "group": row["context"]} for row in rows]
+    if spec.keep == "answerable":
+        kept = [row for row in rows if row["answerable"] is not False]
+        _count(counts, "dropped: no answer", len(rows) - len(kept))
+        rows = kept
+    elif record.family == "span" and not record.no_answer:
+        _refuse_unanswerable(rows, raws[0])
+    if spec.exclude_contexts_in:
+        rows = _excluding(rows, counts, spec, record, settings)
+    if spec.share != "all":
+        sides = split_groups(rows, SELECT_SHARE, settings.seed)
+        kept = sides[0] if spec.share == "train" else sides[1]
+        _count(counts, "dropped: the other side of the split", len(rows) - len(kept))
+        rows = kept
+    return Reading(rows, counts)
+
+
+def _refuse_unanswerable(rows: list[Row], raw: RawFile) -> None:
+    if impossible := [row["id"] for row in rows if row["answerable"] is False]:
+        raise raw.at(
+            None,
+            f"question '{impossible[0]}' has no answer; expected one of each, as {raw.record.name} "
+            "has; `keep: answerable` leaves such questions out",
+        )
+
+
+def _labelled(rows: list[Row], raw: RawFile, spec: FileSpec, settings: SourceSettings) -> list[Row]:
+    """Row i with the label of row i of another file (the same format, another language)."""
+    path = Path(settings.path) / spec.labels
+    other = RawFile(path, raw.record, raw.split, raw.language, raw.rows)
+    golds = READERS[spec.reader](other).rows
+    if len(golds) != len(rows):
+        raise other.at(None, f"{len(golds)} rows; expected {len(rows)}, those of {raw.path.name}")
+    gold = GOLD[raw.record.family]
+    if any(row[gold] is None for row in golds):
+        raise other.at(None, "no labels in it; expected the file that labels the rows")
+    return [{**row, gold: other_row[gold]} for row, other_row in zip(rows, golds, strict=True)]
+
+
+def _excluding(
+    rows: list[Row],
+    counts: dict[str, int],
+    spec: FileSpec,
+    record: Record,
+    settings: SourceSettings,
+) -> list[Row]:
+    """Without the rows whose context a SQuAD-type file has."""
+    path = Path(settings.path) / spec.exclude_contexts_in
+    other = READERS["squad"](RawFile(path, record, "test", ENGLISH))
+    contexts = contexts_of(other.rows)
+    kept = [row for row in rows if normalised(row["context"]) not in contexts]
+    _count(counts, f"dropped: context of {path.name}", len(rows) - len(kept))
+    return kept
+
+
+def _joined(readings: Sequence[Reading], record: Record, split: Split, language: str) -> Reading:
+    """One after the other; ids are unique over all of them."""
+    rows: list[Row] = []
+    counts: dict[str, int] = {}
+    seen: set[str] = set()
+    for reading in readings:
+        rows += reading.rows
+        for key, number in reading.counts.items():
+            _count(counts, key, number)
+        for row in reading.rows if record.family != "masked_lm" and len(readings) > 1 else ():
+            if row["id"] in seen:
+                raise UserError(
+                    f"{record.name} {split} {language}: id '{row['id']}' is in two files; expected "
+                    "each once; remove one file from source.tasks"
+                )
+            seen.add(row["id"])
+    return Reading(rows, counts)
+
+
+def _count(counts: dict[str, int], key: str, number: int) -> None:
+    if number:
+        counts[key] = counts.get(key, 0) + number

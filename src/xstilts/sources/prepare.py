@@ -1,0 +1,314 @@
+"""What the data stages write: tables, the task's own record, counts, notes.
+
+What enters: the section `source` of the params and names of tasks. What leaves: folders.
+    data/text/                              record, counts, notes, train-LANG
+    data/intermediate/ROW/members.json      the row's members ([] for the baseline)
+    data/intermediate/ROW/MEMBER/           a member folder
+    data/target/TASK/                       record, counts, notes; dev-LANG and test-LANG
+    data/target/TASK/train/N-NAME/          a member folder for each training, in order
+A member folder: record.json, counts.json, notes.json, train-en and select-en. Training reads
+English tables alone: no other language's labels are in a member folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from xstilts.catalogue import record as record_of
+from xstilts.errors import UserError
+from xstilts.params import SourceSettings
+from xstilts.sources import Source, source
+from xstilts.sources.reading import Reading
+from xstilts.sources.splits import (
+    content,
+    contexts_of,
+    limited,
+    repeated,
+    split_groups,
+    texts_of,
+)
+from xstilts.tables import (
+    ENGLISH,
+    GOLD,
+    Record,
+    Row,
+    Split,
+    fresh_folder,
+    write_json,
+    write_record,
+    write_table,
+)
+
+REPORTED: tuple[Split, ...] = ("dev", "test")
+
+__all__ = ["prepare_intermediate", "prepare_target", "prepare_text", "split_groups"]
+
+
+@dataclass
+class _Writer:
+    """Tables of one folder as they are written, with their counts."""
+
+    folder: Path
+    record: Record
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unlike: list[str] = field(default_factory=list)  # official sizes that were not met
+
+    def table(self, split: Split, language: str, rows: list[Row], counts: dict[str, int]) -> None:
+        name = f"{split}-{language}"
+        if not rows:
+            raise UserError(
+                f"{self.record.name} {name}: no rows are left of {counts.get('read', 0)} read; "
+                "expected some; correct source.tasks in params.yaml"
+            )
+        write_table(self.folder, self.record.family, split, language, rows)
+        shown = {**counts, "rows": len(rows)}
+        if self.record.family != "masked_lm" and (again := repeated(rows)):
+            shown["repeated"] = again
+        self.counts[name] = shown
+
+    def close(self) -> None:
+        write_record(self.folder, self.record)
+        write_json(self.folder / "counts.json", self.counts)
+        write_json(self.folder / "notes.json", list(dict.fromkeys(filter(None, self.notes))))
+
+
+@dataclass
+class _Side:
+    """English rows that train or select, and how they were counted."""
+
+    rows: list[Row]
+    counts: dict[str, int]
+
+    def keep(self, kept: list[Row], reason: str) -> None:
+        """Go on with `kept`; the rest is counted."""
+        if len(kept) < len(self.rows):
+            self.counts[f"dropped: {reason}"] = len(self.rows) - len(kept)
+        self.rows = kept
+
+    def drop_shared(self, texts: set[str], reason: str) -> None:
+        """Without the rows that have one of these texts or contexts."""
+        self.keep([row for row in self.rows if not texts_of(row) & texts], reason)
+
+
+def prepare_text(settings: SourceSettings, out: Path) -> None:
+    """Multilingual text for the tokenizer and the encoder."""
+    with fresh_folder(out) as folder:
+        _write_text(folder, record_of("text"), settings, None)
+
+
+def prepare_intermediate(
+    members: Mapping[str, int | None], settings: SourceSettings, out: Path
+) -> None:
+    """A row's members: English train rows up to the limit, and what selects."""
+    unlike: list[str] = []
+    with fresh_folder(out) as folder:
+        write_json(folder / "members.json", list(members))
+        for name, limit in members.items():
+            record = record_of(name)
+            if "intermediate" not in record.roles:
+                raise UserError(
+                    f"params.yaml: intermediates: '{name}' is a {record.roles[0]}; expected a task "
+                    "of the role intermediate; `xstilts tasks` lists them"
+                )
+            if record.family == "masked_lm":
+                _write_text(folder / name, record, settings, limit)
+            else:
+                unlike += _write_step(folder / name, (record, record), settings, limit, {})
+        _check_sizes(unlike, settings)
+
+
+def prepare_target(task: str, settings: SourceSettings, out: Path) -> None:
+    """A target's tables in every language, and English tables for each of its trainings."""
+    record, rows_from = record_of(task), source(settings.name)
+    if "target" not in record.roles:
+        raise UserError(f"'{task}' is not a target; expected one; `xstilts tasks` lists them")
+    with fresh_folder(out) as folder:
+        writer = _Writer(folder, record)
+        english: dict[str, list[Row]] = {}
+        for split in REPORTED:
+            for language in rows_from.languages(record, settings):
+                reading = rows_from.read(record, split, language, settings)
+                if reading is None:
+                    continue
+                counts = _official(reading, f"{task} {split}-{language}", writer.unlike)
+                writer.table(split, language, reading.rows, counts)
+                writer.notes.append(reading.note)
+                if language == ENGLISH:
+                    english[split] = reading.rows
+        if not writer.counts:
+            raise UserError(f"{task}: the source has no dev or test rows of it; expected some")
+        for number, step in enumerate(_steps(record, rows_from, settings), 1):
+            target = folder / "train" / f"{number}-{step.name}"
+            writer.unlike += _write_step(target, (step, record), settings, None, english)
+        writer.close()
+        _check_sizes(writer.unlike, settings)
+
+
+def _steps(target: Record, rows_from: Source, settings: SourceSettings) -> list[Record]:
+    """What is trained on, in order: the task's own rows where the source has some."""
+    if not target.trained:
+        return []
+    if rows_from.read(target, "train", ENGLISH, settings) is not None or not target.train_from:
+        return [target]
+    return [record_of(name) for name in target.train_from]
+
+
+def _write_step(
+    folder: Path,
+    pair: tuple[Record, Record],
+    settings: SourceSettings,
+    limit: int | None,
+    reported: Mapping[str, list[Row]],
+) -> list[str]:
+    """A member folder with the rows of `step`, for `owner`, whose head it has if it trains once.
+
+    `reported`: the owner's own English tables. Returns the official sizes that were not met.
+    """
+    step, owner = pair
+    rows_from = source(settings.name)
+    alone = len(owner.train_from) <= 1 or step == owner
+    writer = _Writer(folder, owner if alone else step)
+    selector, train, select = _sides(rows_from, step, owner, settings, writer)
+    for other in sorted({*step.exclude_contexts_of, *owner.exclude_contexts_of}):
+        contexts = _english_contexts(rows_from, record_of(other), settings)
+        for side in (train, select):
+            side.drop_shared(contexts, f"context of {other}")
+    selecting = {content(row) for row in select.rows}
+    if step.name in settings.tasks and settings.tasks[step.name].train is not None:
+        # We chose these rows: none may be, or share a text with, a row that is reported.
+        own = "dev" if selector == owner.name else ""  # the reported split that also selects
+        tables = [rows for split, rows in reported.items() if split != own]
+        texts = {text for rows in tables for row in rows for text in texts_of(row)}
+        for side in (train, select):
+            side.drop_shared(texts, f"text of a reported {owner.name} row")
+        train.keep([row for row in train.rows if content(row) not in selecting], "also selects")
+    elif again := sum(content(row) in selecting for row in train.rows):
+        train.counts["also in what selects"] = again  # inside an official split: it stays
+    writer.record = _with_labels(writer.record, train, select)
+    kept = limited(train.rows, limit, settings.seed, step.family)
+    if over := len(train.rows) - len(kept):
+        train.counts["dropped: over the limit"] = over
+    writer.table("train", ENGLISH, kept, train.counts)
+    writer.table("select", ENGLISH, select.rows, select.counts)
+    writer.close()
+    return writer.unlike
+
+
+def _sides(
+    rows_from: Source, step: Record, owner: Record, settings: SourceSettings, writer: _Writer
+) -> tuple[str, _Side, _Side]:
+    """(whose rows select, what trains, what selects), both with labels."""
+    train = _required(rows_from, step, "train", settings)
+    selector, select, train_rows = _selecting(rows_from, step, owner, train, settings)
+    _require_gold(train, f"{step.name} train", step)
+    _require_gold(select, f"{selector} dev", step)
+    train_counts = _official(train, f"{step.name} train-{ENGLISH}", writer.unlike)
+    select_counts = _official(select, f"{selector} dev-{ENGLISH}", writer.unlike)
+    if moved := len(train.rows) - len(train_rows):
+        train_counts["dropped: selects"] = moved
+    writer.notes += [train.note, select.note]
+    return selector, _Side(train_rows, train_counts), _Side(select.rows, select_counts)
+
+
+def _selecting(
+    rows_from: Source, step: Record, owner: Record, train: Reading, settings: SourceSettings
+) -> tuple[str, Reading, list[Row]]:
+    """(whose rows select, its English rows, the train rows that are left)."""
+    if owner.select_from:
+        selector = record_of(owner.select_from)
+        return selector.name, _required(rows_from, selector, "dev", settings), train.rows
+    for selector in (owner, step):
+        reading = rows_from.read(selector, "dev", ENGLISH, settings)
+        if reading is not None:
+            return selector.name, reading, train.rows
+    if not step.select_share:
+        raise UserError(
+            f"{step.name}: the source has no English dev rows and nothing else selects; expected a "
+            f"dev split; name one under source.tasks.{step.name}.dev"
+        )
+    left, taken = split_groups(train.rows, step.select_share, settings.seed)
+    counts = {"read": len(train.rows), "dropped: trains": len(left)}
+    return step.name, Reading(taken, counts, train.note), left
+
+
+def _required(rows_from: Source, record: Record, split: Split, settings: SourceSettings) -> Reading:
+    reading = rows_from.read(record, split, ENGLISH, settings)
+    if reading is None:
+        raise UserError(
+            f"{record.name}: the source '{settings.name}' has no English {split} rows of it; "
+            f"expected some; name a file under source.tasks.{record.name}.{split}"
+        )
+    return reading
+
+
+def _require_gold(reading: Reading, name: str, record: Record) -> None:
+    gold = GOLD[record.family]
+    if hidden := sum(row[gold] is None for row in reading.rows):
+        raise UserError(
+            f"{name}: {hidden} of {len(reading.rows)} English rows have no labels (stripped?); "
+            "expected all; name the files with labels under source.tasks"
+        )
+
+
+def _english_contexts(rows_from: Source, record: Record, settings: SourceSettings) -> set[str]:
+    """Of a task whose rows are reported; none where the source does not have it in English."""
+    if ENGLISH not in rows_from.languages(record, settings):
+        return set()
+    readings = [rows_from.read(record, split, ENGLISH, settings) for split in REPORTED]
+    return {text for reading in readings if reading for text in contexts_of(reading.rows)}
+
+
+def _with_labels(record: Record, train: _Side, select: _Side) -> Record:
+    """CCG's supertags are no list of the catalogue: all that occur, in sorted order."""
+    if record.family != "tagging" or record.labels:
+        return record
+    trained = {tag for row in train.rows for tag in row["tags"]}
+    known = trained | {tag for row in select.rows for tag in row["tags"]}
+    if unseen := len(known - trained):
+        train.counts["labels unseen in train"] = unseen
+    return replace(record, labels=tuple(sorted(known)))
+
+
+def _official(reading: Reading, name: str, unlike: list[str]) -> dict[str, int]:
+    """The counts; "official" stays only where the published size is another."""
+    counts = dict(reading.counts)
+    official = counts.pop("official", None)
+    measured = len(reading.rows)
+    if any("gold" in row for row in reading.rows):  # of pairs to retrieve, the gold is what counts
+        golds = [row["gold"] for row in reading.rows if row["gold"] is not None]
+        measured = sum(map(len, golds))
+        official = official if golds else None  # stripped: there is nothing to compare
+    if official is not None and measured != official:
+        counts["official"] = official
+        unlike.append(f"{name} {measured} (official {official})")
+    return counts
+
+
+def _write_text(folder: Path, record: Record, settings: SourceSettings, limit: int | None) -> None:
+    """A masked_lm member: every language's text, the limit for each language."""
+    rows_from = source(settings.name)
+    writer = _Writer(folder, record)
+    for language in rows_from.languages(record, settings):
+        reading = rows_from.read(record, "train", language, settings)
+        if reading is None:
+            raise UserError(f"text: the source has none in {language}; expected some")
+        rows = limited(reading.rows, limit, settings.seed, record.family)
+        counts = dict(reading.counts)
+        if over := len(reading.rows) - len(rows):
+            counts["dropped: over the limit"] = over
+        writer.table("train", language, rows, counts)
+        writer.notes.append(reading.note)
+    writer.close()
+
+
+def _check_sizes(unlike: list[str], settings: SourceSettings) -> None:
+    """Counts that are not the official ones, where the source is said to be complete."""
+    if settings.complete and unlike:
+        shown = ", ".join(dict.fromkeys(unlike))
+        raise UserError(
+            f"{settings.path}: {shown}; expected the official sizes, as source.complete is true; "
+            "fetch the files again, or set source.complete: false"
+        )

@@ -1,0 +1,301 @@
+"""The source `files`: layouts, stand-ins, what is missing; and every real file that is at hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from xstilts.catalogue import RECORDS, record
+from xstilts.errors import UserError
+from xstilts.params import FileSpec, SourceSettings, TaskFiles
+from xstilts.sources import files
+from xstilts.sources.layouts import ISO3, LAYOUTS
+from xstilts.sources.readers import READERS, RawFile
+from xstilts.tables import GOLD, Split
+
+
+def _settings(folder: Path, **tasks: TaskFiles) -> SourceSettings:
+    return SourceSettings(name="files", path=str(folder), tasks=tasks)
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def _squad(*contexts: str, impossible: bool = False) -> str:
+    """One question a context: its first word."""
+    paragraphs = [
+        {
+            "context": context,
+            "qas": [
+                {
+                    "id": f"{context}-{number}",
+                    "question": "?",
+                    "is_impossible": impossible and number == 0,
+                    "answers": []
+                    if impossible and number == 0
+                    else [{"text": context.split()[0], "answer_start": 0}],
+                }
+            ],
+        }
+        for number, context in enumerate(contexts)
+    ]
+    return json.dumps({"data": [{"title": "T", "paragraphs": paragraphs}]})
+
+
+class TestLayouts:
+    def test_every_split_of_the_catalogue_has_a_place(self) -> None:
+        for name, task in RECORDS.items():
+            assert set(LAYOUTS[name]) == set(task.splits), name
+            for slots in LAYOUTS[name].values():
+                assert all(spec.reader in READERS for slot in slots for spec in slot)
+
+    def test_originals_come_before_stripped_copies(self, tmp_path: Path) -> None:
+        _write(tmp_path, "pawsx/test-de.tsv", "a\tb\n")
+        found = files.read(record("pawsx"), "test", "de", _settings(tmp_path))
+        assert found is not None and found.rows[0]["label"] is None
+        header = "id\tsentence1\tsentence2\tlabel\n"
+        _write(tmp_path, "pawsx/x-final/de/test_2k.tsv", f"{header}1\ta\tb\t1\n")
+        found = files.read(record("pawsx"), "test", "de", _settings(tmp_path))
+        assert found is not None and found.rows[0]["label"] == "1"
+        assert found.counts == {"read": 1, "official": 2_000}
+
+    def test_treebanks_are_joined_in_sorted_order(self, tmp_path: Path) -> None:
+        for bank, word in (("UD_English-B", "b"), ("UD_English-A", "a")):
+            line = "\t".join(["1", word, "_", "NOUN", "_", "_", "0", "_", "_", "_"])
+            name = f"udpos/ud-treebanks-v2.5/{bank}/en_{word}-ud-test.conllu"
+            _write(tmp_path, name, line + "\n\n")
+        found = files.read(record("udpos"), "test", "en", _settings(tmp_path))
+        assert found is not None
+        assert [row["tokens"] for row in found.rows] == [["a"], ["b"]]
+        assert found.counts["read"] == 2
+
+    def test_anli_plus_has_five_parts(self, shared: Path) -> None:
+        spec = {"reader": "anli", "path": "anli/anli_v0.1/R1/dev.jsonl", "part": "anli_r1"}
+        other = {"reader": "snli", "path": "snli/jsonl-excerpt/snli_dev.jsonl", "part": "snli"}
+        tasks = TaskFiles(dev=[FileSpec(**spec), FileSpec(**other)])
+        found = files.read(
+            record("anli_plus"), "dev", "en", _settings(shared / "data", anli_plus=tasks)
+        )
+        assert found is not None and {row["part"] for row in found.rows} == {"anli_r1", "snli"}
+        slots = LAYOUTS["anli_plus"]["train"]
+        assert tuple(slot[0].part for slot in slots) == record("anli_plus").parts
+
+
+class TestStandIns:
+    def test_rows_of_another_file_are_labels(self, tmp_path: Path) -> None:
+        _write(tmp_path, "sw.tsv", "a\tb\nc\td\n")
+        _write(tmp_path, "de.tsv", "x\ty\tneutral\nx\tz\tentailment\n")
+        spec = FileSpec(reader="xtreme-pairs", path="{language}.tsv", labels="de.tsv")
+        settings = _settings(
+            tmp_path, xnli=TaskFiles(test=[spec], note="labels of the German rows")
+        )
+        found = files.read(record("xnli"), "test", "sw", settings)
+        assert found is not None and found.note == "labels of the German rows"
+        assert [row["label"] for row in found.rows] == ["neutral", "entailment"]
+        _write(tmp_path, "de.tsv", "x\ty\tneutral\n")
+        with pytest.raises(UserError, match=r"de\.tsv: 1 rows; expected 2, those of sw\.tsv"):
+            files.read(record("xnli"), "test", "sw", settings)
+
+    def test_answerable_questions_without_contexts_of_another(self, tmp_path: Path) -> None:
+        _write(tmp_path, "two.json", _squad("a b", "c d", "e f", impossible=True))
+        _write(tmp_path, "other.json", _squad("c  d"))
+        spec = FileSpec(
+            reader="squad", path="two.json", keep="answerable", exclude_contexts_in="other.json"
+        )
+        found = files.read(
+            record("squad1"), "train", "en", _settings(tmp_path, squad1=TaskFiles(train=[spec]))
+        )
+        assert found is not None and [row["context"] for row in found.rows] == ["e f"]
+        dropped = {"dropped: no answer": 1, "dropped: context of other.json": 1}
+        assert found.counts == {"read": 3, "official": 87_599} | dropped
+
+    def test_unanswerable_questions_are_refused_elsewhere(self, tmp_path: Path) -> None:
+        _write(tmp_path, "squad/train-v1.1.json", _squad("a b", "c d", impossible=True))
+        with pytest.raises(UserError, match="'a b-0' has no answer; expected one of each"):
+            files.read(record("squad1"), "train", "en", _settings(tmp_path))
+
+    def test_shares_are_disjoint_and_whole(self, tmp_path: Path) -> None:
+        _write(tmp_path, "a.json", _squad(*[f"w{i // 2} x" for i in range(60)]))
+        sides = []
+        for share in ("train", "select"):
+            spec = FileSpec(reader="squad", path="a.json", share=share, group="paragraph")
+            tasks = _settings(tmp_path, squad1=TaskFiles(train=[spec]))
+            found = files.read(record("squad1"), "train", "en", tasks)
+            assert found is not None
+            sides.append(found.rows)
+        contexts = [{row["context"] for row in rows} for rows in sides]
+        assert not contexts[0] & contexts[1] and len(sides[0]) + len(sides[1]) == 60
+        assert len(sides[1]) == 6
+
+    def test_splits_that_are_not_there(self, tmp_path: Path) -> None:
+        spec = FileSpec(reader="bio", path="{language}", languages=["de"])
+        settings = _settings(tmp_path, panx=TaskFiles(dev=[spec], test=[]))
+        assert files.read(record("panx"), "test", "de", settings) is None
+        assert files.read(record("panx"), "dev", "fr", settings) is None
+        assert files.read(record("xnli"), "train", "en", settings) is None
+        assert files.read(record("udpos"), "dev", "th", settings) is None
+
+    def test_train_is_english(self, tmp_path: Path) -> None:
+        _write(tmp_path, "udpos/train-de.tsv", "a\tNOUN\n")
+        assert files.read(record("udpos"), "train", "de", _settings(tmp_path)) is None
+
+
+class TestErrors:
+    def test_missing_file_names_the_places(self, tmp_path: Path) -> None:
+        message = r"no file for panx dev sw; expected one of panx/\{language\}/dev, panx/dev-"
+        with pytest.raises(UserError, match=message):
+            files.read(record("panx"), "dev", "sw", _settings(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            ({"reader": "bio", "path": "x.tsv"}, r"x\.tsv: no such file for panx in de"),
+            ({"reader": "bios", "path": "a.tsv"}, "reader 'bios' is not one; nearest: bio"),
+            (
+                {"reader": "bio", "path": "{lang}.tsv"},
+                r"has an unknown field; expected \{language\}",
+            ),
+        ],
+    )
+    def test_wrong_stand_in(self, spec: dict[str, str], message: str, tmp_path: Path) -> None:
+        _write(tmp_path, "a.tsv", "a\tO\n")
+        settings = _settings(tmp_path, panx=TaskFiles(dev=[FileSpec(**spec)]))
+        with pytest.raises(UserError, match=message):
+            files.read(record("panx"), "dev", "de", settings)
+
+    def test_wrong_names_in_params(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"source\.tasks\.xnly is not a task; nearest: xnli"):
+            files.languages(record("xnli"), _settings(tmp_path, xnly=TaskFiles()))
+        settings = _settings(tmp_path, xnli=TaskFiles(languages=["ja"]))
+        with pytest.raises(UserError, match=r"source\.tasks\.xnli\.languages: 'ja' is not one"):
+            files.languages(record("xnli"), settings)
+
+    def test_ids_of_two_files(self, tmp_path: Path) -> None:
+        _write(tmp_path, "a.json", _squad("a b"))
+        spec = FileSpec(reader="squad", path="a.json")
+        settings = _settings(tmp_path, squad1=TaskFiles(dev=[spec, spec]))
+        with pytest.raises(UserError, match="squad1 dev en: id 'a b-0' is in two files"):
+            files.read(record("squad1"), "dev", "en", settings)
+
+
+# Reader and task of the real files, by the start of their path; the first that fits.
+REAL = {
+    r"xquad/": ("squad", "xquad"),
+    r"squad/train-v2": None,  # a fixture that holds one id twice
+    r"squad/(dev|official).*v2": ("squad", "squad2"),
+    r"squad/": ("squad", "squad1"),
+    r"udpos/": ("conllu", "udpos"),
+    r"panx/rahimi": ("rahimi", "panx"),
+    r"panx/": ("bio", "panx"),
+    r"pawsx/x-final": ("x-final", "pawsx"),
+    r"pawsx/": ("xtreme-pairs", "pawsx"),
+    r"xnli/XNLI-1.0/.*\.jsonl": ("snli", "xnli"),
+    r"xnli/XNLI-1.0/": ("xnli", "xnli"),
+    r"xnli/": ("xtreme-pairs", "xnli"),
+    r"mlqa/": ("squad", "mlqa"),
+    r"tydiqa/official-excerpt": ("squad", "xquad"),  # of several languages
+    r"tydiqa/": ("tydiqa", "tydiqa"),
+    r"tatoeba/xtreme-layout/.*\.en": None,  # read with the other side
+    r"tatoeba/xtreme-layout/": ("tatoeba-sorted", "tatoeba"),
+    r"tatoeba/.*\.eng": None,
+    r"tatoeba/": ("laser", "tatoeba"),
+    r"bucc2018/.*\.zh$": ("bucc", "bucc2018"),
+    r"snli/cad": ("three-columns", "mnli"),
+    r"(snli|mnli)/chaos": ("chaosnli", "mnli"),
+    r"(snli|mnli)/.*\.jsonl": ("snli", "mnli"),
+    r"mnli/glue": ("glue-mnli", "mnli"),
+    r"anli/": ("anli", "anli_plus"),
+    r"hellaswag/text6": ("hellaswag-text", "hellaswag"),
+    r"hellaswag/": ("hellaswag", "hellaswag"),
+    r"cosmosqa/.*\.csv": ("cosmosqa", "cosmosqa"),
+    r"cosmosqa/": ("cosmosqa-test", "cosmosqa"),
+    r"commonsenseqa/": ("commonsenseqa", "commonsenseqa"),
+    r"siqa/.*\.jsonl": ("siqa", "siqa"),
+    r"x?copa/": ("copa", "xcopa"),
+    r"lareqa/": ("squad", "xquad"),
+    r"text/": ("text", "text"),
+}
+
+
+def _listed(shared: Path) -> list[tuple[str, str, str, int]]:
+    """(path, split, language, records) of the table of files, where it has a count."""
+    found = []
+    for line in (shared / "data/SOURCES-files.md").read_text(encoding="utf-8").splitlines():
+        cells = line.split(" | ")
+        kept = re.match(r"\d+", cells[6]) if line.startswith("| `") and len(cells) > 7 else None
+        if kept:
+            found.append((line.split("`")[1], cells[1], cells[2].strip(), int(kept[0])))
+    return found
+
+
+def test_real_files_have_the_counts_of_their_list(shared: Path) -> None:
+    """Every file at hand is read whole, with as many records as were counted on fetching it."""
+    read: set[str] = set()
+    wrong: list[str] = []
+    for path, split, language, kept in _listed(shared):
+        known = next((REAL[start] for start in REAL if re.match(start, path)), None)
+        if known is None:
+            continue
+        reader, task = known
+        name: Split = "test" if "test" in split or "tst" in path else "dev"
+        raw = RawFile(shared / "data" / path, record(task), name, _language(path, language))
+        found = READERS[reader](raw)
+        read.add(reader)
+        gold = GOLD.get(record(task).family)
+        if gold and task not in ("bucc2018", "tatoeba"):
+            hidden = [row[gold] is None for row in found.rows]
+            assert all(hidden) or not any(hidden), path
+        if found.counts["read"] != kept:
+            wrong.append(f"{path}: {found.counts['read']} read, {kept} listed")
+    assert not wrong
+    assert set(READERS) - read == {"ccg", "glue-qqp", "multinli-en", "text"}
+
+
+def _language(path: str, listed: str) -> str:
+    """Of one file: as listed, where that is a code; Tatoeba lists its own codes, BUCC pairs."""
+    codes = {iso3: code for code, iso3 in ISO3.items()}
+    if path.startswith("xnli/XNLI-1.0"):
+        return "ar"  # both rows of these excerpts
+    code = codes.get(listed, listed.removesuffix("-en"))
+    return code if re.fullmatch(r"[a-z]{2}", code) else "en"
+
+
+def test_text_of_every_language_is_read(shared: Path) -> None:
+    listed = (shared / "data/SOURCES-files.md").read_text(encoding="utf-8")
+    counts = dict(re.findall(r"^\| `text/(\w+)\.txt` \| (\d+) \|", listed, flags=re.M))
+    assert set(counts) == set(record("text").languages)
+    for language, lines in counts.items():
+        found = files.read(record("text"), "train", language, _settings(shared / "data"))
+        assert found is not None and found.counts["read"] == int(lines), language
+
+
+def test_stripped_files_are_recognised(shared: Path) -> None:
+    data = shared / "data"
+    stripped = {
+        ("xtreme-pairs", "xnli", "sw"): "xnli/test-sw.tsv",
+        ("xtreme-pairs", "pawsx", "ko"): "pawsx/test-ko.tsv",
+        ("bio", "panx", "yo"): "panx/test-yo.tsv",
+        ("tydiqa", "tydiqa", "te"): "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.te.dev.json",
+        ("squad", "mlqa", "de"): "mlqa/MLQA_V1/test/test-context-de-question-es.json",
+        ("copa", "copa", "en"): "copa/test-en.jsonl",
+        ("tatoeba-sorted", "tatoeba", "sw"): "tatoeba/xtreme-layout/sw-en.sw",
+    }
+    for (reader, task, language), path in stripped.items():
+        rows = READERS[reader](RawFile(data / path, record(task), "test", language)).rows
+        gold = GOLD[record(task).family]
+        assert all(row[gold] is None for row in rows), path
+
+
+def test_tatoeba_layouts_agree(shared: Path) -> None:
+    """LASER's pairs give XTREME's English side line by line: the permutation is the right one."""
+    folder = shared / "data/tatoeba"
+    for language, iso3 in (("de", "deu"), ("sw", "swh"), ("ta", "tam")):
+        raw = RawFile(folder / f"tatoeba.{iso3}-eng.{iso3}", record("tatoeba"), "test", language)
+        lines = (folder / f"xtreme-layout/{language}-en.en").read_text("utf-8").split("\n")
+        english = [row["text"] for row in READERS["laser"](raw).rows if row["side"] == "english"]
+        assert english == [line for line in lines if line]

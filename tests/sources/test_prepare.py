@@ -1,0 +1,380 @@
+"""What the data stages write: layout, limits, splits, and the rule on shared rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xstilts import params
+from xstilts.catalogue import record
+from xstilts.errors import UserError
+from xstilts.params import FileSpec, SourceSettings, TaskFiles
+from xstilts.sources import splits
+from xstilts.sources.prepare import (
+    prepare_intermediate,
+    prepare_target,
+    prepare_text,
+    split_groups,
+)
+from xstilts.tables import Row, folder_digest, read_json, read_record, read_table
+
+ROOT = Path(__file__).parents[2]
+
+
+def _tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def _pairs(labels: str, start: int = 0) -> str:
+    """One NLI pair for each letter of `labels`."""
+    names = {"c": "contradiction", "e": "entailment", "n": "neutral"}
+    return "".join(
+        f"premise {start + i}\thypothesis\t{names[letter]}\n" for i, letter in enumerate(labels)
+    )
+
+
+def _squad(*contexts: str) -> str:
+    paragraphs: list[dict[str, Any]] = [
+        {
+            "context": context,
+            "qas": [
+                {"id": context, "question": "?", "answers": [{"text": "w", "answer_start": 0}]}
+            ],
+        }
+        for context in contexts
+    ]
+    articles = [{"title": p["context"][:3], "paragraphs": [p]} for p in paragraphs]
+    return json.dumps({"data": articles})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SourceSettings:
+    """A folder with a few hand-made files in XTREME's layout."""
+    folder = tmp_path / "download"
+    _write(folder, "xnli/train-en.tsv", _pairs("cennne" * 10))
+    _write(
+        folder,
+        "MNLI/dev_matched.tsv",
+        "pairID\tsentence1\tsentence2\tgold_label\n1\ta\tb\tneutral\n",
+    )
+    for language in ("en", "sw"):
+        _write(folder, f"xnli/dev-{language}.tsv", _pairs("cen", 100))
+        _write(folder, f"xnli/test-{language}.tsv", "a\tb\nc\td\n")
+    _write(folder, "squad/train-v1.1.json", _squad("w01", "w02"))
+    _write(folder, "squad/dev-v1.1.json", _squad("w11", "w12", "w13"))
+    _write(folder, "xquad/xquad.en.json", _squad("w12"))
+    _write(folder, "tydiqa/tydiqa-goldp-v1.1-train.json", _tydiqa(40))
+    _write(folder, "tydiqa/tydiqa-goldp-v1.1-dev.json", _tydiqa(2))
+    _write(folder, "text/en.txt", "one\ntwo\n")
+    _write(folder, "text/sw.txt", "moja\n")
+    only = TaskFiles(languages=["en", "sw"])
+    tasks = {"xnli": only, "text": only, "xquad": TaskFiles(languages=["en"])}
+    tasks |= {"tydiqa": TaskFiles(languages=["en"]), "panx": TaskFiles(languages=["en"])}
+    return SourceSettings(name="files", path=str(folder), tasks=tasks)
+
+
+def _tydiqa(questions: int) -> str:
+    qas = [
+        {
+            "title": f"T{i // 4}",
+            "paragraphs": [
+                {
+                    "context": f"w {i}",
+                    "qas": [
+                        {
+                            "id": f"english-{i}-0",
+                            "question": "?",
+                            "answers": [{"text": "w", "answer_start": 0}],
+                        }
+                    ],
+                }
+            ],
+        }
+        for i in range(questions)
+    ]
+    return json.dumps({"data": qas})
+
+
+class TestLayout:
+    def test_text(self, settings: SourceSettings, tmp_path: Path) -> None:
+        prepare_text(settings, tmp_path / "text")
+        tables = ["train-en.parquet", "train-sw.parquet"]
+        assert _tree(tmp_path / "text") == ["counts.json", "notes.json", "record.json", *tables]
+        assert read_json(tmp_path / "text/counts.json")["train-en"] == {"read": 2, "rows": 2}
+
+    def test_baseline_has_no_members(self, settings: SourceSettings, tmp_path: Path) -> None:
+        prepare_intermediate({}, settings, tmp_path / "none")
+        assert _tree(tmp_path / "none") == ["members.json"]
+        assert read_json(tmp_path / "none/members.json") == []
+
+    def test_mixture(self, settings: SourceSettings, tmp_path: Path) -> None:
+        prepare_intermediate({"mnli": 10, "text": 1, "squad1": None}, settings, tmp_path / "row")
+        assert read_json(tmp_path / "row/members.json") == ["mnli", "text", "squad1"]
+        member = [
+            "counts.json",
+            "notes.json",
+            "record.json",
+            "select-en.parquet",
+            "train-en.parquet",
+        ]
+        assert _tree(tmp_path / "row/mnli") == member
+        assert _tree(tmp_path / "row/text")[-2:] == ["train-en.parquet", "train-sw.parquet"]
+        assert len(read_table(tmp_path / "row/mnli", "train", "en").rows) == 10
+        assert read_json(tmp_path / "row/mnli/counts.json")["train-en"] == {
+            "read": 60,
+            "rows": 10,
+            "official": 392_702,
+            "dropped: over the limit": 50,
+        }
+
+    def test_target_trains_on_what_its_record_says(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        prepare_target("xnli", settings, tmp_path / "xnli")
+        step = tmp_path / "xnli/train/1-mnli"
+        assert read_record(step) == read_record(tmp_path / "xnli") == record("xnli")
+        train, select = (read_table(step, split, "en").rows for split in ("train", "select"))  # type: ignore[arg-type]
+        assert len(train) == 60
+        assert select == read_table(tmp_path / "xnli", "dev", "en").rows
+        test = read_table(tmp_path / "xnli", "test", "sw")
+        assert [row["label"] for row in test.rows] == [None, None]
+        assert not test.labelled("classification")
+
+    def test_member_folders_hold_english_alone(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        prepare_target("xnli", settings, tmp_path / "xnli")
+        names = [name for name in _tree(tmp_path / "xnli/train") if name.endswith(".parquet")]
+        assert names == ["1-mnli/select-en.parquet", "1-mnli/train-en.parquet"]
+
+    def test_equal_inputs_give_equal_bytes(self, settings: SourceSettings, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            prepare_target("xnli", settings, tmp_path / name)
+        assert folder_digest(tmp_path / "a") == folder_digest(tmp_path / "b")
+
+    def test_own_train_rows_come_first(self, settings: SourceSettings, tmp_path: Path) -> None:
+        spec = FileSpec(reader="xtreme-pairs", path="xnli/train-en.tsv")
+        own = settings.tasks["xnli"].model_copy(update={"train": [spec], "note": "ours"})
+        changed = settings.model_copy(update={"tasks": settings.tasks | {"xnli": own}})
+        prepare_target("xnli", changed, tmp_path / "xnli")
+        assert [path.name for path in (tmp_path / "xnli/train").iterdir()] == ["1-xnli"]
+        assert read_json(tmp_path / "xnli/train/1-xnli/notes.json") == ["ours"]
+
+
+class TestSelecting:
+    def test_contexts_of_xquad_are_left_out_and_counted(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        prepare_target("xquad", settings, tmp_path / "xquad")
+        prepare_intermediate({"squad1": None}, settings, tmp_path / "row")
+        for folder in (tmp_path / "xquad/train/1-squad1", tmp_path / "row/squad1"):
+            rows = read_table(folder, "select", "en").rows
+            assert [row["context"] for row in rows] == ["w11", "w13"]
+            assert read_json(folder / "counts.json")["select-en"]["dropped: context of xquad"] == 1
+
+    def test_tydiqa_selects_on_a_tenth_of_its_articles(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        prepare_target("tydiqa", settings, tmp_path / "tydiqa")
+        step = tmp_path / "tydiqa/train/1-tydiqa"
+        train, select = (read_table(step, split, "en").rows for split in ("train", "select"))  # type: ignore[arg-type]
+        assert (len(train), len(select)) == (36, 4)
+        assert not {row["group"] for row in train} & {row["group"] for row in select}
+
+    def test_xcopa_trains_on_siqa_then_copa(self, tmp_path: Path) -> None:
+        siqa = {"context": "x", "question": "y", "correct": "C"} | {f"answer{x}": x for x in "ABC"}
+        copa = {"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", "label": 1}
+        for name in ("trn", "dev"):
+            line = json.dumps(siqa | {"context": name})
+            _write(tmp_path, f"f/siqa/socialIQa_v1.4_{name}.jsonl", line + "\n")
+        for index, name in enumerate(("copa/train", "copa/val", "xcopa/val-et", "xcopa/test-et")):
+            line = json.dumps(copa | {"premise": name, "idx": index})
+            _write(tmp_path, f"f/{name}.jsonl", line + "\n")
+        tasks = {"xcopa": TaskFiles(languages=["et"])}
+        found = SourceSettings(name="files", path=str(tmp_path / "f"), tasks=tasks)
+        prepare_target("xcopa", found, tmp_path / "xcopa")
+        steps = sorted(path.name for path in (tmp_path / "xcopa/train").iterdir())
+        assert steps == ["1-siqa", "2-copa"]
+        records = [read_record(tmp_path / "xcopa/train" / step).name for step in steps]
+        assert records == ["siqa", "copa"]
+
+    def test_ccg_labels_come_from_the_tables(self, tmp_path: Path) -> None:
+        _write(tmp_path, "f/ccg/ccg.train", "I run\tNP S\\NP\n")
+        _write(tmp_path, "f/ccg/ccg.dev", "we\tN\n")
+        found = SourceSettings(name="files", path=str(tmp_path / "f"))
+        prepare_intermediate({"ccg": None}, found, tmp_path / "row")
+        assert read_record(tmp_path / "row/ccg").labels == ("N", "NP", "S\\NP")
+        counts = read_json(tmp_path / "row/ccg/counts.json")
+        assert counts["train-en"]["labels unseen in train"] == 1
+
+
+class TestErrors:
+    def test_complete_source_names_all_differences(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        complete = settings.model_copy(update={"complete": True})
+        with pytest.raises(UserError) as caught:
+            prepare_target("xnli", complete, tmp_path / "xnli")
+        message = str(caught.value)
+        assert "xnli dev-sw 3 (official 2490)" in message
+        assert "mnli train-en 60 (official 392702)" in message and "\n" not in message
+        assert not (tmp_path / "xnli").exists()
+
+    def test_stripped_rows_cannot_select(self, settings: SourceSettings, tmp_path: Path) -> None:
+        _write(Path(settings.path), "xnli/dev-en.tsv", "a\tb\n")
+        with pytest.raises(UserError, match="xnli dev: 1 of 1 English rows have no labels"):
+            prepare_target("xnli", settings, tmp_path / "xnli")
+
+    def test_roles(self, settings: SourceSettings, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="'mnli' is not a target"):
+            prepare_target("mnli", settings, tmp_path / "x")
+        with pytest.raises(UserError, match="'xnli' is a target; expected a task of the role"):
+            prepare_intermediate({"xnli": None}, settings, tmp_path / "x")
+        with pytest.raises(UserError, match="'mnly' is not a task of the catalogue; nearest: mnli"):
+            prepare_intermediate({"mnly": None}, settings, tmp_path / "x")
+
+
+class TestLimits:
+    @given(st.lists(st.sampled_from("cen"), min_size=3, max_size=60), st.integers(0, 9))
+    def test_nested_and_stratified(self, labels: list[str], seed: int) -> None:
+        rows: list[Row] = [{"id": str(i), "label": label} for i, label in enumerate(labels)]
+        before: set[str] = set()
+        total = Counter(labels)
+        for limit in range(1, len(rows) + 1):
+            chosen = splits.limited(rows, limit, seed, "classification")
+            ids = {row["id"] for row in chosen}
+            assert len(chosen) == limit and before <= ids
+            found = Counter(row["label"] for row in chosen)
+            assert all(abs(found[x] - limit * total[x] / len(rows)) < 1.5 for x in total)
+            before = ids
+
+    def test_order_and_seed(self) -> None:
+        rows: list[Row] = [{"id": str(i)} for i in range(50)]
+        chosen = splits.limited(rows, 20, 1, "span")
+        assert [int(row["id"]) for row in chosen] == sorted(int(row["id"]) for row in chosen)
+        assert chosen != splits.limited(rows, 20, 2, "span")
+        assert splits.limited(rows, None, 1, "span") == splits.limited(rows, 99, 1, "span") == rows
+
+
+class TestGroups:
+    @given(st.lists(st.integers(0, 12), min_size=2, max_size=80), st.integers(0, 9))
+    def test_whole_groups_and_all_rows(self, groups: list[int], seed: int) -> None:
+        rows: list[Row] = [{"id": str(i), "group": f"g{g}"} for i, g in enumerate(groups)]
+        left, taken = split_groups(rows, 0.1, seed)
+        assert not {row["group"] for row in left} & {row["group"] for row in taken}
+        assert sorted(row["id"] for row in left + taken) == sorted(row["id"] for row in rows)
+        assert left and (taken or len(set(groups)) == 1)
+
+    def test_split_does_not_depend_on_the_order(self) -> None:
+        rows: list[Row] = [{"id": str(i), "context": f"c{i // 2}"} for i in range(40)]
+        taken = [
+            {row["id"] for row in split_groups(order, 0.1, 1)[1]} for order in (rows, rows[::-1])
+        ]
+        assert taken[0] == taken[1] and len(taken[0]) == 4
+
+
+@pytest.fixture(scope="module")
+def small(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that experiments/files-small.yaml prepares, of the real files."""
+    found = params.resolve(ROOT / "experiments/files-small.yaml")
+    source = found.source.model_copy(update={"path": str(shared / "data")})
+    out = tmp_path_factory.mktemp("small")
+    for row, section in found.intermediates.items():
+        prepare_intermediate(section.members, source, out / "intermediate" / row)
+    for task in found.targets:
+        prepare_target(task, source, out / "target" / task)
+    return out
+
+
+def _members(out: Path) -> Iterator[tuple[str, list[Row]]]:
+    for path in sorted(out.rglob("*-en.parquet")):
+        if path.name.startswith(("train-", "select-")):
+            split = path.name.partition("-")[0]
+            yield str(path.relative_to(out)), read_table(path.parent, split, "en").rows  # type: ignore[arg-type]
+
+
+class TestRealFiles:
+    def test_no_training_row_is_or_shares_a_text_with_a_test_row(self, small: Path) -> None:
+        """Of rows that we chose: PAN-X's official splits repeat some, which stay, counted."""
+        reported: dict[str, str] = {}
+        for path in sorted(small.glob("target/*/test-*.parquet")):
+            task, language = path.parent.name, path.stem.partition("-")[2]
+            if task in ("panx", "tatoeba"):  # tatoeba: everyday sentences that NLI pairs hold too
+                continue
+            for row in read_table(path.parent, "test", language).rows:
+                reported |= {text: f"{task} {language}" for text in splits.texts_of(row)}
+        assert len(reported) > 20_000
+        for name, rows in _members(small):
+            shared = {text for row in rows for text in splits.texts_of(row) if text in reported}
+            if "udpos" in name:  # ParTUT and EWT: treebanks of one language, official as they are
+                continue
+            assert not shared, f"{name}: {sorted(shared)[:3]} is in {reported[min(shared)]}"
+
+    def test_translations_of_test_rows_are_not_trained(self, small: Path) -> None:
+        """PAWS-X's row i is the same pair in every language; XQuAD's ids are SQuAD dev's."""
+        step = small / "target/pawsx/train/1-pawsx"
+        places = {row["id"] for s in ("train", "select") for row in read_table(step, s, "en").rows}  # type: ignore[arg-type]
+        numbers = {int(name.rpartition(":")[2]) for name in places}
+        for language in record("pawsx").languages:
+            rows = read_table(small / "target/pawsx", "test", language).rows
+            assert not numbers & {int(row["id"].rpartition(":")[2]) for row in rows}
+        xquad = {row["id"] for row in read_table(small / "target/xquad", "test", "en").rows}
+        for name, rows in _members(small):
+            assert not xquad & {row.get("id") for row in rows}, name
+
+    def test_tydiqa_selects_the_same_rows_everywhere(self, small: Path) -> None:
+        steps = [f"target/{t}/train/1-squad1" for t in ("xquad", "mlqa")]
+        contexts = [
+            {row["context"] for row in read_table(small / step, "select", "en").rows}
+            for step in (*steps, "target/tydiqa/train/1-tydiqa")
+        ]
+        assert contexts[0] == contexts[1] == contexts[2] and len(contexts[0]) > 50
+        for _, rows in _members(small):
+            trained = {row["context"] for row in rows if "answers" in row}
+            assert trained <= contexts[0] or not trained & contexts[0]
+
+    def test_xquad_and_mlqa_train_on_the_same_rows(self, small: Path) -> None:
+        tables = [
+            [
+                read_table(small / f"target/{task}/train/1-squad1", s, "en").digest
+                for s in ("train", "select")
+            ]  # type: ignore[arg-type]
+            for task in ("xquad", "mlqa")
+        ]
+        assert tables[0] == tables[1]
+
+    def test_korean_and_swahili_are_scored_the_rest_predicted(self, small: Path) -> None:
+        folder = small / "target/tydiqa"
+        labelled = [
+            code
+            for code in record("tydiqa").languages
+            if read_table(folder, "test", code).labelled("span")
+        ]
+        assert labelled == ["ko", "sw"]
+
+    def test_stand_ins_are_noted(self, small: Path) -> None:
+        assert "stand in" in read_json(small / "target/xnli/train/1-mnli/notes.json")[0]
+        assert "stand in" in read_json(small / "intermediate/hellaswag/hellaswag/notes.json")[0]
+
+    def test_known_counts(self, small: Path) -> None:
+        squad = read_json(small / "target/xquad/train/1-squad1/counts.json")["train-en"]
+        assert squad["dropped: context of xquad.en.json"] == 24
+        assert squad["dropped: no answer"] == 333
+        two = read_json(small / "intermediate/squad2/squad2/counts.json")["train-en"]
+        assert two["dropped: context of xquad.en.json"] == 59
+        assert (
+            read_json(small / "target/panx/train/1-panx/counts.json")["train-en"]["rows"] == 7_888
+        )
+        assert read_json(small / "target/bucc2018/counts.json")["dev-zh"]["read"] == 8_624

@@ -1,0 +1,298 @@
+"""Each reader on a few hand-made rows, and on broken ones: one line that says where and what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sources.broken import (
+    ANLI,
+    BROKEN,
+    CAD,
+    CHAOS,
+    COPA,
+    COSMOS,
+    COSMOS_TEST,
+    CSQA,
+    CSQA_FLAT,
+    GLUE,
+    HELLA,
+    HELLA_TEXT,
+    QQP,
+    SIQA,
+    SNLI,
+    SQUAD,
+    TASKS,
+    X_FINAL,
+    XNLI,
+    Content,
+    answer,
+    conllu,
+    lines,
+    read,
+    squad,
+)
+from xstilts.catalogue import record
+from xstilts.errors import UserError
+from xstilts.sources.readers import READERS, RawFile
+
+
+class TestPairs:
+    def test_csv_dialect_and_labels(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "xtreme-pairs", '"""A"" b"\tc\t1\r\nNS\td\t0\r\n', "pawsx")
+        assert [row["text_a"] for row in found.rows] == ['"A" b', "NS"]
+        assert [row["label"] for row in found.rows] == ["1", "0"]
+        assert [row["id"] for row in found.rows] == ["test-de:1", "test-de:2"]
+        assert found.counts == {"read": 2, "placeholder NS": 1}
+
+    def test_stripped_labels_are_hidden(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "xtreme-pairs", "a\tb\nc\td\n", "xnli")
+        assert [row["label"] for row in found.rows] == [None, None]
+
+    def test_rows_are_cut_before_anything(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "xtreme-pairs", "a\tb\t0\nc\td\t1\ne\tf\t1\n", "pawsx", rows=(1, 2))
+        assert [(row["text_a"], row["id"]) for row in found.rows] == [("c", "test-de:2")]
+
+    def test_xnli_keeps_its_language(self, tmp_path: Path) -> None:
+        text = XNLI + 'ar\tneutral\tx\ty\t1\nde\tentailment\t"q\tz\t1\n'
+        found = read(tmp_path, "xnli", text, "xnli")
+        assert [(row["text_a"], row["label"]) for row in found.rows] == [('"q', "entailment")]
+        assert found.counts == {"read": 1}
+
+    def test_no_majority_is_dropped_and_counted(self, tmp_path: Path) -> None:
+        objects = lines(SNLI, SNLI | {"pairID": "p2", "gold_label": "-"})
+        found = read(tmp_path, "snli", objects, "mnli", language="en")
+        assert (len(found.rows), found.counts) == (1, {"read": 2, "dropped: no majority label": 1})
+        tsv = GLUE + "0\tp1\ta\tb\t-\n1\tp2\ta\tb\tneutral\n"
+        found = read(tmp_path, "glue-mnli", tsv, "mnli")
+        assert found.counts == {"read": 2, "dropped: no majority label": 1}
+
+    def test_broken_qqp_lines_are_dropped(self, tmp_path: Path) -> None:
+        found = read(
+            tmp_path, "glue-qqp", QQP + "1\t2\t3\ta\tb\t1\n4\t5\t6\tbroken\nhere\t0\n", "qqp"
+        )
+        assert (len(found.rows), found.counts["dropped: fewer than 6 columns"]) == (1, 2)
+        hidden = read(tmp_path, "glue-qqp", "id\tquestion1\tquestion2\n1\ta\tb\n", "qqp")
+        assert hidden.rows[0] == {"id": "1", "text_a": "a", "text_b": "b", "label": None}
+
+    def test_letters_and_names_of_labels(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "anli", lines(ANLI), "anli_plus")
+        assert found.rows[0]["label"] == "entailment"
+        assert read(tmp_path, "chaosnli", lines(CHAOS), "mnli").rows[0]["label"] == "neutral"
+        text = "premise\thypo\tlabel\na\tb\tcontradictory\n"
+        assert read(tmp_path, "multinli-en", text, "mnli").rows[0]["label"] == "contradiction"
+        assert read(tmp_path, "x-final", X_FINAL + "7\ta\tb\t1\n", "pawsx").rows[0]["id"] == "7"
+        assert read(tmp_path, "three-columns", CAD + "a\tb\tneutral\n", "mnli").rows
+
+
+class TestChoices:
+    def test_hellaswag_prompt_and_choices(self, tmp_path: Path) -> None:
+        row = read(tmp_path, "hellaswag", lines(HELLA), "hellaswag").rows[0]
+        assert (row["context"], row["choices"][0], row["label"]) == ("A man.", "he a", 2)
+        row = read(tmp_path, "hellaswag-text", HELLA_TEXT, "hellaswag").rows[0]
+        assert (row["context"], row["choices"], row["label"]) == ("A cook.", list("abcd"), 1)
+
+    def test_commonsenseqa_in_both_layouts(self, tmp_path: Path) -> None:
+        nested = read(tmp_path, "commonsenseqa", lines(CSQA), "commonsenseqa").rows
+        flat = read(tmp_path, "commonsenseqa", lines(CSQA_FLAT), "commonsenseqa").rows
+        assert nested == flat and nested[0]["label"] == 1
+
+    def test_cosmosqa_line_breaks_in_quotes(self, tmp_path: Path) -> None:
+        text = COSMOS + 'x,"two\nlines",q,a,b,c,d,3\ny,c,q,a,b,c,d,0\n'
+        found = read(tmp_path, "cosmosqa", text, "cosmosqa")
+        assert [row["label"] for row in found.rows] == [3, 0]
+        assert found.rows[0]["context"] == "two\nlines"
+        hidden = read(tmp_path, "cosmosqa-test", lines(COSMOS_TEST), "cosmosqa")
+        assert hidden.rows[0]["label"] is None
+
+    def test_siqa_labels_in_a_file_beside(self, tmp_path: Path) -> None:
+        assert read(tmp_path, "siqa", lines(SIQA), "siqa").rows[0]["label"] == 2
+        bare = {key: value for key, value in SIQA.items() if key != "correct"}
+        files: Content = {"dev.jsonl": lines(bare, bare), "dev-labels.lst": "3\n1\n"}
+        found = read(tmp_path, "siqa", files, "siqa")
+        assert [row["label"] for row in found.rows] == [2, 0]
+
+    def test_copa_test_of_zeros_is_stripped(self, tmp_path: Path) -> None:
+        zeros = lines(COPA | {"label": 0}, COPA | {"label": 0, "idx": 1})
+        labels = [
+            [row["label"] for row in read(tmp_path, "copa", zeros, "xcopa", split=split).rows]
+            for split in ("dev", "test")
+        ]
+        assert labels == [[0, 0], [None, None]]
+
+
+class TestTags:
+    def test_words_and_tags(self, tmp_path: Path) -> None:
+        text = "a b\tB-PER\n\u2028x\tI-PER\n\n\nc\tO\n"
+        found = read(tmp_path, "bio", text, "panx")
+        assert [row["tokens"] for row in found.rows] == [["a b", "\u2028x"], ["c"]]
+        assert found.counts == {"read": 2, "empty sentences": 1}
+        hidden = read(tmp_path, "bio", "a\nb\n\nc\n", "panx")
+        assert [row["tags"] for row in hidden.rows] == [None, None]
+
+    def test_rahimi_prefix_up_to_the_first_colon(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "rahimi", "de:a:b\tO\nde::\tO\n", "panx", name="dev")
+        assert found.rows[0]["tokens"] == ["a:b", ":"]
+
+    def test_ccg(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "ccg", "I run\tNP S\\NP\n", "ccg", name="ccg.dev")
+        assert found.rows[0]["tags"] == ["NP", "S\\NP"]
+
+    def test_fused_word_takes_the_tag_nearest_the_root(self, tmp_path: Path) -> None:
+        text = conllu("1-2 zum _ _", "1 zu ADP 3", "2 dem DET 1", "3 Haus NOUN 0")
+        found = read(tmp_path, "conllu", text, "udpos", name="de_x-ud-dev.conllu")
+        assert found.rows[0]["tokens"] == ["zum", "Haus"]
+        assert found.rows[0]["tags"] == ["ADP", "NOUN"]
+        assert found.counts == {"read": 1, "fused words": 1}
+
+    def test_fused_words_of_equal_depth_go_by_precedence(self, tmp_path: Path) -> None:
+        text = conllu("1-2 zum _ _", "1 zu ADP 3", "2 dem DET 3", "3 Haus NOUN 0")
+        tags = [
+            read(tmp_path, "conllu", text.replace("DET", tag), "udpos").rows[0]["tags"][0]
+            for tag in ("DET", "PRON", "VERB")
+        ]
+        assert tags == ["ADP", "PRON", "VERB"]
+
+    def test_withheld_text_is_dropped(self, tmp_path: Path) -> None:
+        withheld = conllu("1 _ NOUN 0", "2 . PUNCT 1")
+        kept = conllu("1 _ NOUN 0", "2 a VERB 1", "3 b VERB 1", "3.1 c VERB 1")
+        found = read(tmp_path, "conllu", withheld + kept, "udpos")
+        assert [row["tokens"] for row in found.rows] == [["_", "a", "b"]]
+        assert found.counts == {"read": 2, "dropped: text withheld": 1}
+
+    def test_zero_width_non_joiner_and_spaces_go(self, tmp_path: Path) -> None:
+        text = conllu("1 a\u200cb NOUN 0").replace("a\u200cb", "a\u200cb c")
+        assert read(tmp_path, "conllu", text, "udpos").rows[0]["tokens"] == ["abc"]
+
+
+class TestSpans:
+    def test_answers_and_groups(self, tmp_path: Path) -> None:
+        row = read(tmp_path, "squad", SQUAD, "squad1").rows[0]
+        assert row["answers"] == [{"text": "Ada", "start": 4}]
+        assert (row["group"], row["answerable"]) == ("A", True)
+
+    def test_blank_answers_are_hidden(self, tmp_path: Path) -> None:
+        text = json.dumps(squad(answers=answer("", 0)))
+        row = read(tmp_path, "squad", text, "xquad", split="test").rows[0]
+        assert (row["answers"], row["answerable"]) == (None, None)
+
+    def test_no_answer(self, tmp_path: Path) -> None:
+        text = json.dumps(squad(answers=[], is_impossible=True))
+        row = read(tmp_path, "squad", text, "squad2").rows[0]
+        assert (row["answers"], row["answerable"]) == ([], False)
+
+    @pytest.mark.parametrize(
+        ("text", "start"), [(" Ada", 4), ("Ada ", 3), ("Ada", 3), ("\nAda", 3)]
+    )
+    def test_stray_white_space_is_passed(self, tmp_path: Path, text: str, start: int) -> None:
+        document = json.dumps(squad(answers=answer(text, start)))
+        found = read(tmp_path, "squad", document, "squad1")
+        assert found.rows[0]["answers"] == [{"text": "Ada", "start": 4}]
+        assert found.counts["relocated within white space"] == 1
+
+    def test_starts_count_code_points(self, tmp_path: Path) -> None:
+        text = json.dumps(squad(context="\U0001f600 Ada", answers=answer("Ada", 2)))
+        assert read(tmp_path, "squad", text, "squad1").rows[0]["answers"][0]["start"] == 2
+
+    def test_tydiqa_keeps_one_language_of_all(self, tmp_path: Path) -> None:
+        qas = [
+            squad(id=name)["data"][0]["paragraphs"][0]["qas"][0]
+            for name in ("english-1-0", "arabic-2-0")
+        ]
+        text = json.dumps(squad(qas=qas))
+        found = read(tmp_path, "tydiqa", text, "tydiqa", name="train.json", language="en")
+        assert ([row["id"] for row in found.rows], found.counts) == (["english-1-0"], {"read": 1})
+
+    def test_tydiqa_ids_without_language_are_numbered(self, tmp_path: Path) -> None:
+        qas = [squad(id="12")["data"][0]["paragraphs"][0]["qas"][0]] * 2
+        name = "tydiqa.goldp.en.train.json"
+        text = json.dumps(squad(qas=qas))
+        found = read(tmp_path, "tydiqa", text, "tydiqa", name=name, language="en")
+        assert [row["id"][-2:] for row in found.rows] == [":1", ":2"]
+        assert found.counts["renumbered ids"] == 2
+
+
+class TestLines:
+    def test_text_without_blank_lines(self, tmp_path: Path) -> None:
+        found = read(tmp_path, "text", "a\n\n b \n", "text")
+        assert [row["text"] for row in found.rows] == ["a", "b"]
+        assert found.counts == {"read": 3, "dropped: blank line": 1}
+
+    def test_tatoeba_gold_is_the_sort_permutation(self, tmp_path: Path) -> None:
+        files: Content = {"t.deu-eng.deu": "x\ny\nz\n", "t.deu-eng.eng": "b\n a\nb\n"}
+        found = read(tmp_path, "laser", files, "tatoeba", split="test")
+        english = {row["id"]: row["text"] for row in found.rows if row["side"] == "english"}
+        gold = {row["text"]: row["gold"] for row in found.rows if row["side"] == "foreign"}
+        assert english == {"en-0": "a", "en-1": "b", "en-2": "b"}
+        assert gold == {"x": ["en-1"], "y": ["en-0"], "z": ["en-2"]}
+        assert found.counts == {"read": 3, "equal English lines": 1}
+
+    def test_sorted_tatoeba_is_hidden(self, tmp_path: Path) -> None:
+        files: Content = {"de-en.de": "x\ny\n", "de-en.en": "a\nb\n"}
+        found = read(tmp_path, "tatoeba-sorted", files, "tatoeba", split="test")
+        assert [row["gold"] for row in found.rows] == [None] * 4
+
+    def test_bucc_with_and_without_gold(self, tmp_path: Path) -> None:
+        files: dict[str, str | bytes] = {
+            "de-en.dev.de": "de-1\tx\nde-2\ty\n",
+            "de-en.dev.en": "en-1\ta\n",
+        }
+        hidden = read(tmp_path, "bucc", files, "bucc2018")
+        assert all(row["gold"] is None for row in hidden.rows)
+        gold = "de-1\ten-1\nde-1\ten-1\n"
+        found = read(tmp_path, "bucc", files | {"de-en.dev.gold": gold}, "bucc2018")
+        assert [row["gold"] for row in found.rows] == [["en-1"], [], None]
+        assert found.counts["repeated gold pairs"] == 1
+
+
+CASES = [(reader, case) for reader, cases in BROKEN.items() for case in cases]
+
+
+@pytest.mark.parametrize(("reader", "case"), CASES)
+def test_broken_file_is_one_line(reader: str, case: str, tmp_path: Path) -> None:
+    content, message = BROKEN[reader][case]
+    language = "en" if reader == "tydiqa" else "de"
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, reader, content, TASKS[reader], language=language)
+    text = str(caught.value)
+    assert message in text
+    assert "\n" not in text and text.startswith(str(tmp_path))
+
+
+def test_every_reader_has_broken_files() -> None:
+    assert len(CASES) >= 60
+    assert set(BROKEN) == set(READERS)
+
+
+def test_missing_file_and_rows_beyond_the_end(tmp_path: Path) -> None:
+    raw = RawFile(tmp_path / "no.tsv", record("xnli"), "dev", "de")
+    with pytest.raises(UserError, match=r"no\.tsv: no such file"):
+        READERS["xtreme-pairs"](raw)
+    with pytest.raises(UserError, match=r"rows \[0, 9\); expected 0 <= start < stop <= 1"):
+        read(tmp_path, "xtreme-pairs", "a\tb\n", "xnli", rows=(0, 9))
+
+
+_GARBAGE: list[Callable[[bytes], bytes]] = [
+    lambda data: data[: len(data) // 2],
+    lambda data: data.replace(b'"', b""),
+    lambda data: data[::-1],
+    lambda data: b"\xff" + data,
+]
+
+
+@pytest.mark.parametrize("spoil", range(len(_GARBAGE)))
+def test_spoilt_files_never_give_a_traceback(spoil: int, tmp_path: Path) -> None:
+    for reader, case in CASES:
+        content = BROKEN[reader][case][0]
+        files = content if isinstance(content, dict) else {"test-de.tsv": content}
+        spoilt: dict[str, str | bytes] = {
+            name: _GARBAGE[spoil](data.encode() if isinstance(data, str) else data)
+            for name, data in files.items()
+        }
+        try:
+            read(tmp_path, reader, spoilt, TASKS[reader])
+        except UserError as error:
+            assert "\n" not in str(error)

@@ -1,0 +1,137 @@
+"""params.yaml: what is wrong with it is said in one line, and what is written is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xstilts import experiments, params
+from xstilts.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def problem(tmp_path: Path, text: str) -> str:
+    """The message for an experiment file with that text, without the file's name."""
+    path = written(tmp_path / "wrong.yaml", text)
+    with pytest.raises(UserError) as caught:
+        params.resolve(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ").removeprefix(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "targets: {xnli: {learning_rat: 1.0}}",
+            "targets.xnli.learning_rat is not a setting; nearest: learning_rate",
+        ),
+        ("trainning: {}", "trainning is not a setting; nearest: training"),
+        ("targets: {tatoeba: {layer: 2, pool: cls}}", "nearest: pooling"),
+        ("source: {tasks: {xnli: {trains: []}}}", "nearest: train"),
+        ("targets: {xnli: {epochs: many}}", "targets.xnli.epochs: 'many': "),
+        ("targets: {xnli: {learning_rate: -1}}", "targets.xnli.learning_rate: -1: "),
+        ("training: {warmup_ratio: .nan}", "training.warmup_ratio: nan: "),
+        ("training: {device: gpu}", "'auto', 'cpu' or 'cuda'"),
+        ("intermediates: {a: {members: {mnli: 0}}}", "mnli: a limit is a positive number"),
+        ("grid: {targets: [xnli]}", "grid.targets: 'xnli' has no section targets.xnli"),
+        ("grid: {replicates: [1, 1]}", "names one twice"),
+        ("study: {target: {xnli: {epochs: [3, 1]}}}", "expected 0 < low <= high"),
+        ("- a list", "expected a mapping of sections; found list"),
+        ("a: [1", ": not YAML: "),
+    ],
+)
+def test_error_names_key_and_what_was_expected(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in problem(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["1e-5", "1.0e-5", "0.00001", "1E-5"])
+def test_small_number_is_a_number(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path / "a.yaml", f"targets: {{xnli: {{learning_rate: {text}}}}}")
+    target = params.resolve(path).targets["xnli"]
+    assert isinstance(target, params.PhaseSettings)
+    assert target.learning_rate == 1e-5
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.yaml: no such file"):
+        params.load(tmp_path / "gone.yaml")
+
+
+def test_missing_key_is_an_error_with_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    params.write(params.Params(), path, "all")
+    text = path.read_text()
+    assert "clip: 1.0" in text
+    path.write_text(text.replace("clip: 1.0, ", "").replace("clip: 1.0\n", "\n"))
+    with pytest.raises(UserError, match=r"training\.clip is missing.*expected `clip: 1\.0`"):
+        params.load(path)
+
+
+def test_experiment_inherits_and_members_replace(tmp_path: Path) -> None:
+    written(
+        tmp_path / "base.yaml",
+        "training: {seed: 7, clip: 2}\nintermediates: {m: {members: {mnli: null, qqp: 5}}}",
+    )
+    child = "inherits: base.yaml\ntraining: {clip: 3}\nintermediates: {m: {members: {mnli: 9}}}"
+    resolved = params.resolve(written(tmp_path / "child.yaml", child))
+    assert (resolved.training.seed, resolved.training.clip) == (7, 3)
+    assert resolved.intermediates["m"].members == {"mnli": 9}
+
+
+def test_circle_of_inheritance_is_an_error(tmp_path: Path) -> None:
+    written(tmp_path / "a.yaml", "inherits: b.yaml")
+    path = written(tmp_path / "b.yaml", "inherits: a.yaml")
+    with pytest.raises(UserError, match="inherits itself"):
+        params.resolve(path)
+
+
+@given(
+    rate=st.floats(1e-12, 10),
+    epochs=st.floats(0.01, 1000),
+    limit=st.none() | st.integers(1, 10**9),
+    name=st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True),
+)
+def test_written_params_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory,
+    rate: float,
+    epochs: float,
+    limit: int | None,
+    name: str,
+) -> None:
+    row = params.RowSettings(learning_rate=rate, epochs=epochs, members={"mnli": limit})
+    grid = params.GridSettings(intermediates=[name])
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    made = params.Params(intermediates={name: row}, grid=grid)
+    params.write(made, path, "a test's")
+    read = params.load(path)
+    assert read.intermediates == made.intermediates
+    assert params.dump(read) == params.dump(made)
+
+
+def test_use_writes_all_and_keeps_what_git_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "small.yaml", "training: {clip: 3}")
+    written(tmp_path / "other.yaml", "training: {clip: 4}")
+    experiments.use_experiment(Path("small.yaml"))
+    assert params.load().training.clip == 3
+    experiments.use_experiment(Path("other.yaml"))  # an experiment's own bytes: nothing is lost
+    edited = Path("params.yaml").read_text().replace("clip: 4.0", "clip: 5.0")
+    Path("params.yaml").write_text(edited)
+    with pytest.raises(UserError, match=r"params\.yaml: .*--force"):
+        experiments.use_experiment(Path("small.yaml"))
+    assert params.load().training.clip == 5
+    experiments.use_experiment(Path("small.yaml"), force=True)
+    assert params.load().training.clip == 3
