@@ -12,7 +12,7 @@ import pytest
 
 from xstilts import tracking
 from xstilts.cards import Card, Selection, Setting, write_card
-from xstilts.logbook import History
+from xstilts.logbook import MODE, History
 from xstilts.tracking import ONE_RUN_A_CELL, log_missing, open_run
 
 
@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in ("MLFLOW_TRACKING_URI", tracking.PARENT, tracking.MODE):
+    for name in ("MLFLOW_TRACKING_URI", tracking.PARENT, MODE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(home)
     return Place(request.node.name, home / request.node.name)
@@ -38,7 +38,7 @@ class Place:
 
     def finish(self, card: Card, **more: Any) -> Path:
         folder = self.write(card)
-        run = open_run(self.experiment, card.phase, tracking.cell_key(card), self.work)
+        run = open_run(self.experiment, tracking.cell_key(card), self.work)
         run.step(1, {"train.loss": 2.0})
         run.step(2, {"train.loss": 1.0, "dev.accuracy": 0.5})
         run.finish(card, folder, **more)
@@ -141,7 +141,7 @@ def test_a_cell_points_to_the_run_of_its_intermediate(place: Place) -> None:
 
 
 def test_log_sends_what_is_missing_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracking.MODE, "later")
+    monkeypatch.setenv(MODE, "later")
     place.finish(model())
     folder = place.finish(cell())
     assert place.runs() == []
@@ -184,11 +184,11 @@ def test_a_resumed_training_goes_on_in_its_run(
     for name in ("LIVE_AFTER_S", "SEND_EVERY_S", "SEND_SHARE"):
         monkeypatch.setattr(tracking, name, 0)
     name = "target-mnli-xnli-1"
-    killed = open_run(place.experiment, "target", name, place.work)
+    killed = open_run(place.experiment, name, place.work)
     for step in (1, 2, 3, 4):
         killed.step(step, {"train.loss": 1 / step})
     assert [run.data.tags["xstilts.status"] for run in place.runs()] == ["running"]
-    again = open_run(place.experiment, "target", name, place.work)
+    again = open_run(place.experiment, name, place.work)
     again.resume(2)
     for step in (3, 4):
         again.step(step, {"train.loss": 1 / step})
@@ -204,7 +204,7 @@ def test_a_killed_training_that_starts_anew_is_superseded(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "LIVE_AFTER_S", 0)
-    killed = open_run(place.experiment, "target", "target-mnli-xnli-1", place.work)
+    killed = open_run(place.experiment, "target-mnli-xnli-1", place.work)
     for step in (8, 9):
         killed.step(step, {"train.loss": 1.0})
     place.finish(cell(), chart=False)
@@ -223,7 +223,7 @@ def test_the_run_of_mlflow_run_is_the_parent(place: Place, monkeypatch: pytest.M
 
 def test_trials_are_runs_and_a_new_study_supersedes_them(place: Place) -> None:
     for study, trial in (("s1", 0), ("s1", 1), ("s2", 0)):
-        run = open_run(place.experiment, "study", f"study-target-xnli-{trial}", place.work)
+        run = open_run(place.experiment, f"study-target-xnli-{trial}", place.work)
         run.step(1, {"train.loss": 1.0})
         run.finish_trial({"learning_rate": 1e-3, "epochs": 2.0}, 0.5, study, "accuracy")
     (run,) = place.runs(ONE_RUN_A_CELL)
@@ -235,8 +235,8 @@ def test_trials_are_runs_and_a_new_study_supersedes_them(place: Place) -> None:
 
 
 def test_log_sends_trials_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracking.MODE, "later")
-    run = open_run(place.experiment, "study", "study-intermediate-mnli-10k-3", place.work)
+    monkeypatch.setenv(MODE, "later")
+    run = open_run(place.experiment, "study-intermediate-mnli-10k-3", place.work)
     run.finish_trial({"learning_rate": 1e-3}, 0.5, "s1", "accuracy")
     assert log_missing(place.experiment, [], place.work) == (1, 0)
     assert log_missing(place.experiment, [], place.work) == (0, 0)
@@ -245,7 +245,7 @@ def test_log_sends_trials_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tracking_off_only_keeps_the_curve(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracking.MODE, "off")
+    monkeypatch.setenv(MODE, "off")
     folder = place.finish(replace(cell(), scores={"test": {}}))
     assert log_missing(place.experiment, [folder], place.work) == (0, 0)
     assert len((place.work / "history/target-mnli-xnli-1.jsonl").read_bytes().splitlines()) == 3
@@ -254,8 +254,8 @@ def test_tracking_off_only_keeps_the_curve(place: Place, monkeypatch: pytest.Mon
 def test_two_trainings_in_one_run_are_one_curve(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(tracking.MODE, "off")
-    run = open_run(place.experiment, "target", "target-none-copa-1", place.work)
+    monkeypatch.setenv(MODE, "off")
+    run = open_run(place.experiment, "target-none-copa-1", place.work)
     for step in (10, 20, 20, 10, 20):
         run.step(step, {"train.loss": 1.0})
     lines = History(place.work, "target-none-copa-1").lines()
@@ -291,7 +291,7 @@ for number in range(8):
         children.append(child)
         continue
     card = Card("target", "mnli", "xnli", number, key="k", scores={"test": {"en": {"f1": 0.5}}})
-    run = open_run("world", "target", f"target-mnli-xnli-{number}", Path("work"))
+    run = open_run("world", f"target-mnli-xnli-{number}", Path("work"))
     run.step(1, {"train.loss": 1.0})
     run.finish(card, Path("."), chart=False)
     sys.stderr.flush()

@@ -8,6 +8,7 @@ What enters: steps while a training runs, and its card. What leaves: lines and n
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.cards import Card, averages, task_number
+from xstilts.errors import UserError
 from xstilts.tables import ENGLISH, write_text
 
 Line = dict[str, Any]
+MODE = "XSTILTS_TRACKING"
 CODE = (
     "src",
     "params.yaml",
@@ -143,6 +146,16 @@ def commit() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": "unknown"}
     return {"commit": head.stdout.decode().strip(), "dirty": str(bool(changed.stdout)).lower()}
+
+
+def mode() -> str:
+    """How runs are sent: on, later or off (see tracking)."""
+    chosen = os.environ.get(MODE, "on")
+    if chosen not in ("on", "later", "off"):
+        raise UserError(
+            f"{MODE}={chosen}: no such way; expected on, later or off; correct or unset it"
+        )
+    return chosen
 
 
 def root() -> Path:

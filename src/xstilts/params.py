@@ -82,6 +82,9 @@ class PretrainSettings(Section):
     )
     revision: str | None = None  # of the Hub id; null: the newest, resolved and recorded
     vocabulary: int = Field(default=1000, ge=50)  # Unigram pieces
+    tokenizer_characters: int = Field(
+        default=2_000_000, ge=1000
+    )  # of text that the pieces are learnt from
     layers: int = Field(default=3, ge=1)
     hidden: int = Field(default=64, ge=8)
     heads: int = Field(default=4, ge=1)

@@ -62,7 +62,7 @@ def pretrain_stage(params: Params) -> None:
     settings = params.pretrain
     named = settings.encoder is not None
     key = _key(settings, params.training, None if named else folder_digest(DATA / "text"))
-    run, work = open_run(params.experiment, "pretrain", "", WORK), _work("pretrain", key)
+    run, work = open_run(params.experiment, "pretrain", WORK), _work("pretrain", key)
     with fresh_folder(PRETRAIN) as out:
         if settings.encoder is not None:
             commit = encoders.hub_revision(settings.encoder, settings.revision)
@@ -104,7 +104,7 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
     base = encoders.read_ref(PRETRAIN)
     key = _key(section, params.training, replicate, base.digest, folder_digest(data))
     name = f"intermediate-{row}-{replicate}"
-    run, work = open_run(params.experiment, "intermediate", f"{row}/{replicate}", WORK), _work(name, key)
+    run, work = open_run(params.experiment, name, WORK), _work(name, key)
     card = Card(
         "intermediate",
         row,
@@ -169,7 +169,7 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     record = read_record(data)
     key = _key(section, params.training, replicate, base.digest, folder_digest(data))
     cell = f"target-{row}-{name}-{replicate}"
-    run, work = open_run(params.experiment, "target", f"{row}/{name}/{replicate}", WORK), _work(cell, key)
+    run, work = open_run(params.experiment, cell, WORK), _work(cell, key)
     seed = phase_seed(params.training.seed, 3, replicate)
     card = Card(
         "target", row, name, replicate, record.family, base.name, params.source.name, key, origins,

@@ -69,7 +69,7 @@ def study_stage(
     search = Search(settings, own, _metric(phase, name), place / "journal.log")
 
     def objective(learning_rate: float, epochs: float, trial: int) -> float:
-        run = open_run(params.experiment, "study", f"study-{phase}-{name}-{trial}", work)
+        run = open_run(params.experiment, f"study-{phase}-{name}-{trial}", work)
         try:
             score = train(learning_rate, epochs, settings.seed, run)
         except UserError:

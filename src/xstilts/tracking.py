@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts import logbook
 from xstilts.cards import Card, read_card
-from xstilts.errors import UserError
 from xstilts.logbook import History, Line, cell_key
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ SEND_EVERY_S = 10.0
 SEND_SHARE = 20  # at least this many times what the last sending took: 5 % of a training at most
 LOCK_TIMEOUT_S = 120.0
 METRICS_AT_ONCE, PARAMS_AT_ONCE, PARAM_LENGTH = 1000, 100, 6000  # MLflow's limits of one request
-MODE, PARENT = "XSTILTS_TRACKING", "XSTILTS_PARENT_RUN"
+PARENT = "XSTILTS_PARENT_RUN"
 CURRENT, SUPERSEDED, RUNNING = "current", "superseded", "running"
 ONE_RUN_A_CELL = f"tags.`xstilts.status` = '{CURRENT}'"
 KEPT = ("card.json", "history.csv", "predictions")  # of a stage's folder; weights are DVC's
@@ -49,10 +48,9 @@ QUIET = {  # 7 retries with back-off, MLflow's own, would hold a training up for
 }
 
 
-def open_run(experiment: str, phase: str, name: str, work: Path) -> Run:
+def open_run(experiment: str, name: str, work: Path) -> Run:
     """name: pretrain, intermediate-mnli-1, target-mnli-xnli-1, study-target-xnli-0 (a trial)."""
-    cell = name.replace("/", "-")
-    return Run(experiment, cell if cell.split("-")[0] == phase else f"{phase}-{cell}", work)
+    return Run(experiment, name, work)
 
 
 class Run:
@@ -67,7 +65,7 @@ class Run:
         self._waiting: list[Line] = []
         self._run, self._sent = "", -1  # MLflow's id, once there is one; the last step that it has
         self._last = self._before = 0  # this training's last step; all steps of earlier ones
-        self._mode = _mode()
+        self._mode = logbook.mode()
         self._live = self._mode != "off"
         self._next = time.monotonic() + LIVE_AFTER_S
 
@@ -148,7 +146,7 @@ def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int
     cells: folders cells/ROW/TASK/R; cards of their phase-2 models and of pretraining go first. Of a
     cell that DVC brought back from its cache, the run with the card's key becomes current again.
     """
-    if _mode() == "off":
+    if logbook.mode() == "off":
         return 0, 0
     sent = marked = 0
     with _warned("xstilts log"):
@@ -343,15 +341,6 @@ def _opened(uri: str, experiment: str, work: Path) -> _Server:
     return _Server(uri, experiment, work)
 
 
-def _mode() -> str:
-    mode = os.environ.get(MODE, "on")
-    if mode not in ("on", "later", "off"):
-        raise UserError(
-            f"{MODE}={mode}: no such way; expected on, later or off; correct or unset it"
-        )
-    return mode
-
-
 @contextmanager
 def _warned(what: str) -> Iterator[None]:
     """Any failure inside becomes one line on stderr: no training may be lost to its log."""
@@ -380,18 +369,11 @@ def _datasets(inputs: Mapping[str, str]) -> list[Any]:
     """Each table with its digest; the UI shows them beside the run, search finds them by name."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    tags = {name: [InputTag("mlflow.data.context", name.split("-")[0])] for name in inputs}
     return [
-        DatasetInput(
-            Dataset(name, digest, "local", json.dumps({"uri": name})),
-            [InputTag("mlflow.data.context", _context(name))],
-        )
+        DatasetInput(Dataset(name, digest, "local", json.dumps({"uri": name})), tags[name])
         for name, digest in sorted(inputs.items())
     ]
-
-
-def _context(name: str) -> str:
-    splits = {"train": "training", "select": "validation", "dev": "evaluation", "test": "testing"}
-    return next((context for split, context in splits.items() if split in name), "input")
 
 
 def _sha(run: Logged) -> str:

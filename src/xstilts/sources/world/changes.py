@@ -1,6 +1,8 @@
-"""What may be done to an event: say more, say less, contradict, swap; and what that does to truth."""
+"""What may be done to an event (say more, less, otherwise, swap), and what it does to truth."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from xstilts.sources.world.meaning import (
     BODILY,
@@ -24,7 +26,17 @@ from xstilts.sources.world.meaning import (
     siblings,
 )
 
-SLOTS = ("place", "time", "adverb", "agent", "patient")  # what may be said or left out; nouns: the adjective
+SLOTS = (
+    "place",
+    "time",
+    "adverb",
+    "agent",
+    "patient",
+)  # what may be said or left out; nouns: the adjective
+
+
+def change(event: Event, **fields: Any) -> Event:
+    return event._replace(**fields)
 
 
 def get(event: Event, slot: str) -> str:
@@ -36,8 +48,8 @@ def get(event: Event, slot: str) -> str:
 
 def put(event: Event, slot: str, value: str) -> Event:
     if slot in ("agent", "patient"):
-        return event._replace(**{slot: getattr(event, slot)._replace(adjective=value)})
-    return event._replace(**{slot: value})
+        return change(event, **{slot: getattr(event, slot)._replace(adjective=value)})
+    return change(event, **{slot: value})
 
 
 def said(event: Event) -> list[str]:
@@ -50,12 +62,18 @@ def more(stream: Stream, event: Event, percent: int = 35) -> Event:
         if not get(event, slot) and stream.chance(percent):
             event = _fill(stream, event, slot)
     if event.verb in GENERAL_VERBS and stream.chance(70):
-        special = [verb.word for verb in VERBS.values() if verb.general == event.verb and verb.word != "go"]
+        special = [
+            verb.word for verb in VERBS.values() if verb.general == event.verb and verb.word != "go"
+        ]
         event = event._replace(verb=stream.pick(special))
     for slot in ("agent", "patient"):
         noun: Noun | None = getattr(event, slot)
-        if noun and (noun.word in KINDS or noun.word in ("thing", "somebody")) and stream.chance(80):
-            event = event._replace(**{slot: noun._replace(word=_special(stream, noun.word))})
+        if (
+            noun
+            and (noun.word in KINDS or noun.word in ("thing", "somebody"))
+            and stream.chance(80)
+        ):
+            event = change(event, **{slot: noun._replace(word=_special(stream, noun.word))})
     return event
 
 
@@ -93,12 +111,12 @@ def less(stream: Stream, event: Event, of: Event) -> Event:
         return put(event, stream.pick(kept), "")
     if special:
         slot = stream.pick(special)
-        return event._replace(**{slot: general(stream, getattr(event, slot))})
+        return change(event, **{slot: general(stream, getattr(event, slot))})
     return event
 
 
 def _is_special(noun: Noun | None) -> bool:
-    return bool(noun) and (is_name(noun.word) or noun.word not in (*KINDS, "thing", "somebody"))  # type: ignore[union-attr]
+    return noun is not None and noun.word not in (*KINDS, "thing", "somebody")
 
 
 def other_adjective(stream: Stream, word: str) -> str:
@@ -109,7 +127,11 @@ def other_adjective(stream: Stream, word: str) -> str:
 
 def conflicts(stream: Stream, event: Event) -> list[Event]:
     """Events that cannot be the same one: one thing that it says is another."""
-    found = [event._replace(place=stream.pick([p for p in PLACES if p != event.place]))] if event.place else []
+    found = (
+        [event._replace(place=stream.pick([p for p in PLACES if p != event.place]))]
+        if event.place
+        else []
+    )
     if event.time:
         found.append(event._replace(time=stream.pick([t for t in TIMES if t != event.time])))
     for slot in ("agent", "patient"):
@@ -118,7 +140,7 @@ def conflicts(stream: Stream, event: Event) -> list[Event]:
             found.append(put(event, slot, adjective))
         if noun and siblings(noun.word) and noun.word not in KINDS:
             word = stream.pick(siblings(noun.word))
-            found.append(event._replace(**{slot: noun._replace(word=word)}))
+            found.append(change(event, **{slot: noun._replace(word=word)}))
     if event.quality in OPPOSITE:
         found.append(event._replace(quality=OPPOSITE[event.quality]))
     if event.verb in VERBS and VERBS[event.verb].opposite != "-":
@@ -139,12 +161,17 @@ def draw_hypothesis(stream: Stream) -> Event:
     event = draw_event(stream, modifiers=35)
     while not said(event):
         event = draw_event(stream, modifiers=45)
-    if stream.chance(15) and event.verb in VERBS and VERBS[event.verb].general != "-" and event.verb != "go":
+    if (
+        stream.chance(15)
+        and event.verb in VERBS
+        and VERBS[event.verb].general != "-"
+        and event.verb != "go"
+    ):
         event = event._replace(verb=VERBS[event.verb].general)
     for slot in ("agent", "patient"):
         noun: Noun | None = getattr(event, slot)
         if noun and stream.chance(20):
-            event = event._replace(**{slot: general(stream, noun)})
+            event = change(event, **{slot: general(stream, noun)})
     return event._replace(negated=stream.chance(15))
 
 
@@ -159,29 +186,35 @@ def premise(stream: Stream, event: Event, label: str) -> Event:
     longer = more(stream, event)
     if label == "entailment":
         return longer
-    return less(stream, longer, event) if label == "neutral" else _conflicting(stream, longer, event)
+    return (
+        less(stream, longer, event) if label == "neutral" else _conflicting(stream, longer, event)
+    )
 
 
 def _conflicting(stream: Stream, longer: Event, event: Event) -> Event:
     """In what the hypothesis says itself: another place than it names, not one it leaves open."""
     other = conflict(stream, event)
-    changed = {name: new for name, new, old in zip(Event._fields, other, event, strict=True) if new != old}
+    changed: dict[str, Any] = {
+        name: new for name, new, old in zip(Event._fields, other, event, strict=True) if new != old
+    }
     for slot in ("agent", "patient"):
         if slot in changed and get(other, slot) == get(event, slot):  # the noun, not its adjective
             changed[slot] = changed[slot]._replace(adjective=get(longer, slot))
-    return longer._replace(**changed)
+    return change(longer, **changed)
 
 
 def swap(stream: Stream, event: Event) -> Event | None:
     """The same words in other roles; None where there is nothing to swap."""
     a, b = event.agent, event.patient
     ways = []
-    if b and event.verb in VERBS and VERBS[event.verb].patient in ("being", "person", "any"):
-        if kind_of(b.word) in ("person", "animal"):
-            ways.append(event._replace(agent=b, patient=a))
+    takes = VERBS[event.verb].patient if event.verb in VERBS else "-"
+    if b and takes in ("being", "person", "any") and kind_of(b.word) in ("person", "animal"):
+        ways.append(event._replace(agent=b, patient=a))
     if b and a.adjective != b.adjective and not is_name(a.word) and not is_name(b.word):
         ways.append(
-            event._replace(agent=a._replace(adjective=b.adjective), patient=b._replace(adjective=a.adjective))
+            event._replace(
+                agent=a._replace(adjective=b.adjective), patient=b._replace(adjective=a.adjective)
+            )
         )
     if event.to and event.verb != "go":
         ways.append(event._replace(agent=event.to, to=a))

@@ -1,37 +1,22 @@
-"""The world's languages, each a description, and how a meaning is said in them.
+"""The world's languages, each a description; their scripts and their lexicons.
 
-What enters: events. What leaves: tokens (form, part of speech, entity, CCG category, role) and texts. This room
-must not know tasks. Codes begin with q: ISO 639-2 keeps qaa to qtz for private use, so none is a real language's.
+Codes begin with q: ISO 639-2 keeps qaa to qtz for private use, so none is a real language's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
-from xstilts.sources.world.meaning import (
-    ADVERBS,
-    CITIES,
-    CONCEPTS,
-    FIRMS,
-    GIVEN,
-    SYNONYMS,
-    TIMES,
-    VERBS,
-    Event,
-    Noun,
-    Stream,
-    is_name,
-)
+from xstilts.sources.world.meaning import CITIES, CONCEPTS, GIVEN, SYNONYMS, Stream, is_name
 
 
 @dataclass(frozen=True)
 class Language:
-    """order: Subject, Verb, Object, Indirect object, Adverb, Location, Time. affixes: the features that are endings
-    on the word; `absent` ones are not said; the others are words of their own, before what they govern where
-    head_first, else after it. cognates: percent of roots taken from English; kin: percent from a relative."""
+    """order: Subject, Verb, Object, Indirect object, Adverb, Location, Time. affixes: the
+    features that are endings on the word; `absent` ones are not said; the others are words of
+    their own, before what they govern where head_first, else after it. cognates: percent of
+    roots taken from English; kin: percent from a relative."""
 
     code: str
     order: str
@@ -49,8 +34,9 @@ class Language:
     syllables: str = "ptkbdgmnslrvz aeiou"  # consonants and vowels of the language's own roots
 
 
-FEATURES = "past future passive neg plural acc loc to of by".split()
-# The tree: en and qal are West; qcy and qgr East, a little nearer to West than to the rest; qdv and qun apart.
+FEATURES = ["past", "future", "passive", "neg", "plural", "acc", "loc", "to", "of", "by"]
+# The tree: en and qal are West; qcy and qgr East, a little nearer to West than to the rest; qdv
+# and qun apart.
 LANGUAGES = {
     language.code: language
     for language in (
@@ -65,12 +51,14 @@ LANGUAGES = {
             syllables="ptkbdgmnslrvz aeou",
         ),
         Language(
-            "qgr", "VSOIALT", "greek", True, False, True, True, affixes=("past", "passive", "plural"),
+            "qgr", "VSOIALT", "greek", True, False, True, True, affixes=("past", "passive",
+            "plural"),
             absent=("acc",), cognates=12, kin=("qcy", 25), sounds=("gvzuwc", "kfsofk"),
             syllables="ptkfdmnslr aeio",
         ),
         Language(
-            "qdv", "TSLIOAV", "devanagari", False, True, affixes=("past", "future", "passive", "plural"),
+            "qdv", "TSLIOAV", "devanagari", False, True, affixes=("past", "future", "passive",
+            "plural"),
             syllables="ptkbdgmnslrhj aeiou",
         ),
         Language(
@@ -89,22 +77,22 @@ LETTERS = {
     "devanagari": "_बचद_फगह_जकलमन_पकरसत_ववकयज",
 }
 VOWELS = "aeiou"
-SIGNS = dict(zip("aeiou_", ["", "े", "ि", "ो", "ु", "्"], strict=True))  # after a consonant; _: no vowel
+SIGNS = dict(
+    zip("aeiou_", ["", "े", "ि", "ो", "ु", "्"], strict=True)
+)  # after a consonant; _: no vowel
 INITIALS = dict(zip(VOWELS, "अएइओउ", strict=True))
-KANA = {
-    row[0]: row[1:]
-    for row in (
-        "_アエイオウ kカケキコク sサセシソス tタテチトツ zザゼジゾズ hハヘヒホフ mマメミモム rラレリロル gガゲギゴグ "
-        "dダデヂドヅ bバベビボブ pパペピポプ nナネニノヌ wワヱヰヲウ yヤエイヨユ"
-    ).split()
-}
+KANA_ROWS = """_アエイオウ kカケキコク sサセシソス tタテチトツ zザゼジゾズ hハヘヒホフ mマメミモム rラレリロル
+gガゲギゴグ dダデヂドヅ bバベビボブ pパペピポプ nナネニノヌ wワヱヰヲウ yヤエイヨユ"""  # noqa: RUF001
+KANA = {row[0]: row[1:] for row in KANA_ROWS.split()}  # vowels in the order of VOWELS
 KANA |= {letter: KANA[row] for letter, row in zip("cqflvjx", "kkhrbzs", strict=True)}
 STOPS = {"devanagari": ("।", "?"), "kana": ("。", "？")}  # noqa: RUF001
 
 
 @cache
 def write(word: str, script: str) -> str:
-    """A word in Latin letters -> the same sounds in the script; a capital stays where the script has capitals."""
+    """A word in Latin letters -> the same sounds in the script; a capital stays where the script
+    has capitals.
+    """
     lower = word.lower()
     if script in ("latin", "cyrillic", "greek"):
         out = lower.translate(str.maketrans(LATIN, LETTERS[script]))
@@ -124,56 +112,14 @@ def write(word: str, script: str) -> str:
     return out
 
 
-IRREGULAR = {  # past and participle
-    "buy": "bought bought", "sell": "sold sold", "find": "found found", "lose": "lost lost", "see": "saw seen",
-    "hurt": "hurt hurt", "eat": "ate eaten", "break": "broke broken", "hide": "hid hidden", "steal": "stole stolen",
-    "give": "gave given", "send": "sent sent", "sleep": "slept slept", "wake": "woke woken", "run": "ran run",
-    "sing": "sang sung", "fall": "fell fallen", "go": "went gone", "get": "got gotten", "cry": "cried cried",
-    "carry": "carried carried",
-}  # fmt: skip
-PLURALS = {"child": "children", "bread": "breads", "knife": "knives"}
 QUESTION = ("who", "what", "where", "when", "why")
-
-
-def english_verb(word: str, form: str) -> str:
-    """form: base, s, past or participle."""
-    if form == "base":
-        return word
-    if form == "s":
-        if word.endswith("y") and word[-2] not in VOWELS:
-            return word[:-1] + "ies"
-        return word + ("es" if word.endswith(("s", "sh", "o", "x")) else "s")
-    if word in IRREGULAR:
-        return IRREGULAR[word].split()[form == "participle"]
-    return word + ("d" if word.endswith("e") else "ed")
-
-
-class Token(NamedTuple):
-    form: str
-    pos: str
-    entity: str = "O"
-    category: str = ""  # CCG, English only
-    role: str = ""  # of the event: A agent, P patient, I indirect object, L place, T time
-
-
-class Style(NamedTuple):
-    """What a paraphrase may change: words for synonyms (a bit each), time first, passive."""
-
-    words: int = 0
-    front: bool = False
-    passive: bool = False
-
-
-PLAIN = Style()
-
-
-def draw_style(stream: Stream, percent: int = 50) -> Style:
-    return Style(stream.below(1 << 32), stream.chance(percent), stream.chance(percent))
 
 
 @cache
 def lexicon(seed: int, code: str) -> dict[str, str]:
-    """Concept, synonym (concept + 2) or feature -> root in Latin letters. No two concepts share one."""
+    """Concept, synonym (concept + 2) or feature -> root in Latin letters. No two concepts share
+    one.
+    """
     language, stream = LANGUAGES[code], Stream(seed, "lexicon", code)
     if code == "en":
         own = {concept: concept for concept in CONCEPTS}
@@ -187,11 +133,15 @@ def lexicon(seed: int, code: str) -> dict[str, str]:
     for concept in [*CONCEPTS, *(f"{word}2" for word in SYNONYMS), *FEATURES, "the"]:
         grammar = concept in FEATURES or concept in ("the", "be", "and", "because", *QUESTION)
         draw = stream.below(100)
-        root = _invent(stream, language, 1 if grammar else 2 + stream.chance(25), concept in language.affixes)
+        root = _invent(
+            stream, language, 1 if grammar else 2 + stream.chance(25), concept in language.affixes
+        )
         if not grammar and draw < language.cognates + language.kin[1]:
             root = (english if draw < language.cognates else relative)[concept].translate(changes)
         while write(root, language.script) in taken:
-            root = _invent(stream, language, 1 + (not grammar or len(root) > 1), concept in language.affixes)
+            root = _invent(
+                stream, language, 1 + (not grammar or len(root) > 1), concept in language.affixes
+            )
         taken.add(write(root, language.script))
         roots[concept] = root
     return roots
@@ -202,206 +152,6 @@ def _invent(stream: Stream, language: Language, syllables: int, affix: bool) -> 
     if affix:
         return stream.pick(vowels) + stream.pick(consonants)
     word = "".join(stream.pick(consonants) + stream.pick(vowels) for _ in range(syllables))
-    return word + (stream.pick(consonants) if language.script != "kana" and stream.chance(35) else "")
-
-
-class Tongue:
-    """A language with its lexicon: says events."""
-
-    def __init__(self, seed: int, code: str) -> None:
-        self.language = LANGUAGES[code]
-        self.roots = lexicon(seed, code)
-        self.english = code == "en"
-        self.stop, self.ask = STOPS.get(self.language.script, (".", "?"))
-
-    def word(self, concept: str, style: Style, *features: str) -> str:
-        """The written word: a synonym where the style asks for it, endings in order."""
-        if concept in SYNONYMS and style.words >> (list(SYNONYMS).index(concept)) & 1:
-            concept += "2"
-        root = self.roots[concept]
-        if self.english:
-            return PLURALS.get(root, root + "s") if "plural" in features else root
-        root += "".join(self.roots[f] for f in features if f in self.language.affixes)
-        return write(root, self.language.script)
-
-    def name(self, word: str, role: str, ending: str = "") -> list[Token]:
-        """A person, a city, or a firm: more than one word may be one entity."""
-        parts = word.split()
-        kind = "ORG" if parts[-1] in FIRMS else "LOC" if parts[0] in CITIES else "PER"
-        tokens = []
-        for number, part in enumerate(parts):
-            form = part + (self.roots[ending] if ending and number == len(parts) - 1 else "")
-            form, entity = write(form, self.language.script), f"{'I' if number else 'B'}-{kind}"
-            category = "N/N" if number < len(parts) - 1 else "N"
-            tokens.append(Token(form, "PROPN", entity, category, role))
-        return tokens
-
-    def particle(self, feature: str, tokens: list[Token], pos: str, category: str = "") -> list[Token]:
-        """The tokens with the feature's word before or after them; unchanged where it is an ending or absent."""
-        if feature in self.language.affixes or feature in self.language.absent or not feature:
-            return tokens
-        token = Token(self.word(feature, PLAIN), pos, category=category)
-        return [token, *tokens] if self.language.head_first else [*tokens, token]
-
-    def noun(self, noun: Noun, role: str, style: Style, case: str = "", category: str = "") -> list[Token]:
-        """A noun phrase; the case's word, if it is one, carries no role: answers leave it out."""
-        ending = case if case in self.language.affixes else ""
-        if is_name(noun.word):
-            return self.particle(case, self.name(noun.word, role, ending), "ADP", category)
-        if noun.word in (*QUESTION, "somebody"):
-            form = self.word(noun.word, style, ending)
-            return self.particle(case, [Token(form, "PRON", "O", "NP", role)], "ADP", category)
-        plural = "plural" if noun.count > 1 else ""
-        agreeing = (plural, ending) if self.language.agreement else ()
-        phrase = [Token(self.word(noun.word, style, plural, ending), "NOUN", "O", "N", role)]
-        if noun.adjective:
-            adjective = Token(self.word(noun.adjective, style, *agreeing), "ADJ", "O", "N/N", role)
-            phrase = [adjective, *phrase] if self.language.adjective_first else [*phrase, adjective]
-        if noun.count > 1:
-            number = self.word("two" if noun.count == 2 else "three", style)
-            phrase = [Token(number, "NUM", "O", "N/N", role), *phrase]
-        elif self.language.article and not (noun.new and not self.english):
-            phrase = [Token(self._article(noun, phrase), "DET", "O", "NP[nb]/N", role), *phrase]
-        if noun.owner:
-            suffix = "of" if "of" in self.language.affixes else ""
-            owner = self.particle("of", self.name(noun.owner, role, suffix), "ADP", "(NP\\NP)/NP")
-            owner = [token._replace(role=role) for token in owner]
-            phrase = [*phrase, *owner] if self.language.head_first else [*owner, *phrase]
-        return self.particle(case, phrase, "ADP", category)
-
-    def _article(self, noun: Noun, phrase: Sequence[Token]) -> str:
-        if not self.english:
-            return self.word("the", PLAIN)
-        return "the" if not noun.new else "an" if phrase[0].form[0] in VOWELS else "a"
-
-    def clause(self, event: Event, style: Style = PLAIN, question: bool = False) -> list[Token]:
-        """An event in the language's order, without a stop."""
-        passive = style.passive and bool(event.patient) and not event.to and event.verb != "be" and not question
-        adverbial = "((S\\NP)\\(S\\NP))/NP"
-        slots: dict[str, list[Token]] = dict.fromkeys("SVOIALTW", [])
-        agent_slot, patient_slot = ("I", "S") if passive else ("S", "O")
-        slots[agent_slot] = self.noun(event.agent, "A", style, "by" if passive else "", adverbial)
-        if event.patient:
-            accusative = "" if passive or event.verb == "be" else "acc"
-            slots[patient_slot] = self.noun(event.patient, "P", style, accusative)
-        if event.quality:
-            slots["O"] = [Token(self.word(event.quality, style), "ADJ", "O", "S[adj]\\NP")]
-        if event.to:
-            slots["I"] = self.noun(event.to, "I", style, "to", "PP/NP")
-        for slot, word in (("L", event.place), ("T", event.time)):
-            if word in QUESTION:
-                slots[slot] = [Token(self.word(word, style), "ADV", "O", "S/S", slot)]
-            elif word:
-                slots[slot] = self.noun(Noun(word), slot, style, "loc", adverbial)
-        if event.adverb:
-            slots["A"] = [Token(self.word(event.adverb, style), "ADV", "O", "(S\\NP)\\(S\\NP)")]
-        if event.reason:
-            slots["W"] = [Token(self.word("why", style), "ADV", "O", "S/S")]
-        asked = _asked(event) if question else ""
-        support = self.english and asked not in ("", "S")
-        slots["V"] = (
-            self.english_verb(event, style, passive, support) if self.english else self.verb(event, style, passive)
-        )
-        return self._arrange(slots, style, asked)
-
-    def _arrange(self, slots: dict[str, list[Token]], style: Style, asked: str) -> list[Token]:
-        order = "W" + self.language.order
-        if asked and self.language.fronts_question:
-            order = asked + order.replace(asked, "")
-            if self.english and asked != "S":  # what did Mary buy
-                slots["X"], slots["V"] = slots["V"][:1], slots["V"][1:]
-                order = asked + "X" + order[1:]
-        elif style.front and slots["T"] and not asked:
-            order = order.replace("T", "")
-            order = "T" + order if self.language.order[0] != "T" else order[:2] + "T" + order[2:]
-            if order[0] == "T":
-                slots["T"] = [
-                    t._replace(category="(S/S)/NP") if t.category[:2] == "((" else t for t in slots["T"]
-                ]
-        return [token for slot in order for token in slots[slot]]
-
-    def verb(self, event: Event, style: Style, passive: bool) -> list[Token]:
-        features = ["passive"] if passive else []
-        features += [event.tense] if event.tense != "now" else []
-        features += ["neg"] if event.negated else []
-        pos = "AUX" if event.verb == "be" else "VERB"
-        tokens = [Token(self.word(event.verb, style, *features), pos)]
-        for feature in features:
-            tokens = self.particle(feature, tokens, "PART" if feature == "neg" else "AUX")
-        return tokens
-
-    def english_verb(self, event: Event, style: Style, passive: bool, support: bool) -> list[Token]:
-        """Auxiliaries, not, and the main verb, with the categories of their derivation."""
-        subject = event.patient if passive and event.patient else event.agent
-        plural, past, be = subject.count > 1, event.tense == "past", event.verb == "be"
-        rest = "" if passive else "/PP" * bool(event.to) + "/NP" * bool(event.patient)
-        chain: list[tuple[str, str, str]] = []  # form, part of speech, kind of verb phrase
-        if event.tense == "future":
-            chain.append(("will", "AUX", "dcl"))
-        if passive or be:
-            finite = ("were" if plural else "was") if past else "are" if plural else "is"
-            chain.append(("be" if chain else finite, "AUX", "b" if chain else "dcl"))
-        elif (event.negated or support) and not chain:
-            chain.append(("did" if past else "do" if plural else "does", "AUX", "dcl"))
-        if not be:
-            form = "participle" if passive else "base" if chain else "past" if past else "base" if plural else "s"
-            kind = "pss" if passive else "b" if chain else "dcl"
-            chain.append((english_verb(self.word(event.verb, style), form), "VERB", kind))
-        tokens = []
-        for number, (word, pos, kind) in enumerate(chain):
-            argument = rest if number == len(chain) - 1 else f"/(S[{chain[number + 1][2]}]\\NP)"
-            if be and number == len(chain) - 1:
-                argument = "/(S[adj]\\NP)" if event.quality else "/NP" if event.patient else "/PP"
-            tokens.append(Token(word, pos, "O", _category(kind, argument) if argument else f"S[{kind}]\\NP"))
-            if event.negated and number == 0:
-                tokens.append(Token("not", "PART", "O", "(S\\NP)\\(S\\NP)"))
-        return tokens
-
-    def sentence(self, event: Event, style: Style = PLAIN, question: bool = False) -> list[Token]:
-        """A clause and its stop."""
-        return [*self.clause(event, style, question), Token(self.ask if question else self.stop, "PUNCT", "O", ".")]
-
-    def joined(self, first: Event, second: Event, by: str, styles: tuple[Style, Style]) -> list[Token]:
-        """Two clauses with `and` or `because` between them, or the reason first where heads come last."""
-        clauses = [self.clause(first, styles[0]), self.clause(second, styles[1])]
-        pos, category = ("CCONJ", "conj") if by == "and" else ("SCONJ", "((S\\NP)\\(S\\NP))/S[dcl]")
-        link = Token(self.word(by, PLAIN), pos, "O", category)
-        if by == "because" and not self.language.head_first:
-            clauses.reverse()
-        return [*clauses[0], link, *clauses[1], Token(self.stop, "PUNCT", "O", ".")]
-
-    def text(self, sentences: Iterable[Sequence[Token]]) -> str:
-        return "".join(form for form, _ in self.pieces(sentences))
-
-    def pieces(self, sentences: Iterable[Sequence[Token]]) -> list[tuple[str, Token]]:
-        """Each token's form with the space that stands before it: joined they are the text."""
-        spaced, out = self.language.script != "kana", list[tuple[str, Token]]()
-        for sentence in sentences:
-            for token in sentence:
-                space = " " if spaced and out and token.pos != "PUNCT" else ""
-                out.append((space + token.form, token))
-        return out
-
-
-def _asked(event: Event) -> str:
-    """The slot that holds the question word."""
-    nouns = (("O", event.patient), ("I", event.to), ("S", event.agent))
-    asked = [slot for slot, noun in nouns if noun and noun.word in QUESTION]
-    asked += [slot for slot, word in (("L", event.place), ("T", event.time)) if word in QUESTION]
-    return "W" if event.reason else asked[0]
-
-
-def _category(kind: str, arguments: str) -> str:
-    """'dcl', '/PP/NP' -> ((S[dcl]\\NP)/PP)/NP"""
-    category = f"S[{kind}]\\NP"
-    for argument in arguments.split("/")[1:] if "(" not in arguments else [arguments[1:]]:
-        category = f"({category})/{argument}"
-    return category
-
-
-@cache
-def tongue(seed: int, code: str) -> Tongue:
-    return Tongue(seed, code)
-
-
-__all__ = ["ADVERBS", "LANGUAGES", "PRIVATE", "TIMES", "Style", "Token", "Tongue", "draw_style", "tongue"]
+    return word + (
+        stream.pick(consonants) if language.script != "kana" and stream.chance(35) else ""
+    )

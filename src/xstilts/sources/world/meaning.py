@@ -1,11 +1,13 @@
 """What can be said in the world: concepts, events, scripts, stories. No language is known here.
 
-Everything is drawn from `Stream`, so that a seed gives the same world on any machine and Python version.
+Everything is drawn from `Stream`, so that a seed gives the same world on any machine and Python
+version.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple, TypeVar
@@ -15,7 +17,9 @@ MASK = (1 << 64) - 1
 
 
 class Stream:
-    """splitmix64 (Steele, Lea, Flood 2014), seeded by any plain values. `random` may change between versions."""
+    """splitmix64 (Steele, Lea, Flood 2014), seeded by any plain values. `random` may change between
+    versions.
+    """
 
     def __init__(self, *key: object) -> None:
         self.state = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big")
@@ -46,17 +50,21 @@ class Stream:
         return self.sample(items, len(items))
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 KINDS = {
-    "person": "doctor teacher farmer child sailor singer".split(),
-    "animal": "dog cat horse bird goat".split(),
-    "food": "apple bread soup cake cheese".split(),
-    "vehicle": "car boat train cart".split(),
-    "tool": "hammer knife rope key".split(),
-    "toy": "ball doll kite".split(),
-    "garment": "coat hat shoe".split(),
+    "person": ["doctor", "teacher", "farmer", "child", "sailor", "singer"],
+    "animal": ["dog", "cat", "horse", "bird", "goat"],
+    "food": ["apple", "bread", "soup", "cake", "cheese"],
+    "vehicle": ["car", "boat", "train", "cart"],
+    "tool": ["hammer", "knife", "rope", "key"],
+    "toy": ["ball", "doll", "kite"],
+    "garment": ["coat", "hat", "shoe"],
 }
 THINGS = ("food", "vehicle", "tool", "toy", "garment")
-KIND_OF = {word: kind for kind, words in KINDS.items() for word in words}
+KIND_OF = {word: kind for kind, members in KINDS.items() for word in members}
 GROUPS = {  # what a verb may take
     "person": KINDS["person"],
     "being": KINDS["person"] + KINDS["animal"],
@@ -65,34 +73,34 @@ GROUPS = {  # what a verb may take
     "solid": [word for kind in THINGS[1:] for word in KINDS[kind]],
 }
 GROUPS["any"] = GROUPS["being"] + GROUPS["thing"]
-PLACES = "market school garden kitchen forest river farm station house".split()
-TIMES = "morning evening night summer winter".split()
+PLACES = ["market", "school", "garden", "kitchen", "forest", "river", "farm", "station", "house"]
+TIMES = ["morning", "evening", "night", "summer", "winter"]
 ADVERBS = ["quickly", "slowly"]
 COLOURS = ["red", "blue", "green"]
 OPPOSITES = "big small,old new,hot cold,clean dirty,happy sad,rich poor,heavy light,strong weak"
 OPPOSITE = {a: b for pair in OPPOSITES.split(",") for a, b in (pair.split(), pair.split()[::-1])}
-STATES = "hungry tired ill angry happy sad strong weak dirty clean rich poor".split()
-FEELINGS = ["hungry", "tired", "ill", "angry", "happy", "sad"]
-BODILY = "old big small strong weak happy sad rich poor".split()  # said of beings
-MATERIAL = [*"big small old new clean dirty heavy light".split(), *COLOURS]  # said of things
-GIVEN = "Mary John Anna Peter Lena Oskar Nora Felix Tilda Bruno Greta Hugo".split()
-CITIES = "Kelm Tarlo Vand Ruma Belo Sorin Dakar Molde Pinta Zaro".split()
+STATES = words("hungry tired ill angry happy sad strong weak dirty clean rich poor")
+BODILY = words("old big small strong weak happy sad rich poor")  # said of beings
+MATERIAL = words("big small old new clean dirty heavy light red blue green")  # said of things
+GIVEN = words("Mary John Anna Peter Lena Oskar Nora Felix Tilda Bruno Greta Hugo")
+CITIES = ["Kelm", "Tarlo", "Vand", "Ruma", "Belo", "Sorin", "Dakar", "Molde", "Pinta", "Zaro"]
 FIRMS = ["Bank", "Club", "Works", "Union"]
 TYPICAL = {  # where one finds it: commonsense questions and definitions
-    "teacher": "school", "farmer": "farm", "child": "school", "sailor": "river", "dog": "house", "horse": "farm",
-    "bird": "forest", "goat": "farm", "apple": "garden", "bread": "kitchen", "soup": "kitchen", "cake": "kitchen",
-    "cheese": "market", "boat": "river", "train": "station", "cart": "market", "knife": "kitchen", "rope": "farm",
-    "coat": "house", "kite": "garden",
+    "teacher": "school", "farmer": "farm", "child": "school", "sailor": "river", "dog": "house",
+    "horse": "farm", "bird": "forest", "goat": "farm", "apple": "garden", "bread": "kitchen",
+    "soup": "kitchen", "cake": "kitchen", "cheese": "market", "boat": "river", "train": "station",
+    "cart": "market", "knife": "kitchen", "rope": "farm", "coat": "house", "kite": "garden",
 }  # fmt: skip
 
 # verb, who, whom or what, opposite, more general
 VERBS_TEXT = """
-buy person thing sell get|sell person thing buy -|find person thing lose get|lose person thing find -
-see being any - -|help person being hurt -|hurt being being help -|love being any hate -|hate being any love -
-eat being food - -|wash person any - -|break person solid repair -|repair person solid break -
-push person any pull move|pull person any push move|carry person any - move|hide person thing - -
-steal person thing - get|paint person solid - -|follow being being - -|thank person person - -
-give person thing - -|send person thing - -|sleep being - wake -|wake being - sleep -|run being - - travel
+buy person thing sell get|sell person thing buy -|find person thing lose get
+lose person thing find -|see being any - -|help person being hurt -|hurt being being help -
+love being any hate -|hate being any love -|eat being food - -|wash person any - -
+break person solid repair -|repair person solid break -|push person any pull move
+pull person any push move|carry person any - move|hide person thing - -|steal person thing - get
+paint person solid - -|follow being being - -|thank person person - -|give person thing - -
+send person thing - -|sleep being - wake -|wake being - sleep -|run being - - travel
 walk being - - travel|laugh person - cry -|cry person - laugh -|wait being - - -|sing person - - -
 fall being - - -|go being - - travel"""
 
@@ -105,17 +113,20 @@ class Verb(NamedTuple):
     general: str
 
 
-VERBS = {row.split()[0]: Verb(*row.split()) for row in VERBS_TEXT.replace("\n", "|").split("|") if row}
+VERBS = {
+    row.split()[0]: Verb(*row.split()) for row in VERBS_TEXT.replace("\n", "|").split("|") if row
+}
 GENERAL_VERBS = ["get", "move", "travel"]
 SYNONYMS = {  # the same meaning in another word, in every language
-    "big": "large", "small": "little", "happy": "glad", "ill": "sick", "quickly": "fast", "child": "kid",
-    "doctor": "physician", "house": "home", "coat": "jacket", "car": "auto", "buy": "purchase", "see": "notice",
-    "repair": "mend", "hurt": "harm", "walk": "stroll", "love": "adore", "thing": "object", "train": "railcar",
+    "big": "large", "small": "little", "happy": "glad", "ill": "sick", "quickly": "fast",
+    "child": "kid", "doctor": "physician", "house": "home", "coat": "jacket", "car": "auto",
+    "buy": "purchase", "see": "notice", "repair": "mend", "hurt": "harm", "walk": "stroll",
+    "love": "adore", "thing": "object", "train": "railcar",
 }  # fmt: skip
 CONCEPTS = [
     *KIND_OF, *KINDS, "thing", *PLACES, "place", *TIMES, *ADVERBS, *COLOURS, *OPPOSITE,
-    *[state for state in STATES if state not in OPPOSITE], *VERBS, *GENERAL_VERBS, "be", "two", "three", "and",
-    "because", "then", "who", "what", "where", "when", "why", "somebody",
+    *[state for state in STATES if state not in OPPOSITE], *VERBS, *GENERAL_VERBS, "be",
+    *words("two three and because then who what where when why somebody"),
 ]  # fmt: skip
 
 
@@ -157,7 +168,9 @@ def siblings(word: str) -> list[str]:
 
 
 def side(meaning: object) -> str:
-    """Which split a meaning belongs to, for all tasks alike: no test row is a train row of any task."""
+    """Which split a meaning belongs to, for all tasks alike: no test row is a train row of any
+    task.
+    """
     return ("train", "train", "train", "train", "dev", "test")[Stream("side", meaning).below(6)]
 
 
@@ -171,7 +184,9 @@ def belonging(split: str, draw: Callable[[], tuple[object, T]]) -> T:
 
 def draw_noun(stream: Stream, group: str, adjective: int = 30, names: int = 55) -> Noun:
     """A named person, or a concept of the group with an adjective in that percentage."""
-    if group in ("person", "being", "any") and stream.chance(names if group == "person" else names // 3):
+    if group in ("person", "being", "any") and stream.chance(
+        names if group == "person" else names // 3
+    ):
         return Noun(stream.pick(GIVEN))
     word = stream.pick(GROUPS[group])
     qualities = BODILY if word in GROUPS["being"] else MATERIAL
@@ -194,7 +209,9 @@ def draw_event(stream: Stream, verb: str = "", adjective: int = 30, modifiers: i
         to = draw_noun(stream, "person", adjective=0, names=80)
     if chosen.word == "go":
         to = Noun(stream.pick(PLACES))
-    event = Event(chosen.word, agent, patient, to, tense=stream.pick(["past", "past", "now", "future"]))
+    event = Event(
+        chosen.word, agent, patient, to, tense=stream.pick(["past", "past", "now", "future"])
+    )
     return decorate(stream, event, modifiers)
 
 
@@ -232,7 +249,7 @@ SCRIPTS = [line.split("|") for line in SCRIPTS_TEXT.strip().splitlines()]
 @cache
 def followers(step: str) -> frozenset[str]:
     """What some script lets come right after a step."""
-    pairs = ((a, b) for script in SCRIPTS for a, b in zip(script, script[1:], strict=False))
+    pairs = ((a, b) for script in SCRIPTS for a, b in itertools.pairwise(script))
     return frozenset(b for a, b in pairs if a == step)
 
 
@@ -247,7 +264,13 @@ def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
     a = Noun(free(KINDS["person"]), stream.pick(BODILY)) if stream.chance(35) else Noun(first)
     b = Noun(second)
     thing = Noun(free(GROUPS["solid"]), stream.pick(MATERIAL) if stream.chance(40) else "")
-    return {"A": a, "B": b, "N": Noun(free(KINDS["animal"])), "O": thing, "F": Noun(free(KINDS["food"]))}
+    return {
+        "A": a,
+        "B": b,
+        "N": Noun(free(KINDS["animal"])),
+        "O": thing,
+        "F": Noun(free(KINDS["food"])),
+    }
 
 
 def play(step: str, roles: dict[str, Noun], tense: str = "past") -> Event:
@@ -262,13 +285,17 @@ def play(step: str, roles: dict[str, Noun], tense: str = "past") -> Event:
 
 
 def draw_story(stream: Stream, sentences: int) -> Story:
-    """One or two threads, each a part of a script with its own cast, their events interleaved in order."""
+    """One or two threads, each a part of a script with its own cast, their events interleaved in
+    order.
+    """
     threads: list[list[Event]] = []
     taken: list[str] = []
     wanted = [sentences] if sentences < 4 else [sentences - sentences // 2, sentences // 2]
     script = stream.pick(SCRIPTS)
     for length in wanted:
-        script = script if stream.chance(35) else stream.pick(SCRIPTS)  # twice the same: only the names tell
+        script = (
+            script if stream.chance(35) else stream.pick(SCRIPTS)
+        )  # twice the same: only the names tell
         roles = cast(stream, taken)
         taken += [noun.word for noun in roles.values()]
         start = stream.below(max(1, len(script) - length + 1))
