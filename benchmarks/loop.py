@@ -1,12 +1,12 @@
-"""Our loop against transformers' Trainer: same rows, model, batch size, precision; examples a second, peak memory.
+"""Our loop against transformers' Trainer: same rows, model, batch size, precision; examples a
+second, peak memory.
 
-    python benchmarks/loop.py classification --steps 60
-    python benchmarks/loop.py span --steps 20
+python benchmarks/loop.py classification --steps 60 python benchmarks/loop.py span --steps 20
 
-Rows are real ones, for the lengths that they have: pairs of SNLI and MNLI, or SQuAD v2.0 and TyDi QA
-questions, from the folder that XSTILTS_SHARED names. Trainer pads each batch to its longest sequence
-(DataCollatorWithPadding), as its own examples do. Each side runs in a process of its own, in turn,
-`--rounds` times; what is printed is the median, and its ratio.
+Rows are real ones, for the lengths that they have: pairs of SNLI and MNLI, or SQuAD v2.0 and
+TyDi QA questions, from the folder that XSTILTS_SHARED names. Trainer pads each batch to its
+longest sequence (DataCollatorWithPadding), as its own examples do. Each side runs in a process
+of its own, in turn, `--rounds` times; what is printed is the median, and its ratio.
 """
 
 from __future__ import annotations

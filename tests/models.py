@@ -54,7 +54,8 @@ def tiny_encoder(architecture: str, folder: Path, dropout: float = 0.1) -> Encod
     config: PretrainedConfig = ARCHITECTURES[architecture](
         vocab_size=len(tokenizer), max_position_embeddings=130, **SHAPE, **ids
     )
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "mlp_dropout", "embedding_dropout",
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "mlp_dropout",
+    "embedding_dropout",
                  "attention_dropout"):  # fmt: skip
         if hasattr(config, name):
             setattr(config, name, dropout)

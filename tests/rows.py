@@ -22,7 +22,8 @@ def record(family: str, **changes: object) -> Record:
         "title": "made up",
         "labels": LABELS.get(family, ()),
         "choices": 3 if family == "choice" else 0,
-        "convention": {"tagging": "seqeval-0.0.12", "span": "squad1", "retrieval": "mining"}.get(family, ""),
+        "convention": {"tagging": "seqeval-0.0.12", "span": "squad1",
+        "retrieval": "mining"}.get(family, ""),
     }  # fmt: skip
     return Record(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -81,7 +82,8 @@ ROWS: dict[str, list[Row]] = {
     ],
     "span": [
         {"id": "0", "context": "The dog saw a cat in Paris .", "question": "Where ?",
-         "answers": _answer("The dog saw a cat in Paris .", "Paris"), "answerable": True, "group": "a"},
+         "answers": _answer("The dog saw a cat in Paris .", "Paris"), "answerable": True,
+         "group": "a"},
         {"id": "1", "context": LONG, "question": "Which cat saw the dog ?",
          "answers": _answer(LONG, "number 11"), "answerable": True, "group": "b"},
         {"id": "2", "context": "老狗在河边看见了一只小猫。", "question": "谁看见了小猫 ?",

@@ -70,7 +70,9 @@ def test_balanced_index_lifts_small_languages() -> None:
 
 
 def test_features_saved_and_loaded_are_equal(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    features = Features({"input_ids": Ragged.of([[1, 2], [3], [4, 5, 6], []])}, np.array([0, 0, 1, 1]), 2)
+    features = Features(
+        {"input_ids": Ragged.of([[1, 2], [3], [4, 5, 6], []])}, np.array([0, 0, 1, 1]), 2
+    )
     features.save(tmp_path / "f")
     again = Features.load(tmp_path / "f")
     assert len(again) == 2 and again.lengths.tolist() == [2, 3]

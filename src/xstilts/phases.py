@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -20,7 +19,8 @@ from transformers import PreTrainedModel
 from xstilts import encoder as encoders
 from xstilts import pretraining
 from xstilts.batches import steps_per_epoch
-from xstilts.cards import Card, Selection, Setting, write_card
+from xstilts.cards import Card, Selection
+from xstilts.devices import autocast_for, device_for
 from xstilts.encoder import EncoderRef, Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Predictor, Task, evaluate_target, passport, task
@@ -30,9 +30,17 @@ from xstilts.params import (
     Params,
     PhaseSettings,
     RowSettings,
-    Section,
     TrainingSettings,
-    read_yaml,
+)
+from xstilts.progress import Progress
+from xstilts.provenance import (
+    WORK,
+    key_of,
+    origins,
+    phase_seed,
+    with_study,
+    work_folder,
+    write_phase,
 )
 from xstilts.tables import (
     digest,
@@ -41,14 +49,11 @@ from xstilts.tables import (
     fresh_folder,
     read_json,
     read_record,
-    write_text,
 )
 from xstilts.tracking import Run, open_run
-from xstilts.training import Member, Plan, Progress, Setup, autocast_for, device_for, train
+from xstilts.training import Member, Plan, Setup, train
 
-DATA, MODELS, CELLS, STUDIES, WORK = (
-    Path(name) for name in ("data", "models", "cells", "studies", "work")
-)
+DATA, MODELS, CELLS, STUDIES = (Path(name) for name in ("data", "models", "cells", "studies"))
 PRETRAIN = MODELS / "pretrain"
 FEATURES = WORK / "features"  # encoded tables, by content
 
@@ -61,8 +66,8 @@ def pretrain_stage(params: Params) -> None:
     name."""
     settings = params.pretrain
     named = settings.encoder is not None
-    key = _key(settings, params.training, None if named else folder_digest(DATA / "text"))
-    run, work = open_run(params.experiment, "pretrain", WORK), _work("pretrain", key)
+    key = key_of(settings, params.training, None if named else folder_digest(DATA / "text"))
+    run, work = open_run(params.experiment, "pretrain", WORK), work_folder("pretrain", key)
     with fresh_folder(PRETRAIN) as out:
         if settings.encoder is not None:
             commit = encoders.hub_revision(settings.encoder, settings.revision)
@@ -84,9 +89,9 @@ def pretrain_stage(params: Params) -> None:
             encoder=ref.name,
             source=params.source.name,
             key=key,
-            settings=_origins(settings),
+            settings=origins(settings),
         )
-        _write(out, card, progress)
+        write_phase(out, card, progress.history)
     run.finish(card, PRETRAIN)
     shutil.rmtree(work, ignore_errors=True)
 
@@ -98,13 +103,13 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
     """Train the encoder on a row's English members; `none` has none and keeps a reference, not a
     copy."""
     data, out_folder = DATA / "intermediate" / row, MODELS / "intermediate" / row / str(replicate)
-    section, origins = _with_study(
+    section, settings = with_study(
         params.intermediates[row], STUDIES / "intermediate" / f"{row}.yaml"
     )
     base = encoders.read_ref(PRETRAIN)
-    key = _key(section, params.training, replicate, base.digest, folder_digest(data))
+    key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     name = f"intermediate-{row}-{replicate}"
-    run, work = open_run(params.experiment, name, WORK), _work(name, key)
+    run, work = open_run(params.experiment, name, WORK), work_folder(name, key)
     card = Card(
         "intermediate",
         row,
@@ -112,7 +117,7 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
         encoder=base.name,
         source=params.source.name,
         key=key,
-        settings=origins,
+        settings=settings,
     )
     with fresh_folder(out_folder) as out:
         if section.members:
@@ -123,10 +128,10 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
                 base.name, str(out_folder), None, file_digest(out / "model.safetensors")
             )
             card = trained.onto(card)
-            _write(out, card, trained.progress)
+            write_phase(out, card, trained.progress.history)
         else:
             ref = base
-            _write(out, card, Progress())
+            write_phase(out, card, [])
         encoders.write_ref(out, ref)
     run.finish(card, out_folder)
     shutil.rmtree(work, ignore_errors=True)
@@ -164,15 +169,15 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     for retrieval."""
     data, source = DATA / "target" / name, MODELS / "intermediate" / row / str(replicate)
     out_folder = CELLS / row / name / str(replicate)
-    section, origins = _with_study(params.targets[name], STUDIES / "target" / f"{name}.yaml")
+    section, settings = with_study(params.targets[name], STUDIES / "target" / f"{name}.yaml")
     base = encoders.read_ref(source)
     record = read_record(data)
-    key = _key(section, params.training, replicate, base.digest, folder_digest(data))
+    key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     cell = f"target-{row}-{name}-{replicate}"
-    run, work = open_run(params.experiment, cell, WORK), _work(cell, key)
+    run, work = open_run(params.experiment, cell, WORK), work_folder(cell, key)
     seed = phase_seed(params.training.seed, 3, replicate)
     card = Card(
-        "target", row, name, replicate, record.family, base.name, params.source.name, key, origins,
+        "target", row, name, replicate, record.family, base.name, params.source.name, key, settings,
         main=record.main, notes=tuple(read_json(data / "notes.json")),
     )  # fmt: skip
     if isinstance(section, FrozenSettings):
@@ -192,7 +197,7 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
                 "seed": seed,
             },
         )
-        _write(out, card, trained.progress)
+        write_phase(out, card, trained.progress.history)
         if params.training.keep_encoder and not isinstance(section, FrozenSettings):
             encoders.save(trained.model.encoder, trained.tokenizer, out / "encoder")
     run.finish(card, out_folder)
@@ -352,70 +357,3 @@ def build(
             if one.family_name == "masked_lm":
                 encoders.adopt_lm_head(heads[one.head], encoder, base)
     return Model(encoder, heads).to(device_for(training))
-
-
-def phase_seed(seed: int, phase: int, replicate: int, trial: int = 0) -> int:
-    """Independent seeds for phases, replicates and trials; not for tasks: two trainings on the
-    same rows are one."""
-    return int(digest(seed, phase, replicate, trial), 16) % 2**31
-
-
-def _with_study(section: Any, path: Path) -> tuple[Any, dict[str, Setting]]:
-    """Precedence: study file, then params, then default; and where each value came from."""
-    origins = _origins(section)
-    chosen = read_yaml(path) or {}
-    for name in ("learning_rate", "epochs"):
-        if name in chosen:
-            section = section.model_copy(update={name: chosen[name]})
-            origins[name] = Setting(chosen[name], "study")
-    return section, origins
-
-
-def _origins(section: Section) -> dict[str, Setting]:
-    """Each setting with where it came from; params.yaml is complete, so a default is a value equal
-    to it."""
-    defaults = {
-        name: field.get_default(call_default_factory=True)
-        for name, field in type(section).model_fields.items()
-    }
-    return {
-        name: Setting(value, "default" if getattr(section, name) == defaults[name] else "params")
-        for name, value in section.model_dump(mode="json").items()
-    }
-
-
-def _key(*values: Any) -> str:
-    """What decides a phase's result beside its code: settings and inputs."""
-    return digest(
-        [value.model_dump(mode="json") if isinstance(value, Section) else value for value in values]
-    )
-
-
-def _work(name: str, key: str) -> Path:
-    """Where a phase keeps what is unfinished; changed code starts again."""
-    here = Path(__file__).parent
-    names = (
-        "training",
-        "evaluation",
-        "encoder",
-        "batches",
-        "phases",
-        "mixtures",
-        "pretraining",
-        "tables",
-        "cards",
-    )
-    files = [here / f"{name}.py" for name in names]
-    files += sorted([*here.glob("families/*.py"), *here.glob("metrics/*.py")])
-    return WORK / f"{name}-{digest(key, [file_digest(path) for path in files])}"
-
-
-def _write(out: Path, card: Card, progress: Progress) -> None:
-    """The card, and the curve of loss and English dev."""
-    write_card(out, card)
-    names = ("step", "loss", "learning_rate", "dev")
-    lines = [
-        ",".join(repr(line[name]) if name in line else "" for name in names)
-        for line in progress.history
-    ]
-    write_text(out / "history.csv", "\n".join([",".join(names), *lines]) + "\n")

@@ -23,14 +23,16 @@ from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, XLMRober
 
 from xstilts import encoder as encoders
 from xstilts.batches import balanced_index, concatenate
+from xstilts.devices import device_for
 from xstilts.encoder import Model
 from xstilts.evaluation import Task, encode
 from xstilts.families import FAMILIES
 from xstilts.families.masked_lm import MaskedLMHead
 from xstilts.families.protocol import TaskSettings
 from xstilts.params import PretrainSettings, TrainingSettings
+from xstilts.progress import Progress, Reporter
 from xstilts.tables import Table, read_table, tables_in
-from xstilts.training import Member, Plan, Progress, Reporter, Setup, device_for, train
+from xstilts.training import Member, Plan, Setup, train
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
 

@@ -17,12 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from xstilts.errors import UserError
-from xstilts.params import FrozenSettings, Params, StudySettings, read_yaml
-from xstilts.tables import digest, file_digest, folder_digest, write_text
-
-CHOSEN = ("learning_rate", "epochs")
-# What cannot change a trial's score (design: section 6); a change elsewhere begins a study anew.
-NO_NUMBERS = ("__main__", "cli", "errors", "experiments", "grid", "logbook", "params", "tracking")
+from xstilts.params import FrozenSettings, Params, StudySettings
+from xstilts.provenance import code_digest
+from xstilts.tables import digest, folder_digest, write_text
 
 
 class Values(NamedTuple):
@@ -107,21 +104,6 @@ def run_study(search: Search, objective: Objective, result: Path) -> dict[str, A
         ) from None
     write_text(result, _as_yaml(best))
     return best
-
-
-def read_study(path: Path) -> dict[str, float]:
-    """{} or the chosen {learning_rate, epochs}."""
-    values = read_yaml(path)
-    if values == {}:
-        return {}
-    if not isinstance(values, dict) or not all(
-        isinstance(values.get(name), float | int) and values[name] > 0 for name in CHOSEN
-    ):
-        raise UserError(
-            f"{path}: not a study's result; expected {{}} or positive {' and '.join(CHOSEN)}; "
-            "remove the file and run `dvc repro`; to pin values, write them into params.yaml"
-        )
-    return {name: float(values[name]) for name in CHOSEN}
 
 
 def _searched(search: Search, objective: Objective) -> dict[str, Any]:
@@ -260,16 +242,10 @@ def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -
     `trials` is left out: more of them go on from those that were tried.
     """
     section = (params.intermediates if phase == "intermediate" else params.targets)[name]
-    package = Path(__file__).parent
-    code = [
-        (path.relative_to(package).as_posix(), file_digest(path))
-        for path in sorted(package.rglob("*.py"))
-        if path.relative_to(package).parts[0].removesuffix(".py") not in (*NO_NUMBERS, "report")
-    ]
     inputs = [folder_digest(Path("data", phase, name)), folder_digest(Path("models/pretrain"))]
     parts = (section, params.training, settings)
     plain = [part.model_dump(mode="json", exclude={"trials"}) for part in parts]
-    return digest(plain, inputs, code)
+    return digest(plain, inputs, code_digest())
 
 
 def _metric(phase: str, name: str) -> str:

@@ -14,28 +14,30 @@ again is the training that was never killed.
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from xstilts.batches import Batch, Features, draw_members, micro_batches, step_examples
 from xstilts.cards import Selection, task_number
+from xstilts.devices import accelerator_for, autocast_for
 from xstilts.encoder import Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Task, majority_flag, predictions
 from xstilts.families.protocol import Tokens
 from xstilts.params import TrainingSettings
+from xstilts.progress import Meter, Progress, Reporter, resume, save, write
 from xstilts.tables import ENGLISH, Table
 
 REPORT_EVERY = 10  # steps between two lines of loss and speed
@@ -78,6 +80,13 @@ class Member:
                 "expected select-en: zero-shot transfer chooses on English dev alone"
             )
 
+    def name_rows(self, examples: NDArray[np.int64]) -> str:
+        """The ids behind some examples, for a message."""
+        rows = [row for table in self.train for row in table.rows]
+        numbers = self.features.rows[self.features.sequences(examples)]
+        ids = sorted({str(rows[number].get("id", number)) for number in numbers})
+        return f"{self.task.name} rows {', '.join(ids[:8])}{', ...' if len(ids) > 8 else ''}"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -85,11 +94,6 @@ class Plan:
     steps: int
     batch_size: int
     seed: int
-
-
-class Reporter(Protocol):
-    def resume(self, step: int) -> None: ...
-    def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -109,20 +113,6 @@ class Setup:
         return Inference(self.tokens, self.settings.token_budget, autocast_for(self.settings))
 
 
-@dataclass
-class Progress:
-    """How far a training is: all of its state beside weights and optimiser."""
-
-    step: int = 0
-    best_score: float = -math.inf
-    best_step: int = 0
-    since_best: int = 0
-    flag: str = ""  # of the best evaluation
-    history: list[dict[str, float]] = field(
-        default_factory=list
-    )  # step, and loss + learning_rate or dev
-
-
 def train(
     model: Model, members: Sequence[Member], plan: Plan, setup: Setup
 ) -> tuple[Progress, Selection | None]:
@@ -137,7 +127,7 @@ def train(
         _groups(model, settings), lr=plan.learning_rate, eps=settings.adam_epsilon, fused=True
     )
     wrapped, optimizer = accelerator.prepare(model, optimizer)
-    progress = _resume(setup.work, model, optimizer)
+    progress = resume(setup.work, model, optimizer)
     schedule = draw_members([member.weight for member in members], plan.steps, plan.seed)
     taken = [int((schedule[: progress.step] == index).sum()) for index in range(len(members))]
     evaluate_at = (
@@ -145,7 +135,7 @@ def train(
         if any(member.select for member in members)
         else set()
     )
-    meter = _Meter(members, progress, setup.reporter)
+    meter = Meter(progress, setup.reporter)
     if setup.reporter and progress.step:
         setup.reporter.resume(progress.step)
     saved = time.monotonic()
@@ -174,7 +164,7 @@ def train(
             accelerator, wrapped, optimizer, member.task, batches, settings.clip
         )
         progress.step = step + 1
-        meter.add(which, examples, loss, seen, rate)
+        meter.add(loss, seen, rate, partial(member.name_rows, examples))
         bar.update()
         evaluating = progress.step in evaluate_at
         if not (evaluating or progress.step % REPORT_EVERY == 0 or progress.step == plan.steps):
@@ -183,7 +173,7 @@ def train(
         if evaluating:
             _evaluate(model, members, progress, setup)
         if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
-            _save(setup.work / "checkpoint.pt", model, optimizer, progress)
+            save(setup.work / "checkpoint.pt", model, optimizer, progress)
             saved = time.monotonic()
     bar.close()
     return progress, _finish(model, members, progress, setup.work)
@@ -245,35 +235,6 @@ def optimiser_step(
     return accelerator.reduce(total), sum(int(batch["attention_mask"].sum()) for batch in batches)
 
 
-def accelerator_for(settings: TrainingSettings) -> Accelerator:
-    """Device and precision as params say; a GPU that is asked for and missing is an error."""
-    device = device_for(settings)
-    torch.set_num_threads(settings.threads)
-    unused = DistributedDataParallelKwargs(
-        find_unused_parameters=True
-    )  # a step trains one head of several
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="bf16" if autocast_for(settings) else "no",
-        kwargs_handlers=[unused],
-    )
-
-
-def device_for(settings: TrainingSettings) -> str:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "params.yaml: training.device: cuda, but no GPU answers; set it to auto or cpu"
-        )
-    return "cpu" if settings.device == "cpu" or not torch.cuda.is_available() else "cuda"
-
-
-def autocast_for(settings: TrainingSettings) -> bool:
-    """bf16 autocast: where params ask for it, and by default on GPUs that compute in it."""
-    if settings.precision == "auto":
-        return device_for(settings) == "cuda" and torch.cuda.is_bf16_supported()
-    return settings.precision == "bf16"
-
-
 def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Two groups: biases and norm weights do not decay (facts section 5)."""
     plain = [p for name, p in model.named_parameters() if p.requires_grad and _decays(name)]
@@ -313,64 +274,6 @@ def _title(members: Sequence[Member]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} tasks"
 
 
-class _Meter:
-    """Loss and speed since the last report, and which rows a loss that is not a number came
-    from."""
-
-    def __init__(
-        self, members: Sequence[Member], progress: Progress, reporter: Reporter | None
-    ) -> None:
-        self.members, self.progress, self.reporter = members, progress, reporter
-        self.clear()
-
-    def clear(self) -> None:
-        self.losses: list[torch.Tensor] = []
-        self.batches: list[tuple[int, NDArray[np.int64]]] = []
-        self.tokens, self.rate, self.since = 0, 0.0, time.monotonic()
-
-    def add(
-        self, which: int, examples: NDArray[np.int64], loss: torch.Tensor, tokens: int, rate: float
-    ) -> None:
-        self.losses.append(loss)
-        self.batches.append((which, examples))
-        self.tokens += tokens
-        self.rate = rate
-
-    def report(self) -> dict[str, str]:
-        """Send what was gathered; read from the device only here, so that a GPU is not waited for
-        each step."""
-        if not self.losses:
-            return {}
-        losses = torch.stack(self.losses).tolist()
-        for back, (loss, batch) in enumerate(zip(losses, self.batches, strict=True)):
-            if not math.isfinite(loss):
-                raise self._not_a_number(self.progress.step - len(losses) + back + 1, *batch)
-        speed = self.tokens / max(1e-9, time.monotonic() - self.since)
-        mean = sum(losses) / len(losses)
-        self.progress.history.append(
-            {"step": self.progress.step, "loss": mean, "learning_rate": self.rate}
-        )
-        if self.reporter:
-            values = {
-                "train.loss": mean,
-                "train.learning_rate": self.rate,
-                "train.tokens_per_second": speed,
-            }
-            self.reporter.step(self.progress.step, values)
-        self.clear()
-        return {"loss": f"{mean:.3f}", "tok/s": f"{speed:,.0f}"}
-
-    def _not_a_number(self, step: int, which: int, examples: NDArray[np.int64]) -> UserError:
-        member = self.members[which]
-        numbers = member.features.rows[member.features.sequences(examples)]
-        rows = [row for table in member.train for row in table.rows]
-        ids = sorted({str(rows[number].get("id", number)) for number in numbers})
-        return UserError(
-            f"{member.task.name}: step {step}: the loss is not a number; rows {', '.join(ids[:8])}"
-            f"{', ...' if len(ids) > 8 else ''}; lower the learning rate or look at these rows"
-        )
-
-
 def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup: Setup) -> None:
     """Score English dev (the mean of the members' numbers) and keep the weights if none was
     better."""
@@ -391,7 +294,7 @@ def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup
     if score > progress.best_score:
         progress.best_score, progress.best_step, progress.since_best = score, progress.step, 0
         progress.flag = "; ".join(flag for flag in flags if flag)
-        _write(setup.work / "best.pt", model.state_dict())
+        write(setup.work / "best.pt", model.state_dict())
     progress.history.append({"step": progress.step, "dev": score})
     if setup.reporter:
         setup.reporter.step(progress.step, {"dev.score": score, **values})
@@ -413,30 +316,3 @@ def _finish(
         steps=progress.step,
         rows=sum(len(member.select.rows) for member in selecting if member.select),
     )
-
-
-def _save(path: Path, model: Model, optimizer: Any, progress: Progress) -> None:
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "progress": asdict(progress),
-    }
-    _write(path, state)
-
-
-def _write(path: Path, state: Any) -> None:
-    """Atomic: a kill while writing leaves the last whole file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(f".{os.getpid()}.new")
-    torch.save(state, new)
-    os.replace(new, path)
-
-
-def _resume(work: Path, model: Model, optimizer: Any) -> Progress:
-    path = work / "checkpoint.pt"
-    if not path.exists():
-        return Progress()
-    state = torch.load(path, map_location=next(model.parameters()).device)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Progress(**state["progress"])

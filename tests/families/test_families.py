@@ -24,7 +24,9 @@ CPU = TrainingSettings(device="cpu", token_budget=256)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def ref(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> encoders.EncoderRef:
+def ref(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> encoders.EncoderRef:
     return tiny_encoder(request.param, tmp_path_factory.mktemp(request.param))
 
 
@@ -33,7 +35,9 @@ def _member(name: str, tokenizer: encoders.Tokenizer) -> Member:
     table = Table(one.name, "train", "en", rows(name))
     features = one.family.encode(table.rows, tokenizer, one.settings)
     select = None if name == "masked_lm" else Table(one.name, "select", "en", rows(name))
-    return Member(one, (table,), features, np.arange(len(features)), record(name).main, select, features)
+    return Member(
+        one, (table,), features, np.arange(len(features)), record(name).main, select, features
+    )
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -49,7 +53,9 @@ def test_family_trains_two_steps_on_every_architecture(
     after = model.state_dict()
     assert progress.step == 2
     for side in ("encoder.", "heads."):
-        assert any(not torch.equal(before[key], after[key]) for key in after if key.startswith(side)), side
+        assert any(
+            not torch.equal(before[key], after[key]) for key in after if key.startswith(side)
+        ), side
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -63,7 +69,8 @@ def test_every_row_has_one_prediction_that_padding_does_not_change(
     features = one.family.encode(table.rows, tokenizer, one.settings)
     tokens = encoders.special_tokens(tokenizer)
     found = [
-        predictions(model, one, table, features, Inference(tokens, budget, False)) for budget in (64, 8192)
+        predictions(model, one, table, features, Inference(tokens, budget, False))
+        for budget in (64, 8192)
     ]
     assert len(found[0]) == len(table.rows)
     if name == "tagging":
@@ -84,7 +91,9 @@ def test_gold_survives_encode_and_decode(name: str) -> None:
     one = task(record(name), section(name))
     table = Table(one.name, "dev", "en", rows(name))
     features = one.family.encode(table.rows, tiny_tokenizer(), one.settings)
-    found = one.family.decode(features, perfect(one.family_name, features), table.rows, one.settings)
+    found = one.family.decode(
+        features, perfect(one.family_name, features), table.rows, one.settings
+    )
     scores = one.family.score(found, table.rows, "en", one.settings)
     assert set(scores.values()) == {1.0}
 

@@ -1,4 +1,4 @@
-"""Where rows come from. A source is a module with the functions of `Source`; SOURCES names them all."""
+"""Where rows come from. A source is a module with the functions of `Source`, named in SOURCES."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from xstilts.tables import Record, Split
 
 
 class Source(Protocol):
-    """What a source module offers; all of it deterministic in its arguments and the files they name."""
+    """What a source module offers; a function of its arguments and the files they name."""
 
     def languages(self, record: Record, settings: SourceSettings) -> tuple[str, ...]:
-        """Which of a task's languages this source has, in the record's order; English first for the world."""
+        """Which of a task's languages this source has, in the record's order."""
         ...
 
     def read(
         self, record: Record, split: Split, language: str, settings: SourceSettings
     ) -> Reading | None:
-        """Rows of one split and language; None only where the task has no such split in that language.
+        """Rows of one split and language; None only where the task has no such split in it.
 
-        Raises UserError for a file that should be there and is not, or a record that is malformed.
+        Raises UserError for a file that should be there and is not, or a malformed record.
         """
         ...
 
@@ -34,5 +34,6 @@ SOURCES = {"world": "xstilts.sources.world", "files": "xstilts.sources.files"}
 def source(name: str) -> Source:
     """The module of that name. A new source is one file and one line above."""
     if name not in SOURCES:
-        raise UserError(f"params.yaml: source.name: '{name}' is not a source{nearest(name, SOURCES)}")
+        known = nearest(name, SOURCES)
+        raise UserError(f"params.yaml: source.name: '{name}' is not a source{known}")
     return cast(Source, import_module(SOURCES[name]))

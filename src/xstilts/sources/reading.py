@@ -9,7 +9,7 @@ from xstilts.tables import Row
 
 @dataclass(frozen=True)
 class Reading:
-    """Rows and how they were counted. Keys of `counts`: "read", and "dropped: REASON" for each reason."""
+    """Rows and how they were counted: "read", and "dropped: REASON" for each reason."""
 
     rows: list[Row]
     counts: dict[str, int] = field(default_factory=dict)

@@ -81,8 +81,9 @@ SIGNS = dict(
     zip("aeiou_", ["", "े", "ि", "ो", "ु", "्"], strict=True)
 )  # after a consonant; _: no vowel
 INITIALS = dict(zip(VOWELS, "अएइओउ", strict=True))
-KANA_ROWS = """_アエイオウ kカケキコク sサセシソス tタテチトツ zザゼジゾズ hハヘヒホフ mマメミモム rラレリロル
-gガゲギゴグ dダデヂドヅ bバベビボブ pパペピポプ nナネニノヌ wワヱヰヲウ yヤエイヨユ"""  # noqa: RUF001
+KANA_ROWS = """_アエイオウ kカケキコク sサセシソス tタテチトツ zザゼジゾズ
+hハヘヒホフ mマメミモム rラレリロル gガゲギゴグ dダデヂドヅ
+bバベビボブ pパペピポプ nナネニノヌ wワヱヰヲウ yヤエイヨユ"""  # noqa: RUF001
 KANA = {row[0]: row[1:] for row in KANA_ROWS.split()}  # vowels in the order of VOWELS
 KANA |= {letter: KANA[row] for letter, row in zip("cqflvjx", "kkhrbzs", strict=True)}
 STOPS = {"devanagari": ("।", "?"), "kana": ("。", "？")}  # noqa: RUF001

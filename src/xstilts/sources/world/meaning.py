@@ -133,7 +133,7 @@ CONCEPTS = [
 class Noun(NamedTuple):
     word: str  # a concept; a name where it has a capital
     adjective: str = ""
-    count: int = 1
+    number: int = 1
     owner: str = ""  # a name
     new: bool = False  # a dog, not the dog
 
@@ -190,8 +190,8 @@ def draw_noun(stream: Stream, group: str, adjective: int = 30, names: int = 55) 
         return Noun(stream.pick(GIVEN))
     word = stream.pick(GROUPS[group])
     qualities = BODILY if word in GROUPS["being"] else MATERIAL
-    count = stream.below(2) + 2 if stream.chance(10) else 1
-    return Noun(word, stream.pick(qualities) if stream.chance(adjective) else "", count)
+    number = stream.below(2) + 2 if stream.chance(10) else 1
+    return Noun(word, stream.pick(qualities) if stream.chance(adjective) else "", number)
 
 
 def draw_event(stream: Stream, verb: str = "", adjective: int = 30, modifiers: int = 40) -> Event:
@@ -281,7 +281,8 @@ def play(step: str, roles: dict[str, Noun], tense: str = "past") -> Event:
     nouns = [roles.get(word, Noun(word)) for word in rest]
     if verb == "go":
         return Event(verb, roles[who], to=nouns[0], tense=tense)
-    return Event(verb, roles[who], *nouns, tense=tense)
+    patient, to = [*nouns, None, None][:2]
+    return Event(verb, roles[who], patient, to, tense=tense)
 
 
 def draw_story(stream: Stream, sentences: int) -> Story:

@@ -122,14 +122,14 @@ class Tongue:
         if noun.word in (*QUESTION, "somebody"):
             form = self.word(noun.word, style, ending)
             return self.particle(case, [Token(form, "PRON", "O", "NP", role)], "ADP", category)
-        plural = "plural" if noun.count > 1 else ""
+        plural = "plural" if noun.number > 1 else ""
         agreeing = (plural, ending) if self.language.agreement else ()
         phrase = [Token(self.word(noun.word, style, plural, ending), "NOUN", "O", "N", role)]
         if noun.adjective:
             adjective = Token(self.word(noun.adjective, style, *agreeing), "ADJ", "O", "N/N", role)
             phrase = [adjective, *phrase] if self.language.adjective_first else [*phrase, adjective]
-        if noun.count > 1:
-            number = self.word("two" if noun.count == 2 else "three", style)
+        if noun.number > 1:
+            number = self.word("two" if noun.number == 2 else "three", style)
             phrase = [Token(number, "NUM", "O", "N/N", role), *phrase]
         elif self.language.article and not (noun.new and not self.english):
             phrase = [Token(self._article(noun, phrase), "DET", "O", "NP[nb]/N", role), *phrase]
@@ -213,7 +213,7 @@ class Tongue:
     def english_verb(self, event: Event, style: Style, passive: bool, support: bool) -> list[Token]:
         """Auxiliaries, not, and the main verb, with the categories of their derivation."""
         subject = event.patient if passive and event.patient else event.agent
-        plural, past, be = subject.count > 1, event.tense == "past", event.verb == "be"
+        plural, past, be = subject.number > 1, event.tense == "past", event.verb == "be"
         rest = "" if passive else "/PP" * bool(event.to) + "/NP" * bool(event.patient)
         chain: list[tuple[str, str, str]] = []  # form, part of speech, kind of verb phrase
         if event.tense == "future":

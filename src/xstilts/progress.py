@@ -1,0 +1,108 @@
+"""How far a training is: its state beside the weights, its curve, its checkpoints."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from xstilts.errors import UserError
+
+
+class Reporter(Protocol):
+    def resume(self, step: int) -> None: ...
+    def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+
+@dataclass
+class Progress:
+    """How far a training is: all of its state beside weights and optimiser."""
+
+    step: int = 0
+    best_score: float = -math.inf
+    best_step: int = 0
+    since_best: int = 0
+    flag: str = ""  # of the best evaluation
+    # lines of step, and loss + learning_rate or dev
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Meter:
+    """Loss and speed since the last report, and where a loss that is not a number came from."""
+
+    def __init__(self, progress: Progress, reporter: Reporter | None) -> None:
+        self.progress, self.reporter = progress, reporter
+        self._clear()
+
+    def _clear(self) -> None:
+        self.losses: list[torch.Tensor] = []
+        self.sources: list[Callable[[], str]] = []
+        self.tokens, self.rate, self.since = 0, 0.0, time.monotonic()
+
+    def add(self, loss: torch.Tensor, tokens: int, rate: float, source: Callable[[], str]) -> None:
+        """One step. source: names the rows that the step read, if it comes to that."""
+        self.losses.append(loss)
+        self.sources.append(source)
+        self.tokens += tokens
+        self.rate = rate
+
+    def report(self) -> dict[str, str]:
+        """Send what was gathered; a GPU is read here alone, so that no step waits for it."""
+        if not self.losses:
+            return {}
+        losses = torch.stack(self.losses).tolist()
+        for back, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                step = self.progress.step - len(losses) + back + 1
+                raise UserError(
+                    f"step {step}: the loss is not a number; {self.sources[back]()}; "
+                    "lower the learning rate or look at these rows"
+                )
+        speed = self.tokens / max(1e-9, time.monotonic() - self.since)
+        mean = sum(losses) / len(losses)
+        self.progress.history.append(
+            {"step": self.progress.step, "loss": mean, "learning_rate": self.rate}
+        )
+        if self.reporter:
+            values = {
+                "train.loss": mean,
+                "train.learning_rate": self.rate,
+                "train.tokens_per_second": speed,
+            }
+            self.reporter.step(self.progress.step, values)
+        self._clear()
+        return {"loss": f"{mean:.3f}", "tok/s": f"{speed:,.0f}"}
+
+
+def save(path: Path, model: nn.Module, optimizer: Any, progress: Progress) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": asdict(progress),
+    }
+    write(path, state)
+
+
+def write(path: Path, state: Any) -> None:
+    """Atomic: a kill while writing leaves the last whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}.new")
+    torch.save(state, new)
+    os.replace(new, path)
+
+
+def resume(work: Path, model: nn.Module, optimizer: Any) -> Progress:
+    path = work / "checkpoint.pt"
+    if not path.exists():
+        return Progress()
+    state = torch.load(path, map_location=next(model.parameters()).device)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])
