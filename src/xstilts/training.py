@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -128,33 +128,16 @@ def train(
     )
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     progress = resume(setup.work, model, optimizer)
-    schedule = draw_members([member.weight for member in members], plan.steps, plan.seed)
-    taken = [int((schedule[: progress.step] == index).sum()) for index in range(len(members))]
-    evaluate_at = (
-        _evaluation_steps(plan.steps, settings)
-        if any(member.select for member in members)
-        else set()
-    )
+    evaluate_at = _evaluation_steps(plan.steps, members, settings)
     meter = Meter(progress, setup.reporter)
     if setup.reporter and progress.step:
         setup.reporter.resume(progress.step)
     saved = time.monotonic()
     model.train()
-    bar = tqdm(
-        total=plan.steps,
-        initial=progress.step,
-        desc=_title(members),
-        unit="step",
-        disable=None,
-        leave=False,
-    )
-    for step in range(progress.step, plan.steps):
+    bar = progress_bar(members, plan.steps, progress.step)
+    for step, member, examples in drawn(members, plan, progress.step):
         if progress.since_best >= settings.patience:
             break
-        which = int(schedule[step])
-        member = members[which]
-        examples = step_examples(member.index, plan.batch_size, plan.seed + which, taken[which])
-        taken[which] += 1
         torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
         rate = plan.learning_rate * _schedule(step, plan.steps, settings.warmup_ratio)
         for group in optimizer.param_groups:
@@ -177,6 +160,19 @@ def train(
             saved = time.monotonic()
     bar.close()
     return progress, _finish(model, members, progress, setup.work)
+
+
+def drawn(
+    members: Sequence[Member], plan: Plan, start: int
+) -> Iterator[tuple[int, Member, NDArray[np.int64]]]:
+    """From `start` on: each step's member and examples, a function of the seed and the step."""
+    schedule = draw_members([member.weight for member in members], plan.steps, plan.seed)
+    taken = np.bincount(schedule[:start], minlength=len(members))
+    for step in range(start, plan.steps):
+        which = int(schedule[step])
+        index, seed = members[which].index, plan.seed + which
+        yield step, members[which], step_examples(index, plan.batch_size, seed, int(taken[which]))
+        taken[which] += 1
 
 
 def step_batches(
@@ -261,17 +257,23 @@ def _mix(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
 
 
-def _evaluation_steps(steps: int, settings: TrainingSettings) -> set[int]:
-    if settings.evaluate_every_steps is not None:
-        return {*range(settings.evaluate_every_steps, steps, settings.evaluate_every_steps), steps}
-    return {
-        max(1, round(steps * (k + 1) / settings.evaluations)) for k in range(settings.evaluations)
-    }
+def _evaluation_steps(
+    steps: int, members: Sequence[Member], settings: TrainingSettings
+) -> set[int]:
+    if not any(member.select for member in members):
+        return set()
+    every = settings.evaluate_every_steps
+    if every is not None:
+        return {*range(every, steps, every), steps}
+    shares = [(k + 1) / settings.evaluations for k in range(settings.evaluations)]
+    return {max(1, round(steps * share)) for share in shares}
 
 
-def _title(members: Sequence[Member]) -> str:
-    names = [member.task.name for member in members]
-    return names[0] if len(names) == 1 else f"{len(names)} tasks"
+def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
+    """Loss, tokens a second and time left; silent where no terminal reads it."""
+    names = list(dict.fromkeys(member.task.head for member in members))
+    title = names[0] if len(names) == 1 else f"{len(names)} tasks"
+    return tqdm(total=steps, initial=done, desc=title, unit="step", disable=None, leave=False)
 
 
 def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup: Setup) -> None:

@@ -176,7 +176,7 @@ def draw_hypothesis(stream: Stream) -> Event:
 
 
 def premise(stream: Stream, event: Event, label: str) -> Event:
-    """An event that gives the hypothesis its label. Under `not` what is said less is what entails."""
+    """An event that gives the hypothesis its label. Under `not`, what says less entails."""
     if event.negated:
         if label == "entailment":
             return less(stream, event, event)
