@@ -85,6 +85,7 @@ MATERIAL = words("big small old new clean dirty heavy light red blue green")  # 
 GIVEN = words("Mary John Anna Peter Lena Oskar Nora Felix Tilda Bruno Greta Hugo")
 CITIES = ["Kelm", "Tarlo", "Vand", "Ruma", "Belo", "Sorin", "Dakar", "Molde", "Pinta", "Zaro"]
 FIRMS = ["Bank", "Club", "Works", "Union"]
+PORT = "Port"  # Port Kelm: a place of two words
 TYPICAL = {  # where one finds it: commonsense questions and definitions
     "teacher": "school", "farmer": "farm", "child": "school", "sailor": "river", "dog": "house",
     "horse": "farm", "bird": "forest", "goat": "farm", "apple": "garden", "bread": "kitchen",

@@ -15,6 +15,7 @@ from xstilts.sources.world.meaning import (
     CITIES,
     CONCEPTS,
     FIRMS,
+    PORT,
     SYNONYMS,
     Event,
     Noun,
@@ -92,7 +93,7 @@ class Tongue:
     def name(self, word: str, role: str, ending: str = "") -> list[Token]:
         """A person, a city, or a firm: more than one word may be one entity."""
         parts = word.split()
-        kind = "ORG" if parts[-1] in FIRMS else "LOC" if parts[0] in CITIES else "PER"
+        kind = "ORG" if parts[-1] in FIRMS else "LOC" if parts[0] in (PORT, *CITIES) else "PER"
         tokens = []
         for number, part in enumerate(parts):
             form = part + (self.roots[ending] if ending and number == len(parts) - 1 else "")

@@ -16,6 +16,7 @@ from xstilts.sources.world.meaning import (
     CITIES,
     FIRMS,
     GIVEN,
+    PORT,
     KIND_OF,
     TYPICAL,
     Event,
@@ -215,7 +216,7 @@ def _named(stream: Stream, event: Event, percent: int) -> Event:
         elif not is_name(noun.word) and slot == "patient":
             changed[slot] = noun._replace(owner=stream.pick(GIVEN))
     if event.place and stream.chance(percent):
-        changed["place"] = stream.pick(CITIES)
+        changed["place"] = (f"{PORT} " if stream.chance(30) else "") + stream.pick(CITIES)
     return event._replace(**changed)
 
 
