@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from xstilts.batches import Features, sorted_batches
 from xstilts.cards import Scores, Selection
 from xstilts.encoder import Model
 from xstilts.encoder import Tokenizer as TokenizerBase
-from xstilts.families import FAMILIES, retrieval
+from xstilts.families import FAMILIES
 from xstilts.families.protocol import Family, Output, Prediction, TaskSettings, Tokens
 from xstilts.params import FrozenSettings, PhaseSettings
 from xstilts.tables import (
@@ -133,6 +133,9 @@ def predictions(
     return found
 
 
+Settle = Callable[..., tuple[list[Prediction], float | None]]  # families/retrieval.py: settle
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A model ready to predict one task's tables."""
@@ -142,6 +145,7 @@ class Predictor:
     task: Task
     inference: Inference
     cache: Path  # encoded tables
+    settle: Settle | None = None  # for a frozen target: what its dev gold may set
 
     def __call__(self, table: Table) -> tuple[list[Prediction], dict[str, int]]:
         """One prediction a row, and what encoding counted."""
@@ -173,9 +177,9 @@ def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
             name = f"{split}-{language}"
             found, counted = predictor(table)
             labelled = table.labelled(task.family_name)
-            if task.family_name == "retrieval":
+            if predictor.settle is not None:
                 dev = (found, table.rows) if split == "dev" and labelled else dev
-                found, threshold = retrieval.settle(found, dev, task.settings)
+                found, threshold = predictor.settle(found, dev, task.settings)
                 if threshold is not None:
                     evaluated.thresholds[language] = threshold
             evaluated.counts[name] = {**counts.get(name, {}), **counted, "predicted": len(found)}

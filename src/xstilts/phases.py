@@ -24,6 +24,7 @@ from xstilts.devices import autocast_for, device_for
 from xstilts.encoder import EncoderRef, Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Predictor, Task, evaluate_target, passport, task
+from xstilts.families import retrieval
 from xstilts.mixtures import Counts, Reading, check_span, members_of, weigh
 from xstilts.params import (
     FrozenSettings,
@@ -330,7 +331,8 @@ class Trained:
         inference = Inference(
             encoders.special_tokens(self.tokenizer), training.token_budget, autocast_for(training)
         )
-        return Predictor(self.model, self.tokenizer, self.target, inference, FEATURES)
+        settle = retrieval.settle if self.selection is None else None
+        return Predictor(self.model, self.tokenizer, self.target, inference, FEATURES, settle)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ public encoder. Masked language modelling on texts, and across translations wher
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import (
@@ -86,12 +87,7 @@ def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
 
 
 def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreTrainedTokenizerFast:
-    """SentencePiece-like Unigram over all languages: NFKC, white space as `▁`, pairs as <s> A
-    </s></s> B </s>.
-
-    Trained on one thread: with several, the order of sums and so the pieces would move from run to
-    run.
-    """
+    """SentencePiece-like Unigram over all languages: NFKC, white space as `▁`, pairs as XLM-R's."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace("\u200b", " ")]
@@ -105,11 +101,8 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
         shrinking_factor=0.5,  # not 0.75: half of the rounds
         show_progress=False,
     )
-    before = os.environ.get("RAYON_NUM_THREADS"), os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer.train_from_iterator(_texts(tables, settings.tokenizer_characters), trainer)
-    for name, value in zip(("RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM"), before, strict=True):
-        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    tokenizer.model = models.Unigram(_in_order(json.loads(tokenizer.to_str())), unk_id=3)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
@@ -127,6 +120,24 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
         model_max_length=settings.max_positions,
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def _in_order(tokenizer: dict[str, Any]) -> list[tuple[str, float]]:
+    """The pieces with their log probabilities, the same in every run.
+
+    The trainer walks hash maps in an order of its own: sums move in their last digits, equal scores
+    change places, and characters that it must keep get the lowest score plus 0.0001, 0.0002, ... as
+    they come. Here scores are rounded, those characters share the lowest, and ties go by the piece.
+    """
+    vocabulary = [(piece, round(score, 6)) for piece, score in tokenizer["model"]["vocab"]]
+    special, pieces = vocabulary[: len(SPECIAL)], vocabulary[len(SPECIAL) :]
+    lowest = min(score for _, score in pieces)
+    kept_anyway = lowest + 0.0001 * (1 + sum(len(piece) == 1 for piece, _ in pieces))
+    settled = [
+        (piece, lowest if len(piece) == 1 and score <= kept_anyway else score)
+        for piece, score in pieces
+    ]
+    return special + sorted(settled, key=lambda item: (-item[1], item[0]))
 
 
 def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:

@@ -191,14 +191,13 @@ class Tongue:
             if self.english and asked != "S":  # what did Mary buy
                 slots["X"], slots["V"] = slots["V"][:1], slots["V"][1:]
                 order = asked + "X" + order[1:]
-        elif style.front and slots["T"] and not asked:
+        if style.front and slots["T"] and asked != "T":
             order = order.replace("T", "")
-            order = "T" + order if self.language.order[0] != "T" else order[:2] + "T" + order[2:]
-            if order[0] == "T":
-                slots["T"] = [
-                    t._replace(category="(S/S)/NP") if t.category[:2] == "((" else t
-                    for t in slots["T"]
-                ]
+            if self.language.order[0] == "T":  # first already: after the subject then
+                order = order.replace("S", "ST")
+            else:
+                order = "T" + order
+                slots["T"] = [t._replace(category=_sentential(t.category)) for t in slots["T"]]
         return [token for slot in order for token in slots[slot]]
 
     def verb(self, event: Event, style: Style, passive: bool) -> list[Token]:
@@ -289,6 +288,11 @@ def _asked(event: Event) -> str:
     asked = [slot for slot, noun in nouns if noun and noun.word in QUESTION]
     asked += [slot for slot, word in (("L", event.place), ("T", event.time)) if word in QUESTION]
     return "W" if event.reason else asked[0]
+
+
+def _sentential(category: str) -> str:
+    """Of an adposition before the whole sentence; other categories stay."""
+    return "(S/S)/NP" if category.startswith("((") else category
 
 
 def _category(kind: str, arguments: str) -> str:

@@ -16,8 +16,8 @@ from xstilts.sources.world.meaning import (
     CITIES,
     FIRMS,
     GIVEN,
-    PORT,
     KIND_OF,
+    PORT,
     TYPICAL,
     Event,
     Noun,
@@ -29,7 +29,7 @@ from xstilts.sources.world.meaning import (
     is_name,
     kind_of,
 )
-from xstilts.sources.world.speaking import Style, Switching, Token, Tongue, draw_style, tongue
+from xstilts.sources.world.speaking import Style, Switching, Token, draw_style, tongue
 
 Row = dict[str, Any]
 LABELS = ("contradiction", "entailment", "neutral")
@@ -84,84 +84,63 @@ def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
 
 
 def paraphrases(asked: Asked) -> list[Row]:
-    """PAWS-X: the same words in other roles or another word, against the same meaning said
-    otherwise.
-    """
-    rows: list[Row] = []
-    t = asked.tongue()
-    for index in range(asked.size):
-        stream = asked.stream(index)
-        same = stream.chance(45)
+    """PAWS-X: the same words in other roles or one other word, or one meaning said otherwise."""
 
-        def draw(stream: Stream = stream) -> tuple[object, tuple[Event, Event]]:
-            other = None
-            while other is None:
-                event = draw_event(stream, adjective=50, modifiers=40)
-                other = (
-                    swap(stream, event) if stream.chance(60) else conflict(stream, event, flips=0)
-                )
-                other = None if other is None or other.negated else other
-            return event, (event, other)
+    def draw(stream: Stream, same: bool) -> tuple[Event, Event]:
+        other = None
+        while other is None:
+            event = draw_event(stream, adjective=50, modifiers=40)
+            other = swap(stream, event) if stream.chance(60) else conflict(stream, event, flips=0)
+            other = None if other is None or other.negated else other
+        return event, event if same else other
 
-        event, other = belonging(asked.split, draw)
-        second = event if same else other
-        texts = _two_ways(stream, t, event, second, False)
-        label = str(int(same))
-        rows.append(
-            {
-                "id": asked.row_id(index),
-                "text_a": texts[0],
-                "text_b": texts[1],
-                "label": label,
-                "part": None,
-            }
-        )
-    return rows
-
-
-def _two_ways(
-    stream: Stream, t: Tongue, first: Event, second: Event, question: bool
-) -> tuple[str, str]:
-    """Both said, never in the same words where the events allow others."""
-    for _ in range(6):
-        styles = draw_style(stream), draw_style(stream)
-        texts = [
-            t.text([t.sentence(e, s, question)])
-            for e, s in zip((first, second), styles, strict=True)
-        ]
-        if texts[0] != texts[1]:
-            break
-    return texts[0], texts[1]
+    return _said_twice(asked, 45, draw, False)
 
 
 def questions(asked: Asked) -> list[Row]:
     """QQP: two questions; duplicates ask the same of one event. 37 % are, as in the original."""
+
+    def draw(stream: Stream, same: bool) -> tuple[Event, Event]:
+        event = draw_event(stream, adjective=40, modifiers=60)
+        other = swap(stream, event) if stream.chance(40) else None
+        slot = stream.pick(askable(event))
+        if same:
+            return ask(event, slot), ask(event, slot)
+        if stream.chance(25):
+            return ask(event, slot), ask(event, stream.pick(askable(event, True)))
+        return ask(event, slot), ask(other or conflict(stream, event, flips=0), slot)
+
+    return _said_twice(asked, 37, draw, True)
+
+
+def _said_twice(
+    asked: Asked,
+    percent: int,
+    draw: Callable[[Stream, bool], tuple[Event, Event]],
+    question: bool,
+) -> list[Row]:
+    """Two events in styles of their own, never word for word the same; label 1: the same event."""
     rows: list[Row] = []
     t = asked.tongue()
     for index in range(asked.size):
         stream = asked.stream(index)
-        same = stream.chance(37)
+        same = stream.chance(percent)
+        english = tongue(asked.seed, "en")
 
-        def draw(stream: Stream = stream) -> tuple[object, tuple[Event, Event]]:
-            event = draw_event(stream, adjective=40, modifiers=50)
-            return event, (event, conflict(stream, event, flips=0))
+        def pair(
+            stream: Stream = stream, same: bool = same
+        ) -> tuple[object, list[tuple[Event, Style]]]:
+            first, second = draw(stream, same)
+            while same != (first == second):
+                first, second = draw(stream, same)
+            return first, [(first, draw_style(stream)), (second, draw_style(stream))]
 
-        event, other = belonging(asked.split, draw)
-        slot = stream.pick(askable(event))
-        first, second = ask(event, slot), ask(event if same else other, slot)
-        if not same and first == second:
-            second = ask(event, stream.pick([s for s in askable(event, True) if s != slot]))
-        texts = _two_ways(stream, t, first, second, True)
-        label = str(int(same))
-        rows.append(
-            {
-                "id": asked.row_id(index),
-                "text_a": texts[0],
-                "text_b": texts[1],
-                "label": label,
-                "part": None,
-            }
-        )
+        said = belonging(asked.split, pair)
+        while len({english.text([english.sentence(e, s, question)]) for e, s in said}) == 1:
+            said = belonging(asked.split, pair)
+        a, b = (t.text([t.sentence(event, style, question)]) for event, style in said)
+        row = {"id": asked.row_id(index), "text_a": a, "text_b": b, "label": str(int(same))}
+        rows.append(row | {"part": None})
     return rows
 
 
@@ -176,25 +155,19 @@ def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int)
     for index in range(asked.size):
         stream = asked.stream(index)
 
-        def draw(stream: Stream = stream) -> tuple[object, tuple[Event, Event]]:
-            pair = (
-                _named(stream, draw_event(stream), names),
-                _named(stream, draw_event(stream), names),
-            )
-            return pair[0], pair
-
-        first, second = belonging(asked.split, draw)
-        first = first._replace(negated=stream.chance(12))
         way = stream.below(100)
-        if way < asks:
-            tokens = t.sentence(
-                ask(first, stream.pick(askable(first, True))), draw_style(stream), True
-            )
-        elif way < 60:
-            tokens = t.sentence(first, draw_style(stream))
+
+        def draw(stream: Stream = stream, way: int = way) -> tuple[object, Event]:
+            event = _named(stream, draw_event(stream), names)._replace(negated=stream.chance(12))
+            event = ask(event, stream.pick(askable(event, True))) if way < asks else event
+            return event, event
+
+        first, style = belonging(asked.split, draw), draw_style(stream)
+        if way < 60:
+            tokens = t.sentence(first, style, way < asks)
         else:
-            by = stream.pick(["and", "because"])
-            tokens = t.joined(first, second, by, (draw_style(stream), draw_style(stream)))
+            second, by = _named(stream, draw_event(stream), names), stream.pick(["and", "because"])
+            tokens = t.joined(first, second, by, (style, draw_style(stream)))
         tags = [column(token) for token in tokens]
         rows.append(
             {"id": asked.row_id(index), "tokens": [token.form for token in tokens], "tags": tags}
