@@ -87,7 +87,8 @@ ROWS: dict[str, list[Row]] = {
         {"id": "1", "context": LONG, "question": "Which cat saw the dog ?",
          "answers": _answer(LONG, "number 11"), "answerable": True, "group": "b"},
         {"id": "2", "context": "老狗在河边看见了一只小猫。", "question": "谁看见了小猫 ?",
-         "answers": _answer("老狗在河边看见了一只小猫。", "老狗"), "answerable": True, "group": "c"},
+         "answers": _answer("老狗在河边看见了一只小猫。", "老狗"), "answerable": True,
+         "group": "c"},
     ],
     "retrieval": [
         *({"id": f"de-{n}", "side": "foreign", "text": text, "gold": [f"en-{n}"] if n < 2 else []}

@@ -227,19 +227,16 @@ def sorted_batches(features: Features, budget: int) -> Iterator[NDArray[np.int64
 
 
 def balanced_index(sizes: Sequence[int], temperature: float) -> NDArray[np.int64]:
-    """Examples of several languages in one list, p(language) ~ size ** temperature; the total
-    stays.
+    """An epoch of several languages, p(language) ~ size ** temperature; every example is in it.
 
-    sizes: examples of each language, which stand one after another. A language that should come
-    more often
-    than it has examples repeats them.
+    sizes: examples of each language, which stand one after another. The largest language comes
+    once; a smaller one repeats its examples.
     """
-    total = sum(sizes)
-    weights = np.array([size**temperature if size else 0.0 for size in sizes])
+    largest = max(sizes)
     starts = np.cumsum([0, *sizes[:-1]])
     parts = [
-        start + np.arange(round(total * weight / weights.sum())) % size
-        for start, size, weight in zip(starts, sizes, weights, strict=True)
+        start + np.arange(round(largest * (size / largest) ** temperature)) % size
+        for start, size in zip(starts, sizes, strict=True)
         if size
     ]
     return np.concatenate(parts).astype(np.int64)

@@ -35,7 +35,7 @@ transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # e
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 Tokenizer = PreTrainedTokenizerBase
-ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ BUSY = ("Unable to acquire lock", "it is being blocked by")
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of
 # torch threads is a setting (training.threads), the same in every way of running.
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+LATER = {"XSTILTS_TRACKING": "later"}  # MLflow hears of short trainings at the driver's end, once
 POLL_S = 0.05
 STOP_S = 20.0  # for DVC to notice that its command is gone, and to finish writing dvc.lock
 
@@ -74,8 +75,7 @@ def run_grid(jobs: int, targets: Sequence[str] = ()) -> int:
     jobs: stages at a time; 0: one a core. Raises UserError where DVC cannot read the graph.
     """
     console = Console(stderr=True)
-    _mend_lock(console)
-    graph = read_graph(targets)
+    graph = read_graph(console, targets)
     driver = Driver(graph, jobs or _cores(), console)
     with _signals() as signals:
         try:
@@ -107,24 +107,42 @@ def run_stage(name: str) -> int:
     return 128 + signals[0] if signals else process.returncode
 
 
-def read_graph(targets: Sequence[str] = ()) -> Graph:
-    """The graph of dvc.yaml, and which stages DVC finds changed in themselves."""
-    import networkx
+def read_graph(console: Console, targets: Sequence[str] = ()) -> Graph:
+    """The graph of dvc.yaml, and which stages DVC finds changed in themselves.
+
+    Waits for stages that a killed driver left running: until they end, DVC cannot say.
+    """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     if not Path("dvc.yaml").is_file():
         raise UserError("dvc.yaml: no such file; expected the repository's root; run from there")
-    try:
-        repo = Repo()
+    waited = False
+    while True:
+        try:
+            return _graph(console, targets)
+        except DvcException as error:
+            lines = [str(cause) for cause in (error, error.__cause__) if cause]
+            if not any(words in line for words in BUSY for line in lines):
+                raise UserError(f"dvc.yaml: {', '.join(lines)}".replace("\n", " ")) from error
+        if not waited:
+            console.print("waiting for stages that run already", highlight=False)
+        waited = True
+        time.sleep(random.uniform(0.5, 1.5))
+
+
+def _graph(console: Console, targets: Sequence[str]) -> Graph:
+    """Under DVC's lock: else dvc.lock might be read while a stage is writing it."""
+    import networkx
+    from dvc.repo import Repo, lock_repo
+
+    repo = Repo()
+    with lock_repo(repo):
+        _mend_lock(console)
         graph = repo.index.graph  # edges lead from a stage to what it needs
         roots = [stage for target in targets for stage in repo.stage.collect(target)]
-        wanted = {node for stage in roots for node in networkx.descendants(graph, stage)}
-        nodes = wanted.union(roots) if targets else set(graph)
         stale = frozenset(repo.status())
-    except DvcException as error:
-        lines = [str(cause) for cause in (error, error.__cause__) if cause]
-        raise UserError(f"dvc.yaml: {': '.join(lines)}".replace("\n", " ")) from error
+    wanted = {node for stage in roots for node in networkx.descendants(graph, stage)}
+    nodes = wanted.union(roots) if targets else set(graph)
     order = [node for node in networkx.dfs_postorder_nodes(graph) if node in nodes]
     return Graph(
         {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in order},
@@ -188,7 +206,7 @@ class Driver:
                 with log.open("wb") as file:
                     process = subprocess.Popen(
                         _dvc("--single-item", name),
-                        env=_environment(THREADS),
+                        env=_environment(THREADS | LATER),
                         stdin=subprocess.DEVNULL,
                         stdout=file,
                         stderr=subprocess.STDOUT,

@@ -54,11 +54,6 @@ def members_of(
         return [_text_member(folder, record, section, reading)], counts
     train = read_table(folder, "train", ENGLISH)
     select = subset(read_table(folder, "select", ENGLISH), reading.training)
-    if not train.rows or not select.rows:
-        raise UserError(
-            f"{folder}: {len(train.rows)} rows train, {len(select.rows)} select; "
-            "expected some of both"
-        )
     chosen = task(record, section, label_set(record, [train, select]))
     members = []
     for part in record.parts or ("",):
@@ -71,6 +66,11 @@ def members_of(
 
 
 def _member(one: Task, record: Record, train: Table, select: Table, reading: Reading) -> Member:
+    if not train.rows or not select.rows:
+        raise UserError(
+            f"{one.name}: {len(train.rows)} rows train, {len(select.rows)} select; "
+            "expected some of both; correct source.tasks, or raise training.dev_rows"
+        )
     features = encode(train, one, reading.tokenizer, reading.cache)
     return Member(
         task=one,

@@ -152,7 +152,6 @@ class FrozenSettings(Section):
     layer: int = Field(default=14, ge=0)  # 0: the embeddings' output (facts section 3)
     pooling: Literal["mean", "cls"] = "mean"
     max_length: int = Field(default=512, ge=8)
-    batch_size: int = Field(default=128, ge=1)
 
 
 class RowSettings(PhaseSettings):

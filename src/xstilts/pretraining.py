@@ -6,10 +6,13 @@ public encoder. Masked language modelling on texts, and across translations wher
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import (
     Tokenizer,
@@ -23,9 +26,10 @@ from tokenizers import (
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, XLMRobertaConfig
 
 from xstilts import encoder as encoders
-from xstilts.batches import balanced_index, concatenate
+from xstilts.batches import Features, Ragged, balanced_index, concatenate
 from xstilts.devices import device_for
 from xstilts.encoder import Model
+from xstilts.errors import UserError
 from xstilts.evaluation import Task, encode
 from xstilts.families import FAMILIES
 from xstilts.families.masked_lm import MaskedLMHead
@@ -36,6 +40,7 @@ from xstilts.tables import Table, read_table, tables_in
 from xstilts.training import Member, Plan, Setup, train
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
+PAD, END, UNKNOWN = 1, 2, 3
 
 
 def pretrain(
@@ -54,7 +59,10 @@ def pretrain(
     )
     parts = [encode(table, task, tokenizer, work.parent / "features") for table in tables]
     index = balanced_index([len(part) for part in parts], settings.language_temperature)
-    member = Member(task, tuple(tables), concatenate(parts), index)
+    features = concatenate(parts)
+    columns = {**features.columns, "position_ids": pair_positions(features.columns["input_ids"])}
+    features = Features(columns, features.rows)
+    member = Member(task, tuple(tables), features, index)
     torch.manual_seed(training.seed)
     mlm = AutoModelForMaskedLM.from_config(  # type: ignore[no-untyped-call]
         config_for(settings, len(tokenizer))
@@ -69,6 +77,21 @@ def pretrain(
     return model, tokenizer, progress
 
 
+def pair_positions(ids: Ragged) -> Ragged:
+    """XLM-R's positions, which begin again at a pair's second text (TLM, Conneau & Lample 2019):
+    words that mean the same then stand at like places.
+    """
+    first = PAD + 1  # XLM-R counts from there
+    values = np.concatenate([np.arange(first, first + n, dtype=np.int32) for n in ids.lengths])
+    for start, end in zip(ids.offsets[:-1], ids.offsets[1:], strict=True):
+        line = ids.values[start:end]
+        seam = np.flatnonzero((line[:-1] == END) & (line[1:] == END))
+        if len(seam):
+            second = start + seam[0] + 1
+            values[second:end] = np.arange(first, first + end - second)
+    return Ragged(values, ids.offsets)
+
+
 def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
     return XLMRobertaConfig(
         vocab_size=vocabulary,
@@ -80,9 +103,10 @@ def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
         type_vocab_size=1,
+        initializer_range=0.02 * (768 / settings.hidden) ** 0.5,  # of a base model's outputs
         bos_token_id=0,
-        pad_token_id=1,
-        eos_token_id=2,
+        pad_token_id=PAD,
+        eos_token_id=END,
     )
 
 
@@ -92,17 +116,29 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace("\u200b", " ")]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("merged_with_next")]
+    )
     tokenizer.decoder = decoders.Metaspace()
+    words = _words(tokenizer, _texts(tables, settings.tokenizer_characters))
+    alphabet = {character for word in words for character in word}
+    if settings.vocabulary <= len(alphabet) + len(SPECIAL):
+        raise UserError(
+            f"params.yaml: pretrain.vocabulary: {settings.vocabulary}; expected more than the "
+            f"text's {len(alphabet)} characters and {len(SPECIAL)} special pieces; raise it"
+        )
     trainer = trainers.UnigramTrainer(
-        vocab_size=settings.vocabulary,
+        vocab_size=max(settings.vocabulary // 2, len(alphabet) + len(SPECIAL) + 1),
         special_tokens=SPECIAL,
         unk_token="<unk>",
         shrinking_factor=0.5,  # not 0.75: half of the rounds
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(tables, settings.tokenizer_characters), trainer)
-    tokenizer.model = models.Unigram(_in_order(json.loads(tokenizer.to_str())), unk_id=3)
+    pieces = _in_order(json.loads(tokenizer.to_str()))
+    tokenizer.model = models.Unigram(
+        _with_words(pieces, words, settings.vocabulary), unk_id=UNKNOWN
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
@@ -138,6 +174,31 @@ def _in_order(tokenizer: dict[str, Any]) -> list[tuple[str, float]]:
         for piece, score in pieces
     ]
     return special + sorted(settled, key=lambda item: (-item[1], item[0]))
+
+
+def _words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[str]:
+    """How often each word occurs, as the model will see it."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    return counts
+
+
+def _with_words(
+    pieces: list[tuple[str, float]], words: Counter[str], size: int
+) -> list[tuple[str, float]]:
+    """The pieces, and the most frequent whole words that they lack, up to `size`.
+
+    The trainer proposes only what at least two different words contain: `▁the` would never be a
+    piece where no other word begins so.
+    """
+    known = {piece for piece, _ in pieces}
+    total = sum(words.values())
+    ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))
+    missing = [(word, count) for word, count in ranked if word not in known and count > 1]
+    extra = [(word, round(math.log(count / total), 6)) for word, count in missing]
+    return pieces + extra[: size - len(pieces)]
 
 
 def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:

@@ -87,12 +87,19 @@ def every(name: str, *splits: str) -> Rows:
     ]
 
 
+PINNED = {
+    ("xnli", "test", "qcy"): "a9239ce47719970e",
+    ("squad2", "dev", "en"): "c48c0599508cc22a",
+    ("udpos", "test", "qdv"): "147d147cad768023",
+    ("xcopa", "dev", "qgr"): "91a03be94153bca3",
+    ("tatoeba", "test", "qun"): "cef49edf0db10c0e",
+    ("text", "train", "qal"): "877bc640e64d38d0",
+}
+
+
 def test_tables_same_seed_same_bytes() -> None:
     found = {name: digest(rows(name, split, code)) for name, split, code in PINNED}
     assert found == {name: value for (name, _, _), value in PINNED.items()}
-
-
-PINNED = {}
 
 
 def test_another_seed_is_another_world() -> None:
@@ -280,4 +287,4 @@ def test_shared_words_are_no_paraphrase(name: str) -> None:
 def test_text_is_of_several_kinds() -> None:
     table = rows("text", "train", "qcy")
     pairs = [row for row in table if row["pair"]]
-    assert 2500 <= len(table) <= 4000 and 0.6 < len(pairs) / len(table) < 0.7
+    assert 2500 <= len(table) <= 4000 and 0.8 < len(pairs) / len(table) < 0.9

@@ -220,7 +220,9 @@ def _selecting(
     if owner.select_from:
         selector = record_of(owner.select_from)
         return selector.name, _required(rows_from, selector, "dev", settings), train.rows
-    for selector in (owner, step):
+    # Of several trainings in order (Social IQa, then COPA), an earlier one selects on its own dev.
+    last = step == owner or step.name == owner.train_from[-1]
+    for selector in (owner, step) if last else (step,):
         reading = rows_from.read(selector, "dev", ENGLISH, settings)
         if reading is not None:
             return selector.name, reading, train.rows

@@ -41,7 +41,7 @@ TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
     "xcopa": (asking.continuations, 0, 250, 300),
     "siqa": (asking.continuations, 4000, 400, 400),
     "copa": (asking.continuations, 400, 250, 300),
-    "text": (tasks.plain_text, 3000, 0, 0),
+    "text": (tasks.plain_text, 12000, 0, 0),
 }
 SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
 

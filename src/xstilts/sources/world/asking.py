@@ -329,7 +329,7 @@ def _puzzle(stream: Stream) -> tuple[Event, set[str]]:
     if way < 2:
         word = stream.pick(list(TYPICAL))
         subject = Noun(word, stream.pick(["", "", "old", "big", "small"]))
-        return Event("be", subject, place="where", time=stream.pick(["", "morning", "night"])), {
+        return Event("be", subject, place="where", time=stream.pick(["", "morning", "evening"])), {
             TYPICAL[word]
         }
     if way < 4:

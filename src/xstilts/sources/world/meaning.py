@@ -55,13 +55,13 @@ def words(text: str) -> list[str]:
 
 
 KINDS = {
-    "person": ["doctor", "teacher", "farmer", "child", "sailor", "singer"],
-    "animal": ["dog", "cat", "horse", "bird", "goat"],
-    "food": ["apple", "bread", "soup", "cake", "cheese"],
-    "vehicle": ["car", "boat", "train", "cart"],
-    "tool": ["hammer", "knife", "rope", "key"],
-    "toy": ["ball", "doll", "kite"],
-    "garment": ["coat", "hat", "shoe"],
+    "person": words("doctor teacher farmer child sailor"),
+    "animal": words("dog cat horse bird"),
+    "food": words("apple bread soup cake"),
+    "vehicle": words("car boat train"),
+    "tool": words("hammer knife rope"),
+    "toy": words("ball doll kite"),
+    "garment": words("coat hat shoe"),
 }
 THINGS = ("food", "vehicle", "tool", "toy", "garment")
 KIND_OF = {word: kind for kind, members in KINDS.items() for word in members}
@@ -73,24 +73,24 @@ GROUPS = {  # what a verb may take
     "solid": [word for kind in THINGS[1:] for word in KINDS[kind]],
 }
 GROUPS["any"] = GROUPS["being"] + GROUPS["thing"]
-PLACES = ["market", "school", "garden", "kitchen", "forest", "river", "farm", "station", "house"]
-TIMES = ["morning", "evening", "night", "summer", "winter"]
+PLACES = words("market school garden kitchen forest river farm house")
+TIMES = words("morning evening summer winter")
 ADVERBS = ["quickly", "slowly"]
 COLOURS = ["red", "blue", "green"]
-OPPOSITES = "big small,old new,hot cold,clean dirty,happy sad,rich poor,heavy light,strong weak"
+OPPOSITES = "big small,old new,clean dirty,happy sad,rich poor,heavy light,strong weak"
 OPPOSITE = {a: b for pair in OPPOSITES.split(",") for a, b in (pair.split(), pair.split()[::-1])}
 STATES = words("hungry tired ill angry happy sad strong weak dirty clean rich poor")
 BODILY = words("old big small strong weak happy sad rich poor")  # said of beings
 MATERIAL = words("big small old new clean dirty heavy light red blue green")  # said of things
-GIVEN = words("Mary John Anna Peter Lena Oskar Nora Felix Tilda Bruno Greta Hugo")
-CITIES = ["Kelm", "Tarlo", "Vand", "Ruma", "Belo", "Sorin", "Dakar", "Molde", "Pinta", "Zaro"]
+GIVEN = words("Mary John Anna Peter Lena Oskar Nora Felix Tilda Bruno")
+CITIES = words("Kelm Tarlo Vand Ruma Belo Sorin")
 FIRMS = ["Bank", "Club", "Works", "Union"]
 PORT = "Port"  # Port Kelm: a place of two words
 TYPICAL = {  # where one finds it: commonsense questions and definitions
     "teacher": "school", "farmer": "farm", "child": "school", "sailor": "river", "dog": "house",
-    "horse": "farm", "bird": "forest", "goat": "farm", "apple": "garden", "bread": "kitchen",
-    "soup": "kitchen", "cake": "kitchen", "cheese": "market", "boat": "river", "train": "station",
-    "cart": "market", "knife": "kitchen", "rope": "farm", "coat": "house", "kite": "garden",
+    "horse": "farm", "bird": "forest", "apple": "garden", "bread": "kitchen", "soup": "kitchen",
+    "cake": "kitchen", "boat": "river", "train": "market", "knife": "kitchen", "rope": "farm",
+    "coat": "house", "kite": "garden",
 }  # fmt: skip
 
 # verb, who, whom or what, opposite, more general
@@ -119,10 +119,9 @@ VERBS = {
 }
 GENERAL_VERBS = ["get", "move", "travel"]
 SYNONYMS = {  # the same meaning in another word, in every language
-    "big": "large", "small": "little", "happy": "glad", "ill": "sick", "quickly": "fast",
-    "child": "kid", "doctor": "physician", "house": "home", "coat": "jacket", "car": "auto",
-    "buy": "purchase", "see": "notice", "repair": "mend", "hurt": "harm", "walk": "stroll",
-    "love": "adore", "thing": "object", "train": "railcar",
+    "big": "large", "happy": "glad", "ill": "sick", "child": "kid", "doctor": "physician",
+    "house": "home", "car": "auto", "buy": "purchase", "see": "notice", "repair": "mend",
+    "love": "adore", "thing": "object",
 }  # fmt: skip
 CONCEPTS = [
     *KIND_OF, *KINDS, "thing", *PLACES, "place", *TIMES, *ADVERBS, *COLOURS, *OPPOSITE,

@@ -32,7 +32,7 @@ IRREGULAR = {  # past and participle
     "fall": "fell fallen", "go": "went gone", "get": "got gotten", "cry": "cried cried",
     "carry": "carried carried",
 }  # fmt: skip
-PLURALS = {"child": "children", "bread": "breads", "knife": "knives"}
+PLURALS = {"child": "children", "knife": "knives"}
 
 
 def english_verb(word: str, form: str) -> str:
@@ -68,7 +68,11 @@ PLAIN = Style()
 
 
 def draw_style(stream: Stream, percent: int = 50) -> Style:
-    return Style(stream.below(1 << 32), stream.chance(percent), stream.chance(percent))
+    return Style(
+        stream.below(1 << 32) if stream.chance(percent) else 0,
+        stream.chance(percent),
+        stream.chance(percent),
+    )
 
 
 class Tongue:
@@ -87,8 +91,13 @@ class Tongue:
         root = self.roots[concept]
         if self.english:
             return PLURALS.get(root, root + "s") if "plural" in features else root
-        root += "".join(self.roots[f] for f in features if f in self.language.affixes)
-        return write(root, self.language.script)
+        endings = [self.roots[f] for f in features if f in self.language.affixes]
+        return self._joined(root, endings)
+
+    def _joined(self, root: str, endings: Sequence[str]) -> str:
+        """Endings after a hyphen, so that a small tokenizer sees roots; kana has no seams."""
+        seam = "" if self.language.script == "kana" else "-"
+        return seam.join(write(part, self.language.script) for part in (root, *endings))
 
     def name(self, word: str, role: str, ending: str = "") -> list[Token]:
         """A person, a city, or a firm: more than one word may be one entity."""
@@ -96,8 +105,9 @@ class Tongue:
         kind = "ORG" if parts[-1] in FIRMS else "LOC" if parts[0] in (PORT, *CITIES) else "PER"
         tokens = []
         for number, part in enumerate(parts):
-            form = part + (self.roots[ending] if ending and number == len(parts) - 1 else "")
-            form, entity = write(form, self.language.script), f"{'I' if number else 'B'}-{kind}"
+            last = bool(ending) and number == len(parts) - 1
+            form = self._joined(part, [self.roots[ending]] if last else [])
+            entity = f"{'I' if number else 'B'}-{kind}"
             category = "N/N" if number < len(parts) - 1 else "N"
             tokens.append(Token(form, "PROPN", entity, category, role))
         return tokens

@@ -29,7 +29,7 @@ from xstilts.sources.world.meaning import (
     is_name,
     kind_of,
 )
-from xstilts.sources.world.speaking import Style, Switching, Token, draw_style, tongue
+from xstilts.sources.world.speaking import PLAIN, Style, Switching, Token, draw_style, tongue
 
 Row = dict[str, Any]
 LABELS = ("contradiction", "entailment", "neutral")
@@ -39,7 +39,7 @@ LABELS = ("contradiction", "entailment", "neutral")
 
 
 def nli(asked: Asked) -> list[Row]:
-    return [_nli_row(asked, i, "", 1 + asked.stream(i).below(2)) for i in range(asked.size)]
+    return [_nli_row(asked, i, "", 1 + asked.stream(i).chance(25)) for i in range(asked.size)]
 
 
 def anli_plus(asked: Asked) -> list[Row]:
@@ -72,8 +72,8 @@ def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
         other = draw_event(stream)
         if other.verb != hypothesis.verb and other.agent.word != hypothesis.agent.word:
             told.insert(stream.below(len(told) + 1), other)
-    texts = [t.text(t.sentence(e, draw_style(stream, 30)) for e in told)]
-    texts.append(t.text([t.sentence(hypothesis, draw_style(stream, 30))]))
+    texts = [t.text(t.sentence(e, draw_style(stream, 20)) for e in told)]
+    texts.append(t.text([t.sentence(hypothesis, draw_style(stream, 20))]))
     return {
         "id": asked.row_id(index),
         "text_a": texts[0],
@@ -274,24 +274,28 @@ def _sides(
 
 
 def plain_text(asked: Asked) -> list[Row]:
-    """What the encoder is pretrained on. The shares are what was measured to make transfer happen
-    (design.md).
+    """What the encoder is pretrained on: 40 % translations, most of them to or from English, 40 %
+    retellings (a quarter of them in another language), 3 % facts, 17 % stories. Half of what goes
+    to another language has words of the first in it.
     """
     rows: list[Row] = []
     codes = list(LANGUAGES)
     for index in range(asked.size):
         stream, t = asked.stream(index), asked.tongue()
-        other = "en" if stream.chance(40) and asked.language != "en" else stream.pick(codes)
+        other = "en" if stream.chance(80) and asked.language != "en" else stream.pick(codes)
         way, pair = stream.below(100), None
-        if way < 65:
-            translated = way < 30
-            if not translated and stream.chance(50):
+        if way < 80:
+            translated = way < 40
+            if not translated and stream.chance(75):
                 other = asked.language
             told, again = _retold(stream, asked.split, translated)
             second = tongue(asked.seed, other)
-            text = t.text(t.sentence(e, draw_style(stream, 25)) for e in told)
-            pair = second.text(second.sentence(e, draw_style(stream, 25)) for e in again)
-        elif way < 70:
+            if other != asked.language and stream.chance(50):
+                second = Switching(second, [t], stream, 50)
+            style = draw_style(stream, 15)
+            text = t.text(t.sentence(event, style) for event in told)
+            pair = second.text(second.sentence(event, PLAIN) for event in again)
+        elif way < 83:
             text = t.text([t.sentence(_fact(stream))])
         else:
             text = _mixed(stream, asked, 40)

@@ -1,0 +1,483 @@
+"""The three phases in one process, on a made-up source and a tiny encoder of random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+
+from tests.models import TEXTS, tiny_encoder
+from tests.rows import record as made_up
+from tests.rows import section as made_up_section
+from xstilts import phases
+from xstilts.batches import Features, Ragged, draw_members
+from xstilts.cards import Card, Selection, read_card
+from xstilts.encoder import Model
+from xstilts.evaluation import task as task_of
+from xstilts.metrics import mining
+from xstilts.mixtures import weigh
+from xstilts.params import Params, RowSettings, check
+from xstilts.progress import Progress
+from xstilts.sources import prepare
+from xstilts.sources.reading import Reading
+from xstilts.tables import (
+    Record,
+    Row,
+    Split,
+    folder_digest,
+    read_json,
+    read_table,
+    write_table,
+    write_text,
+)
+from xstilts.training import Member, Plan, Setup
+
+SPAN = {"doc_stride": 8, "max_question": 8, "max_answer": 4}
+TRAIN = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "max_length": 96}
+PARAMS: dict[str, Any] = {
+    "experiment": "tiny",
+    "source": {"name": "made-up", "path": "."},
+    "pretrain": {"encoder": "encoder"},
+    "training": {"device": "cpu", "token_budget": 512, "evaluations": 2},
+    "intermediates": {
+        "none": {},
+        "mnli": {**TRAIN, "members": {"mnli": None}},
+        "mnli-12": {**TRAIN, "members": {"mnli": 12}},
+        "collapsed": {**TRAIN, "learning_rate": 1e-2, "epochs": 8, "members": {"mnli": 16}},
+        "anli_plus": {**TRAIN, "members": {"anli_plus": None}},
+        "mixed": {**TRAIN, "span": SPAN, "members": {"mnli": 16, "squad1": 8, "text": 6},
+                  "sampling": "temperature", "cap": 12},
+    },
+    "targets": {
+        "xnli": TRAIN,
+        "xquad": {**TRAIN, "span": SPAN},
+        "mlqa": {**TRAIN, "span": SPAN},
+        "xcopa": TRAIN,
+        "bucc2018": {"layer": 1, "max_length": 48},
+        "tatoeba": {"layer": 0, "max_length": 48},
+    },
+}  # fmt: skip
+SIZES = {"train": 24, "dev": 9, "test": 7}
+PARTS = (10, 8, 3, 2, 1)  # of ANLI+'s 24 training rows
+PART_OF = [0, 1, 2, 3, 4, *[0] * 9, *[1] * 7, *[2] * 2, 3]  # a row's; dev has all of them too
+WORDS = sorted({word for text in TEXTS[:4] for word in text.split() if word.isalpha()})[:13]
+
+
+def sentence(*numbers: int) -> str:
+    """Another sentence for other numbers (below 13 ** 3), in words that the tokenizer knows."""
+    words = [WORDS[number // 13**place % 13] for number in numbers for place in (0, 1, 2)]
+    return f"The {' '.join(words)} ."
+
+
+class MadeUp:
+    """A source: English and German, a few rows of every family; XNLI's German test is hidden."""
+
+    def languages(self, record: Record, settings: object) -> tuple[str, ...]:
+        if record.english_only:
+            return ("en",)
+        return ("de",) if record.family == "retrieval" else ("en", "de")
+
+    def read(self, record: Record, split: Split, language: str, settings: object) -> Reading | None:
+        text = record.family == "masked_lm"
+        if split not in record.splits or (split == "train" and language != "en" and not text):
+            return None
+        salt = sum(map(ord, f"{record.name} {split}")) % 2000
+        rows = [self.row(record, split, language, n, salt) for n in range(SIZES[split])]
+        if record.family == "retrieval":
+            rows = [row for pair in rows for row in pair["pair"]]
+        if (record.name, split, language) == ("xnli", "test", "de"):
+            rows = [{**row, "label": None} for row in rows]
+        return Reading(rows, {"read": len(rows)})
+
+    def row(self, record: Record, split: str, language: str, n: int, salt: int) -> Row:
+        name = f"{split}-{language}-{n}"
+        if record.family == "masked_lm":
+            return {"text": sentence(n, salt), "pair": None}
+        if record.family == "retrieval":
+            sides = {"foreign": [f"{name}-en"], "english": None}
+            ids = {"foreign": name, "english": f"{name}-en"}
+            return {"pair": [{"id": ids[side], "side": side, "text": sentence(n), "gold": gold}
+                             for side, gold in sides.items()]}  # fmt: skip
+        if record.family == "choice":
+            choices = [sentence(n + k) for k in range(record.choices)]
+            return {"id": name, "context": sentence(n, salt), "question": None,
+                    "choices": choices, "label": n % record.choices}  # fmt: skip
+        if record.family == "span":
+            context, word = f"{sentence(salt)} {sentence(n)}", WORDS[n % 13]
+            answers = [{"text": word, "start": context.index(word)}]
+            return {"id": name, "context": context, "question": "Who ?", "answers": answers,
+                    "answerable": True, "group": str(n)}  # fmt: skip
+        return {"id": name, "text_a": sentence(n, salt), "text_b": WORDS[n % 13],
+                "label": record.labels[n % len(record.labels)],
+                "part": record.parts[PART_OF[n]] if record.parts else None}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Every data stage has run, phase 1 names an encoder; studies chose nothing."""
+    folder = tmp_path_factory.mktemp("phases")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XSTILTS_TRACKING", "off")
+        patch.setattr(prepare, "source", lambda name: MadeUp())
+        tiny_encoder("xlm-r", Path("encoder"))
+        phases.pretrain_stage(params())
+        for row, section in params().intermediates.items():
+            prepare.prepare_intermediate(
+                section.members, params().source, Path("data/intermediate", row)
+            )
+            write_text(Path("studies/intermediate", f"{row}.yaml"), "{}\n")
+        for name in params().targets:
+            prepare.prepare_target(name, params().source, Path("data/target", name))
+            write_text(Path("studies/target", f"{name}.yaml"), "{}\n")
+        phases.intermediate_stage("none", 1, params())
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def params(**training: object) -> Params:
+    changed = {**PARAMS, "training": {**PARAMS["training"], **training}}
+    return check(changed, Path("params.yaml"))
+
+
+def intermediate(row: str, replicate: int = 1) -> Card:
+    phases.intermediate_stage(row, replicate, params())
+    return read_card(Path("models/intermediate", row, str(replicate)))
+
+
+def target(name: str, replicate: int = 1, **training: object) -> Card:
+    source = Path("models/intermediate/none", str(replicate))
+    if not source.exists():
+        phases.intermediate_stage("none", replicate, params())
+    phases.target_stage("none", name, replicate, params(**training))
+    return read_card(Path("cells/none", name, str(replicate)))
+
+
+def cell(name: str, replicate: int = 1) -> Path:
+    return Path("cells/none", name, str(replicate))
+
+
+class Watched:
+    """phases.train, with what it was given, and the heads' weights before the first step."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.members: list[list[Member]] = []
+        self.plans: list[Plan] = []
+        self.models: list[Model] = []
+        self.before: list[dict[str, torch.Tensor]] = []
+        self.really = phases.train
+        patch.setattr(phases, "train", self)
+
+    def __call__(
+        self, model: Model, members: Sequence[Member], plan: Plan, setup: Setup
+    ) -> tuple[Progress, Selection | None]:
+        self.members.append(list(members))
+        self.plans.append(plan)
+        self.models.append(model)
+        self.before.append({name: value.clone() for name, value in model.state_dict().items()})
+        return self.really(model, members, plan, setup)
+
+
+def names(members: Sequence[Member]) -> list[str]:
+    return [member.task.name for member in members]
+
+
+# Phases 1 and 2
+
+
+def test_baseline_names_the_encoder_and_copies_no_weights() -> None:
+    kept = {"encoder.json", "card.json", "history.csv"}
+    for path in (Path("models/pretrain"), Path("models/intermediate/none/1")):
+        assert {file.name for file in path.iterdir()} == kept
+        assert read_json(path / "encoder.json") == {
+            "name": "encoder",
+            "location": "encoder",
+            "revision": None,
+            "digest": folder_digest(Path("encoder")),
+        }
+
+
+@pytest.mark.parametrize(
+    ("sampling", "cap", "weights", "steps"),
+    [
+        ("proportional", None, (100, 300), 28),
+        ("uniform", None, (1, 1), 28),
+        ("temperature", None, (10, 300**0.5), 28),
+        ("proportional", 200, (100, 200), 22),
+        ("uniform", 200, (1, 1), 22),
+        ("temperature", 200, (10, 200**0.5), 22),
+    ],
+)
+def test_a_mixture_has_the_weights_and_steps_of_its_rule(
+    sampling: Any, cap: int | None, weights: tuple[float, float], steps: int
+) -> None:
+    """p ~ min(n, cap) ** (1 / T); steps = the sum of epochs x ceil(min(n, cap) / batch)."""
+    one = task_of(made_up("classification"), made_up_section("classification"))
+    nothing = Features({"input_ids": Ragged.of([])}, np.zeros(0, np.int32))
+    members = [Member(one, (), nothing, np.arange(n)) for n in (100, 300)]
+    row = RowSettings(sampling=sampling, temperature=2.0, cap=cap, epochs=2, batch_size=32)
+    weighed, length = weigh(members, row)
+    assert [member.weight for member in weighed] == pytest.approx(weights)
+    assert length == steps
+    drawn = np.bincount(draw_members([member.weight for member in weighed], 20_000, seed=1))
+    assert drawn / 20_000 == pytest.approx(np.array(weights) / sum(weights), abs=0.02)
+
+
+def test_parts_of_anli_plus_share_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(monkeypatch)
+    card = intermediate("anli_plus")
+    (members,), (plan,), (model,) = watched.members, watched.plans, watched.models
+    parts = ["snli", "mnli", "anli_r1", "anli_r2", "anli_r3"]
+    assert names(members) == [f"anli_plus.{part}" for part in parts]
+    assert list(model.heads) == ["anli_plus"]
+    assert tuple(member.weight for member in members) == PARTS
+    assert plan.steps == 2 + 1 + 1 + 1 + 1  # each part's ceil(n / 8)
+    assert card.selection is not None and card.selection.rows == SIZES["dev"]
+
+
+def test_masked_lm_trains_beside_tasks_from_the_encoders_own_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched = Watched(monkeypatch)
+    card = intermediate("mixed")
+    (members,), (model,), (before,) = watched.members, watched.models, watched.before
+    assert names(members) == ["mnli", "squad1", "text"]
+    assert [len(member.index) for member in members] == [16, 8, 12]  # text: 6 rows a language
+    assert [m.weight for m in members] == pytest.approx([12**0.5, 8**0.5, 12**0.5])
+    assert watched.plans[0].steps == 2 + 1 + 2
+    head = "heads.text.model.lm_head"
+    own = AutoModelForMaskedLM.from_pretrained("encoder").lm_head
+    torch.testing.assert_close(before[f"{head}.dense.weight"], own.dense.weight.detach())
+    embeddings = model.encoder.get_input_embeddings().weight
+    assert model.heads["text"].model.lm_head.decoder.weight is embeddings
+    assert card.selection is not None
+    assert card.selection.metric == "mnli: accuracy; squad1: f1+exact_match".replace("; ", " + ")
+    assert card.selection.rows == 2 * SIZES["dev"]  # text never selects
+    saved = AutoModel.from_pretrained("models/intermediate/mixed/1")
+    assert not torch.equal(saved.get_input_embeddings().weight, before[_embeddings(before)])
+
+
+def _embeddings(state: dict[str, torch.Tensor]) -> str:
+    return next(name for name in state if name.startswith("encoder.") and "word_emb" in name)
+
+
+def test_limits_are_the_data_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trains is what the data stage wrote, whatever params say by then."""
+    watched = Watched(monkeypatch)
+    rows = read_table(Path("data/intermediate/mnli-12/mnli"), "train", "en").rows
+    whole = read_table(Path("data/intermediate/mnli/mnli"), "train", "en").rows
+    assert len(rows) == 12 and {row["id"] for row in rows} < {row["id"] for row in whole}
+    assert set(Counter(row["label"] for row in rows).values()) == {4}
+    moved = params().intermediates["mnli-12"].model_copy(update={"members": {"mnli": 3}})
+    sections = {**params().intermediates, "mnli-12": moved}
+    phases.intermediate_stage("mnli-12", 1, params().model_copy(update={"intermediates": sections}))
+    assert len(watched.members[0][0].index) == 12
+    counts = read_card(Path("models/intermediate/mnli-12/1")).counts["mnli/train-en"]
+    assert counts["dropped: over the limit"] == SIZES["train"] - 12
+
+
+def test_collapsed_run_is_flagged() -> None:
+    place = Path("data/intermediate/collapsed/mnli")
+    rows = [{**row, "label": "neutral"} for row in read_table(place, "train", "en").rows]
+    write_table(place, "classification", "train", "en", rows)
+    assert intermediate("collapsed").flags == ("collapsed: every English dev row is 'neutral'",)
+
+
+def test_replicates_differ_and_a_phase_run_twice_gives_equal_bytes() -> None:
+    digests = []
+    for replicate in (1, 2, 1):
+        shutil.rmtree("work", ignore_errors=True)
+        intermediate("mnli", replicate)
+        digests.append(folder_digest(Path("models/intermediate/mnli", str(replicate))))
+    assert digests[0] == digests[2] != digests[1]
+
+
+# Phase 3
+
+
+def test_a_cell_run_twice_gives_equal_bytes_and_replicates_differ() -> None:
+    digests = []
+    for replicate in (1, 2, 1):
+        shutil.rmtree("work", ignore_errors=True)
+        card = target("xnli", replicate)
+        digests.append(folder_digest(cell("xnli", replicate)))
+        assert card.passport["seed"] == phases.phase_seed(1, 3, replicate)
+    assert digests[0] == digests[2]
+    curves = [(cell("xnli", replicate) / "history.csv").read_text() for replicate in (1, 2)]
+    assert curves[0] != curves[1]
+
+
+def test_targets_on_the_same_rows_have_the_same_selection() -> None:
+    xquad, mlqa = target("xquad"), target("mlqa")
+    assert xquad.selection is not None and mlqa.selection is not None
+    assert replace(xquad.selection, metric="") == replace(mlqa.selection, metric="")
+    curves = [(cell(name) / "history.csv").read_bytes() for name in ("xquad", "mlqa")]
+    assert curves[0] == curves[1]
+    assert xquad.selection.steps == 3
+
+
+def test_hidden_test_split_is_predicted_and_not_scored() -> None:
+    card = target("xnli")
+    languages = {split: set(scores) for split, scores in card.scores.items()}
+    assert languages == {"dev": {"en", "de"}, "test": {"en"}}
+    assert card.counts["test-de"]["predicted"] == SIZES["test"]
+    lines = (cell("xnli") / "predictions/test-de.jsonl").read_text().splitlines()
+    kept = [json.loads(line) for line in lines]
+    assert len(kept) == SIZES["test"]
+    assert {line["gold"] for line in kept} == {None}
+    assert all(line["prediction"] for line in kept)
+
+
+def test_scores_follow_from_the_kept_predictions() -> None:
+    card = target("xnli")
+    lines = (cell("xnli") / "predictions/dev-de.jsonl").read_text().splitlines()
+    right = [line["prediction"] == line["gold"] for line in map(json.loads, lines)]
+    assert card.scores["dev"]["de"]["accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_two_trainings_in_order_have_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XCOPA: Social IQa (3 choices), then COPA (2), with the same fresh head."""
+    watched = Watched(monkeypatch)
+    card = target("xcopa")
+    assert [names(members) for members in watched.members] == [["siqa"], ["copa"]]
+    assert [members[0].task.settings.choices for members in watched.members] == [3, 2]
+    assert {id(model) for model in watched.models} == {id(watched.models[0])}
+    assert list(watched.models[0].heads) == ["xcopa"]
+    assert {"train/1-siqa/train-en", "train/2-copa/train-en"} <= set(card.counts)
+
+
+def test_keep_encoder_writes_a_model_that_loads() -> None:
+    card = target("xnli", keep_encoder=True)
+    kept = cell("xnli") / "encoder"
+    model: PreTrainedModel = AutoModel.from_pretrained(kept)
+    assert AutoTokenizer.from_pretrained(kept)("The dog")["input_ids"]
+    before = AutoModel.from_pretrained("encoder").get_input_embeddings().weight
+    assert not torch.equal(model.get_input_embeddings().weight, before)
+    assert card.selection is not None
+    target("xnli")
+    assert not kept.exists()
+
+
+def test_a_studys_values_are_used_and_named() -> None:
+    study = Path("studies/target/xnli.yaml")
+    study.write_text("learning_rate: 2.0e-4\nepochs: 2.0\nscore: 0.5\n")
+    try:
+        card = target("xnli")
+    finally:
+        write_text(study, "{}\n")
+    origins = {name: setting.origin for name, setting in card.settings.items()}
+    assert (origins["learning_rate"], origins["epochs"]) == ("study", "study")
+    assert (origins["batch_size"], origins["span"]) == ("params", "default")
+    assert card.selection is not None and card.selection.steps == 6
+
+
+@pytest.mark.parametrize(("name", "layers"), [("bucc2018", 1), ("tatoeba", 0)])
+def test_retrieval_computes_no_layer_above_the_one_it_reads(
+    name: str, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    calls: Counter[str] = Counter()
+
+    def count(module: torch.nn.Module, *_: object) -> None:
+        calls[type(module).__name__] += 1
+
+    hook = torch.nn.modules.module.register_module_forward_hook(count)
+    try:
+        card = target(name)
+    finally:
+        hook.remove()
+    assert calls["XLMRobertaEmbeddings"] > 0
+    assert calls["XLMRobertaLayer"] == layers * calls["XLMRobertaEmbeddings"]
+    assert watched.plans == [] and card.selection is None
+    assert card.passport["selection"] == "none: nothing is trained"
+
+
+def test_buccs_threshold_is_set_on_dev_and_stands_on_the_passport(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[set[str]] = []
+    really = mining.tune_threshold
+
+    def spy(scores: Any, gold: Any) -> float:
+        seen.append({name for pair in (*scores, *gold) for name in pair})
+        return really(scores, gold)
+
+    monkeypatch.setattr(mining, "tune_threshold", spy)
+    card = target("bucc2018")
+    assert seen and all(name.startswith("dev-") for ids in seen for name in ids)
+    (thresholds,) = (v for k, v in card.passport.items() if k.startswith("thresholds"))
+    assert list(thresholds) == ["de"]
+    for split in ("dev", "test"):
+        lines = (cell("bucc2018") / f"predictions/{split}-de.jsonl").read_text().splitlines()
+        kept = [line["prediction"] for line in map(json.loads, lines) if line["prediction"]]
+        assert kept and min(pair["score"] for pair in kept) >= thresholds["de"]
+    assert card.scores["dev"]["de"]["f1"] > 0
+
+
+# Studies
+
+
+class Opened:
+    """The names of the tables that were read."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.files: set[str] = set()
+        really = pq.read_table
+
+        def spy(path: Path, *words: Any, **more: Any) -> Any:
+            self.files.add(Path(path).name)
+            return really(path, *words, **more)
+
+        patch.setattr(pq, "read_table", spy)
+
+
+@pytest.mark.parametrize("name", ["xnli", "xquad", "xcopa"])
+def test_a_targets_study_reads_english_train_and_select_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened = Opened(monkeypatch)
+    monkeypatch.setattr(phases, "FEATURES", tmp_path / "features")  # nothing encoded before
+    score = phases.target_objective(name, params(), tmp_path)(1e-3, 1.0, 1, None)
+    assert opened.files == {"train-en.parquet", "select-en.parquet"}
+    assert 0 <= score <= 1
+
+
+def test_a_rows_study_reads_english_train_and_select_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened = Opened(monkeypatch)
+    monkeypatch.setattr(phases, "FEATURES", tmp_path / "features")
+    objective = phases.intermediate_objective("mnli", params(), tmp_path)
+    assert objective(1e-3, 1.0, 1, None) == objective(1e-3, 1.0, 1, None)
+    assert opened.files == {"train-en.parquet", "select-en.parquet"}
+
+
+def test_a_study_cannot_tell_which_rows_are_tested(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without any dev or test table, the objective is what it was."""
+    scores = []
+    for place in ("whole", "bare"):
+        data = tmp_path / place / "data"
+        shutil.copytree("data/target/xnli", data / "target/xnli")
+        if place == "bare":
+            for path in (data / "target/xnli").glob("*.parquet"):
+                path.unlink()
+        monkeypatch.setattr(phases, "DATA", data)
+        objective = phases.target_objective("xnli", params(), tmp_path / place)
+        scores.append(objective(1e-3, 2.0, 1, None))
+    assert scores[0] == scores[1]
