@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -215,8 +216,12 @@ def log() -> None:
     """
     from xstilts import params, tracking
 
-    cells = sorted(Path("cells").glob("*/*/*"))
-    sent, marked = tracking.log_missing(params.load().experiment, cells, Path("work"))
+    settings = params.load()
+    grid = settings.grid
+    names = product(grid.intermediates, grid.targets, map(str, grid.replicates))
+    folders = [Path("cells").joinpath(*name) for name in names]
+    cells = [folder for folder in folders if folder.is_dir()]
+    sent, marked = tracking.log_missing(settings.experiment, cells, Path("work"))
     if sent or marked:
         print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
 

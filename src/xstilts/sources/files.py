@@ -50,9 +50,13 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     elif language not in languages(record, settings) or not _exists(record, split, language):
         return None
     else:
-        places = [
-            _first(record, split, slot, language, settings) for slot in LAYOUTS[record.name][split]
-        ]
+        slots = LAYOUTS.get(record.name, {}).get(split)
+        if slots is None:
+            raise UserError(
+                f"params.yaml: source.tasks.{record.name}.{split}: nobody knows where its files "
+                "lie; expected them here, or a layout in sources/layouts.py"
+            )
+        places = [_first(record, split, slot, language, settings) for slot in slots]
     readings = [
         _read_place(spec, paths, record, (split, language), settings) for spec, paths in places
     ]
