@@ -35,7 +35,8 @@ transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # e
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 Tokenizer = PreTrainedTokenizerBase
-ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+RESTARTS = "positions_restart_at_pair"  # in the config of an encoder pretrained here
+ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,25 @@ class Model(nn.Module):
 
     def forward(self, head: str, batch: Batch) -> torch.Tensor:
         inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
+        config = self.encoder.config
+        if getattr(config, RESTARTS, False):
+            ids = batch["input_ids"]
+            inputs["position_ids"] = pair_positions(ids, config.eos_token_id, config.pad_token_id)
         hidden = self.encoder(**inputs).last_hidden_state
         logits: torch.Tensor = self.heads[head](hidden, batch)
         return logits
+
+
+def pair_positions(input_ids: torch.Tensor, eos: int, pad: int) -> torch.Tensor:
+    """XLM-R's positions (from pad + 1), which begin again at a pair's second text.
+
+    As in TLM (Conneau & Lample 2019): words that mean the same stand at like places. The seam is
+    the second of two `</s>` in a row.
+    """
+    seam = (input_ids[:, :-1] == eos) & (input_ids[:, 1:] == eos)
+    second = nn.functional.pad(seam.long(), (1, 0)).cumsum(dim=1) > 0
+    start = (~second).sum(dim=1, keepdim=True) * second
+    return torch.arange(input_ids.shape[1], device=input_ids.device) - start + pad + 1
 
 
 def config_copy(encoder: PreTrainedModel) -> PretrainedConfig:

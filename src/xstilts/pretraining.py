@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import (
     Tokenizer,
@@ -26,7 +25,7 @@ from tokenizers import (
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, XLMRobertaConfig
 
 from xstilts import encoder as encoders
-from xstilts.batches import Features, Ragged, balanced_index, concatenate
+from xstilts.batches import balanced_index, concatenate
 from xstilts.devices import device_for
 from xstilts.encoder import Model
 from xstilts.errors import UserError
@@ -59,10 +58,7 @@ def pretrain(
     )
     parts = [encode(table, task, tokenizer, work.parent / "features") for table in tables]
     index = balanced_index([len(part) for part in parts], settings.language_temperature)
-    features = concatenate(parts)
-    columns = {**features.columns, "position_ids": pair_positions(features.columns["input_ids"])}
-    features = Features(columns, features.rows)
-    member = Member(task, tuple(tables), features, index)
+    member = Member(task, tuple(tables), concatenate(parts), index)
     torch.manual_seed(training.seed)
     mlm = AutoModelForMaskedLM.from_config(  # type: ignore[no-untyped-call]
         config_for(settings, len(tokenizer))
@@ -77,23 +73,8 @@ def pretrain(
     return model, tokenizer, progress
 
 
-def pair_positions(ids: Ragged) -> Ragged:
-    """XLM-R's positions, which begin again at a pair's second text (TLM, Conneau & Lample 2019):
-    words that mean the same then stand at like places.
-    """
-    first = PAD + 1  # XLM-R counts from there
-    values = np.concatenate([np.arange(first, first + n, dtype=np.int32) for n in ids.lengths])
-    for start, end in zip(ids.offsets[:-1], ids.offsets[1:], strict=True):
-        line = ids.values[start:end]
-        seam = np.flatnonzero((line[:-1] == END) & (line[1:] == END))
-        if len(seam):
-            second = start + seam[0] + 1
-            values[second:end] = np.arange(first, first + end - second)
-    return Ragged(values, ids.offsets)
-
-
 def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
-    return XLMRobertaConfig(
+    config = XLMRobertaConfig(
         vocab_size=vocabulary,
         hidden_size=settings.hidden,
         num_hidden_layers=settings.layers,
@@ -108,6 +89,8 @@ def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
         pad_token_id=PAD,
         eos_token_id=END,
     )
+    setattr(config, encoders.RESTARTS, True)
+    return config
 
 
 def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreTrainedTokenizerFast:

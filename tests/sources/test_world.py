@@ -88,12 +88,12 @@ def every(name: str, *splits: str) -> Rows:
 
 
 PINNED = {
-    ("xnli", "test", "qcy"): "a9239ce47719970e",
+    ("xnli", "test", "qcy"): "b0cd0d16e45d9ebf",
     ("squad2", "dev", "en"): "c48c0599508cc22a",
-    ("udpos", "test", "qdv"): "147d147cad768023",
-    ("xcopa", "dev", "qgr"): "91a03be94153bca3",
+    ("udpos", "test", "qdv"): "d1ab32079e5ba58d",
+    ("xcopa", "dev", "qgr"): "bc46054f0a947301",
     ("tatoeba", "test", "qun"): "cef49edf0db10c0e",
-    ("text", "train", "qal"): "877bc640e64d38d0",
+    ("text", "train", "qal"): "ec7a6afc1bd73ac2",
 }
 
 
@@ -287,4 +287,4 @@ def test_shared_words_are_no_paraphrase(name: str) -> None:
 def test_text_is_of_several_kinds() -> None:
     table = rows("text", "train", "qcy")
     pairs = [row for row in table if row["pair"]]
-    assert 2500 <= len(table) <= 4000 and 0.8 < len(pairs) / len(table) < 0.9
+    assert len(table) == 12000 and 0.75 < len(pairs) / len(table) < 0.85

@@ -65,7 +65,7 @@ def collate(
     features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
 ) -> Batch:
     """BERT's rule: of the chosen pieces 80 % become the mask, 10 % a random piece, 10 % stay."""
-    batch = pad(features, examples, {"input_ids": tokens.pad, "position_ids": tokens.pad})
+    batch = pad(features, examples, {"input_ids": tokens.pad})
     ids = batch["input_ids"].numpy()
     labels = np.full(ids.shape, IGNORE_INDEX, np.int64)
     assert tokens.mask is not None

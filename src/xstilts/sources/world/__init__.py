@@ -29,7 +29,7 @@ TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
     "ccg": (tasks.supertags, 4000, 400, 400),
     "cosmosqa": (asking.causes, 4000, 400, 400),
     "commonsenseqa": (asking.commonsense, 4000, 400, 400),
-    "xnli": (tasks.nli, 1000, 250, 300),
+    "xnli": (tasks.nli, 2000, 250, 300),
     "pawsx": (tasks.paraphrases, 1000, 250, 300),
     "udpos": (tasks.parts_of_speech, 1000, 250, 300),
     "panx": (tasks.entities, 1000, 250, 300),

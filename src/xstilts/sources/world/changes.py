@@ -176,7 +176,16 @@ def draw_hypothesis(stream: Stream) -> Event:
 
 
 def premise(stream: Stream, event: Event, label: str) -> Event:
-    """An event that gives the hypothesis its label. Under `not`, what says less entails."""
+    """An event that gives the hypothesis its label. Under `not`, what says less entails.
+
+    Three of four neutral premises tell of something else, half of the contradictions only deny:
+    with finer differences alone, 2,000 rows taught a small encoder next to nothing.
+    """
+    if label == "neutral" and stream.chance(75):
+        return _unrelated(stream, event)
+    if label == "contradiction" and stream.chance(50):
+        same = premise(stream, event, "entailment")
+        return same._replace(negated=not event.negated)
     if event.negated:
         if label == "entailment":
             return less(stream, event, event)
@@ -189,6 +198,14 @@ def premise(stream: Stream, event: Event, label: str) -> Event:
     return (
         less(stream, longer, event) if label == "neutral" else _conflicting(stream, longer, event)
     )
+
+
+def _unrelated(stream: Stream, event: Event) -> Event:
+    """Somebody else does something else; it denies where the hypothesis does."""
+    other = draw_event(stream, modifiers=50)
+    while other.verb == event.verb or other.agent.word == event.agent.word:
+        other = draw_event(stream, modifiers=50)
+    return other._replace(negated=event.negated)
 
 
 def _conflicting(stream: Stream, longer: Event, event: Event) -> Event:

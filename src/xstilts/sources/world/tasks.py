@@ -39,7 +39,7 @@ LABELS = ("contradiction", "entailment", "neutral")
 
 
 def nli(asked: Asked) -> list[Row]:
-    return [_nli_row(asked, i, "", 1 + asked.stream(i).chance(25)) for i in range(asked.size)]
+    return [_nli_row(asked, i, "", 1 + asked.stream(i).chance(10)) for i in range(asked.size)]
 
 
 def anli_plus(asked: Asked) -> list[Row]:
@@ -72,8 +72,8 @@ def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
         other = draw_event(stream)
         if other.verb != hypothesis.verb and other.agent.word != hypothesis.agent.word:
             told.insert(stream.below(len(told) + 1), other)
-    texts = [t.text(t.sentence(e, draw_style(stream, 20)) for e in told)]
-    texts.append(t.text([t.sentence(hypothesis, draw_style(stream, 20))]))
+    texts = [t.text(t.sentence(e, draw_style(stream, 10)) for e in told)]
+    texts.append(t.text([t.sentence(hypothesis, draw_style(stream, 10))]))
     return {
         "id": asked.row_id(index),
         "text_a": texts[0],
