@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -183,7 +184,7 @@ def test_run_that_mlflow_opened_is_the_parent(repository: Path, tmp_path: Path) 
     folder = copy(repository, tmp_path / "project")
     text = (folder / "params.yaml").read_text()
     start = text.index("targets:\n  xnli:")
-    changed = text[start:].replace("learning_rate: 0.0003", "learning_rate: 0.0004", 1)
+    changed = re.sub(r"learning_rate: [\d.e-]+", "learning_rate: 0.0004", text[start:], count=1)
     (folder / "params.yaml").write_text(text[:start] + changed)
     names = ["-P", "intermediate=mnli", "-P", "task=xnli"]
     run(folder, "mlflow", "run", ".", "-e", "target", *names, "--env-manager", "local")

@@ -134,6 +134,9 @@ def _stack_name(encoder: PreTrainedModel) -> str:
 def save(encoder: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
     """safetensors, config and tokenizer: what any transformers program loads."""
     encoder.save_pretrained(folder)
+    # How it was last called would be saved too, and differs where features came from the cache.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
 
 
