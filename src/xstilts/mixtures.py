@@ -17,7 +17,7 @@ from xstilts.batches import balanced_index, concatenate, steps_per_epoch
 from xstilts.encoder import Tokenizer
 from xstilts.errors import UserError
 from xstilts.evaluation import Task, encode, task
-from xstilts.params import PhaseSettings, RowSettings, TrainingSettings
+from xstilts.params import FrozenSettings, PhaseSettings, RowSettings, TrainingSettings
 from xstilts.tables import (
     ENGLISH,
     Record,
@@ -111,6 +111,25 @@ def check_span(record: Record, section: PhaseSettings) -> None:
             f"params.yaml: {record.name}: max_length {section.max_length} leaves no room for new "
             f"context beside max_question {span.max_question} and doc_stride {span.doc_stride}; "
             "raise the first or lower the others"
+        )
+
+
+def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> None:
+    """Settings of the kind that the target's record asks for: none is read and ignored."""
+    where = f"params.yaml: targets.{record.name}"
+    if record.trained and isinstance(section, FrozenSettings):
+        raise UserError(
+            f"{where}: {record.name} is trained; expected learning_rate, epochs, batch_size, "
+            "max_length; remove layer and pooling"
+        )
+    if not record.trained and not isinstance(section, FrozenSettings):
+        raise UserError(
+            f"{where}: nothing trains {record.name}; expected layer, pooling, max_length; "
+            "write those instead"
+        )
+    if record.family != "span" and isinstance(section, PhaseSettings) and section.span:
+        raise UserError(
+            f"{where}.span: {record.name} is a {record.family} task; expected null; remove it"
         )
 
 

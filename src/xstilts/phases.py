@@ -25,7 +25,7 @@ from xstilts.encoder import EncoderRef, Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Predictor, Task, evaluate_target, passport, task
 from xstilts.families import retrieval
-from xstilts.mixtures import Counts, Reading, check_span, members_of, weigh
+from xstilts.mixtures import Counts, Reading, check_span, check_target, members_of, weigh
 from xstilts.params import (
     FrozenSettings,
     Params,
@@ -173,6 +173,7 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     section, settings = with_study(params.targets[name], STUDIES / "target" / f"{name}.yaml")
     base = encoders.read_ref(source)
     record = read_record(data)
+    check_target(record, section)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     cell = f"target-{row}-{name}-{replicate}"
     run, work = open_run(params.experiment, cell, WORK), work_folder(cell, key)
