@@ -4,7 +4,6 @@ start."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -90,7 +89,3 @@ def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 def label_ids(labels: Sequence[str]) -> dict[str, int]:
     return {label: index for index, label in enumerate(labels)}
-
-
-def pad_values(pad: int) -> dict[str, Any]:
-    return {"input_ids": pad}
