@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Write a stage's tables: text, a row's, a target's.", no_args_is_help=True)
+data = typer.Typer(no_args_is_help=True)
 app.add_typer(data, name="data")
 
 Row = Annotated[str, typer.Argument(help="A row of the grid: a section of intermediates.")]
@@ -59,6 +59,33 @@ def _all_commands(
 
 
 # The stages, as dvc.yaml runs them: each reads params.yaml and replaces its own output.
+
+
+@data.callback(invoke_without_command=True)
+def data_source(
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Source hub: write today's revisions to lock files.")
+    ] = False,
+) -> None:
+    """Write a stage's tables: text, a row's, a target's.
+
+    Example: xstilts data --pin
+    """
+    if not pin:
+        return
+    from xstilts import params
+
+    settings = params.load()
+    if settings.source.name != "hub":
+        raise UserError(
+            f"--pin: params.yaml: source.name is {settings.source.name}; expected hub, whose "
+            "repositories have revisions; `xstilts use experiments/xtreme-hub.yaml`"
+        )
+    from xstilts.sources import hub, prepare
+
+    names = prepare.tasks_of(settings.grid, settings.intermediates)
+    for line in hub.pin(names, settings.source):
+        print(line)
 
 
 @data.command("text")

@@ -59,39 +59,45 @@ class TaskFiles(Section):
     """What an experiment says of one task's files; anything not named is read as it is
     distributed."""
 
-    languages: list[str] | None = (
-        None  # the task's languages that the folder has; null: all of them
-    )
+    languages: list[str] | None = None  # of the task's, what the source has; null: all of them
     train: list[FileSpec] | None = None
     dev: list[FileSpec] | None = None  # also what selects, in English
     test: list[FileSpec] | None = None
     note: str = ""  # what stands in for what; shown on the card
+    repository: str = ""  # hub: another of the copies that sources/repositories.py knows
 
 
 class SourceSettings(Section):
-    name: str = "world"  # world or files: a name in sources.SOURCES
+    name: str = "world"  # world, files or hub: a name in sources.SOURCES
     path: str = "src/xstilts/sources/world"  # relative; what the data stages depend on
+    mirror: str | None = None  # hub: a cache folder of huggingface_hub in the place of the network
     seed: int = Field(default=1, ge=0)  # of the world, and of the splits that we make ourselves
-    complete: bool = False  # true: row counts unlike the official ones are an error
+    complete: bool = False  # true (hub's default): row counts unlike the official ones are an error
     tasks: dict[Name, TaskFiles] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hub_is_complete(cls, values: Any) -> Any:
+        hub = isinstance(values, dict) and values.get("name") == "hub"
+        return {"complete": True, **values} if hub else values
+
+    @model_validator(mode="after")
+    def _hub_alone_has_copies(self) -> SourceSettings:
+        if self.name != "hub" and (self.mirror or any(t.repository for t in self.tasks.values())):
+            raise ValueError("mirror and tasks.*.repository are for the source hub; remove them")
+        return self
 
 
 class PretrainSettings(Section):
-    encoder: str | None = (
-        None  # Hub id or folder; null: a tokenizer and an encoder are trained here
-    )
+    encoder: str | None = None  # Hub id or folder; null: one is trained here, with its tokenizer
     revision: str | None = None  # of the Hub id; null: the newest, resolved and recorded
     vocabulary: int = Field(default=1000, ge=50)  # Unigram pieces
-    tokenizer_characters: int = Field(
-        default=2_000_000, ge=1000
-    )  # of text that the pieces are learnt from
+    tokenizer_characters: int = Field(default=2_000_000, ge=1000)  # of text, to learn pieces from
     layers: int = Field(default=3, ge=1)
     hidden: int = Field(default=64, ge=8)
     heads: int = Field(default=4, ge=1)
     intermediate: int = Field(default=256, ge=8)  # width of the feed-forward layer
-    max_length: int = Field(
-        default=128, ge=8
-    )  # pieces, of a text with its pair; also fixes the positions
+    max_length: int = Field(default=128, ge=8)  # pieces of a text with its pair; fixes positions
     max_positions: int = Field(default=512, ge=16)
     steps: int = Field(default=1500, ge=1)
     batch_size: int = Field(default=128, ge=1)

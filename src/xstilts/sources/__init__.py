@@ -28,7 +28,11 @@ class Source(Protocol):
         ...
 
 
-SOURCES = {"world": "xstilts.sources.world", "files": "xstilts.sources.files"}
+SOURCES = {
+    "world": "xstilts.sources.world",
+    "files": "xstilts.sources.files",
+    "hub": "xstilts.sources.hub",
+}
 
 
 def source(name: str) -> Source:

@@ -25,7 +25,7 @@ SELECT_SHARE = 0.1  # of a stand-in that serves for training and for selecting
 
 def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
     """The task's languages that the folder has, in the record's order."""
-    files = _task_files(record, settings)
+    files = task_files(record, settings)
     if files.languages is None:
         return record.languages
     if unknown := [code for code in files.languages if code not in record.languages]:
@@ -38,7 +38,7 @@ def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
 
 def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
     """Rows of a split and language; None where there is none. Train is English alone, or text."""
-    files = _task_files(record, settings)
+    files = task_files(record, settings)
     named: list[FileSpec] | None = getattr(files, split, None)
     if split == "train" and language != ENGLISH and record.family != "masked_lm":
         return None
@@ -60,13 +60,13 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     readings = [
         _read_place(spec, paths, record, (split, language), settings) for spec, paths in places
     ]
-    joined = _joined(readings, record, split, language)
+    whole = joined(readings, record, split, language)
     official = catalogue.official_size(record, split, language)
-    counts = joined.counts if official is None else {**joined.counts, "official": official}
-    return Reading(joined.rows, counts, files.note)
+    counts = whole.counts if official is None else {**whole.counts, "official": official}
+    return Reading(whole.rows, counts, files.note)
 
 
-def _task_files(record: Record, settings: SourceSettings) -> TaskFiles:
+def task_files(record: Record, settings: SourceSettings) -> TaskFiles:
     for name in settings.tasks:
         if name not in catalogue.RECORDS:
             raise UserError(
@@ -137,7 +137,7 @@ def _read_place(
         )
     split, language = table
     raws = [RawFile(path, record, split, language, spec.rows) for path in paths]
-    found = _joined([READERS[spec.reader](raw) for raw in raws], record, split, language)
+    found = joined([READERS[spec.reader](raw) for raw in raws], record, split, language)
     rows, counts = found.rows, dict(found.counts)
     if spec.part:
         rows = [{**row, "part": spec.part} for row in rows]
@@ -199,7 +199,7 @@ def _excluding(
     return kept
 
 
-def _joined(readings: Sequence[Reading], record: Record, split: Split, language: str) -> Reading:
+def joined(readings: Sequence[Reading], record: Record, split: Split, language: str) -> Reading:
     """One after the other; ids are unique over all of them."""
     rows: list[Row] = []
     counts: dict[str, int] = {}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from xstilts.catalogue import record as record_of
 from xstilts.errors import UserError
-from xstilts.params import SourceSettings
+from xstilts.params import GridSettings, RowSettings, SourceSettings
 from xstilts.sources import Source, source
 from xstilts.sources.reading import Reading
 from xstilts.sources.splits import (
@@ -91,6 +91,15 @@ class _Side:
     def drop_shared(self, texts: set[str], reason: str) -> None:
         """Without the rows that have one of these texts or contexts."""
         self.keep([row for row in self.rows if not texts_of(row) & texts], reason)
+
+
+def tasks_of(grid: GridSettings, rows: Mapping[str, RowSettings]) -> list[str]:
+    """Every task whose rows the data stages of a grid read, each once."""
+    names = [member for row in grid.intermediates for member in rows[row].members]
+    names += grid.targets
+    for record in map(record_of, list(names)):
+        names += [*record.train_from, record.select_from, *record.exclude_contexts_of]
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def prepare_text(settings: SourceSettings, out: Path) -> None:

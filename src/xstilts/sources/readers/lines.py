@@ -44,12 +44,7 @@ def hellaswag_text(raw: RawFile) -> Reading:
 
 
 def laser(raw: RawFile) -> Reading:
-    """LASER's Tatoeba: line i of tatoeba.deu-eng.deu and of tatoeba.deu-eng.eng are translations.
-
-    English rows come in the order of XTREME's files (stripped lines, sorted as strings, stable), so
-    that a submission's line k is row en-k; the gold is that sort's permutation. Equal English lines
-    are equally right, the stable order decides; they are counted.
-    """
+    """LASER's Tatoeba: line i of tatoeba.deu-eng.deu is translated by tatoeba.deu-eng.eng's."""
     foreign = raw.lines()
     english_file = raw.beside(f"{raw.path.stem}.eng")
     english = english_file.lines()
@@ -57,6 +52,16 @@ def laser(raw: RawFile) -> Reading:
         raise english_file.at(
             None, f"{len(english)} lines; expected {len(foreign)}, as {raw.path.name} has"
         )
+    return aligned(raw, foreign, english)
+
+
+def aligned(raw: RawFile, foreign: list[str], english: list[str]) -> Reading:
+    """Sentence i of both sides are translations.
+
+    English rows come in the order of XTREME's files (stripped lines, sorted as strings, stable), so
+    that a submission's line k is row en-k; the gold is that sort's permutation. Equal English lines
+    are equally right, the stable order decides; they are counted.
+    """
     stripped = [line.strip() for line in english]
     order = sorted(range(len(stripped)), key=stripped.__getitem__)
     place = {line: sorted_line for sorted_line, line in enumerate(order)}

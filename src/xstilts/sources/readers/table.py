@@ -29,8 +29,8 @@ def xtreme_pairs(raw: RawFile) -> Reading:
         if len(values) != columns:
             raise raw.at(number, f"{len(values)} columns; expected {columns}, as in line 1")
         label = raw.label(number, values[2]) if columns == 3 else None
-        rows.append(_pair(raw.row_id(number), values[0], values[1], label))
-    return _pairs(raw, rows, len(rows))
+        rows.append(pair_row(raw.row_id(number), values[0], values[1], label))
+    return counted_pairs(raw, rows, len(rows))
 
 
 def three_columns(raw: RawFile) -> Reading:
@@ -38,8 +38,8 @@ def three_columns(raw: RawFile) -> Reading:
     rows = []
     for number, values in _table(raw, ("sentence1", "sentence2", "gold_label")):
         label = raw.label(number, values["gold_label"])
-        rows.append(_pair(raw.row_id(number), values["sentence1"], values["sentence2"], label))
-    return _pairs(raw, rows, len(rows))
+        rows.append(pair_row(raw.row_id(number), values["sentence1"], values["sentence2"], label))
+    return counted_pairs(raw, rows, len(rows))
 
 
 def multinli_en(raw: RawFile) -> Reading:
@@ -47,8 +47,8 @@ def multinli_en(raw: RawFile) -> Reading:
     rows = []
     for number, values in _table(raw, ("premise", "hypo", "label")):
         label = raw.label(number, values["label"].replace("contradictory", "contradiction"))
-        rows.append(_pair(raw.row_id(number), values["premise"], values["hypo"], label))
-    return _pairs(raw, rows, len(rows))
+        rows.append(pair_row(raw.row_id(number), values["premise"], values["hypo"], label))
+    return counted_pairs(raw, rows, len(rows))
 
 
 def xnli(raw: RawFile) -> Reading:
@@ -60,10 +60,10 @@ def xnli(raw: RawFile) -> Reading:
         if values["language"] != raw.language:
             continue
         label = raw.label(number, values["gold_label"])
-        rows.append(_pair(values["pairID"], values["sentence1"], values["sentence2"], label))
+        rows.append(pair_row(values["pairID"], values["sentence1"], values["sentence2"], label))
     if not rows:
         raise raw.at(None, f"no rows with language {raw.language}; expected some; fetch it again")
-    return _pairs(raw, rows, len(rows))
+    return counted_pairs(raw, rows, len(rows))
 
 
 def x_final(raw: RawFile) -> Reading:
@@ -71,8 +71,8 @@ def x_final(raw: RawFile) -> Reading:
     rows = []
     for number, values in _table(raw, ("id", "sentence1", "sentence2", "label")):
         label = raw.label(number, values["label"])
-        rows.append(_pair(values["id"], values["sentence1"], values["sentence2"], label))
-    return _pairs(raw, rows, len(rows))
+        rows.append(pair_row(values["id"], values["sentence1"], values["sentence2"], label))
+    return counted_pairs(raw, rows, len(rows))
 
 
 def glue_mnli(raw: RawFile) -> Reading:
@@ -84,8 +84,8 @@ def glue_mnli(raw: RawFile) -> Reading:
         if gold == NO_MAJORITY:
             continue
         label = None if gold is None else raw.label(number, gold)
-        rows.append(_pair(values["pairID"], values["sentence1"], values["sentence2"], label))
-    return _pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
+        rows.append(pair_row(values["pairID"], values["sentence1"], values["sentence2"], label))
+    return counted_pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
 
 
 def glue_qqp(raw: RawFile) -> Reading:
@@ -108,9 +108,9 @@ def glue_qqp(raw: RawFile) -> Reading:
             raise raw.at(number, f"{len(values)} columns; expected {len(header)}")
         label = raw.label(number, values[-1]) if labelled else None
         first, second = values[3:5] if labelled else values[1:3]
-        rows.append(_pair(values[0], first, second, label))
+        rows.append(pair_row(values[0], first, second, label))
     dropped = {f"dropped_fewer_than_{_QQP_COLUMNS}_columns": len(records) - len(rows)}
-    return _pairs(raw, rows, len(records), **dropped)
+    return counted_pairs(raw, rows, len(records), **dropped)
 
 
 def cosmosqa(raw: RawFile) -> Reading:
@@ -174,11 +174,11 @@ def _quoted(raw: RawFile, number: int, line: str) -> list[str]:
         ) from None
 
 
-def _pair(name: str, text_a: str, text_b: str, label: str | None) -> Row:
+def pair_row(name: str, text_a: str, text_b: str, label: str | None) -> Row:
     return {"id": name, "text_a": text_a, "text_b": text_b, "label": label}
 
 
-def _pairs(raw: RawFile, rows: list[Row], read: int, **counts: int) -> Reading:
+def counted_pairs(raw: RawFile, rows: list[Row], read: int, **counts: int) -> Reading:
     """With what is odd but stays, counted: PAWS-X's placeholders, and texts that are empty."""
     texts = [(row["text_a"], row["text_b"]) for row in rows]
     empty = sum(not (a.strip() and b.strip()) for a, b in texts)

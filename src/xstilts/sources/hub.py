@@ -1,0 +1,202 @@
+"""The source `hub`: repositories of the Hugging Face Hub, or of a folder that mirrors it.
+
+What enters: a task's record, a split, a language. What leaves: rows and counts, and on the card the
+revision that they are of. `source.path` is a folder of lock files, TASK.lock, which pin revisions;
+what is not pinned is read at its branch's head. `source.mirror` is a cache folder of
+huggingface_hub (what `hf download --cache-dir` leaves): then nothing touches the network. Nothing
+else is ever read in the place of what cannot be had.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import ClassLabel, Features, List, Value
+
+from xstilts import catalogue
+from xstilts.errors import UserError, nearest
+from xstilts.params import SourceSettings
+from xstilts.sources import files, snapshots
+from xstilts.sources.layouts import ISO3
+from xstilts.sources.readers.columns import TABLES, Columns
+from xstilts.sources.reading import Reading
+from xstilts.sources.repositories import (
+    FORMER_NAMES,
+    LANGUAGE_NAMES,
+    REFUSED,
+    REPOSITORIES,
+    Repository,
+)
+from xstilts.tables import ENGLISH, Record, Split, read_json, write_json
+
+
+def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
+    """The task's languages in the record's order. The Hub has no plain text for phase 1."""
+    return () if record.family == "masked_lm" else files.languages(_served(record), settings)
+
+
+def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
+    """Rows of a split and language; None where there is none. Train is English alone."""
+    copy = _copy(record, settings)
+    official = catalogue.official_size(record, split, language)
+    foreign_train = split == "train" and language != ENGLISH
+    if not official or foreign_train or language not in languages(record, settings):
+        return None
+    readings, notes = [], []
+    for repository in copy:
+        snapshot = _snapshot(repository, record, settings)
+        readings.append(_read_part(repository, snapshot, record, split, language))
+        notes += [f"Hub: {snapshot.id} at {snapshot.revision}", repository.note]
+        official = repository.sizes.get(f"{split}-{language}", official)
+    joined = files.joined(readings, record, split, language)
+    given = files.task_files(record, settings).note
+    note = "; ".join(dict.fromkeys(filter(None, [*notes, given])))
+    return Reading(joined.rows, {**joined.counts, "official": official}, note)
+
+
+def pin(names: Iterable[str], settings: SourceSettings) -> list[str]:
+    """Write today's revisions into the lock files of these tasks; what is pinned stays as it is.
+
+    Returns a line for each repository. A task of the sort masked_lm has none.
+    """
+    lines = []
+    for name in names:
+        record = catalogue.record(name)
+        if record.family == "masked_lm":
+            continue
+        lock, pins = _lock(record, settings), _pins(record, settings)
+        for repository in {one.id: one for one in _copy(record, settings)}.values():
+            found = _snapshot(repository, record, settings)
+            known = "pinned already" if repository.id in pins else "pinned now"
+            pins[repository.id] = found.revision
+            lines.append(f"{lock}: {found.id} {found.revision} ({known})")
+        write_json(lock, pins)
+    return lines
+
+
+def _served(record: Record) -> Record:
+    if record.name in REFUSED:
+        raise UserError(
+            f"{record.name}: not read from the Hub: {REFUSED[record.name]}; expected the official "
+            "files; take it out of the grid, or use the source `files`"
+        )
+    if record.name not in REPOSITORIES:
+        raise UserError(
+            f"{record.name}: nobody knows which repository of the Hub holds it; expected one in "
+            "sources/repositories.py; add it there"
+        )
+    return record
+
+
+def _copy(record: Record, settings: SourceSettings) -> tuple[Repository, ...]:
+    """The repositories of a task: the first known copy, or the one that params.yaml names."""
+    given = files.task_files(record, settings)
+    where = f"params.yaml: source.tasks.{record.name}"
+    for split in ("train", "dev", "test"):
+        if getattr(given, split) is not None:
+            raise UserError(f"{where}.{split}: the source `hub` reads no files; remove it")
+    copies = {copy[0].id: copy for copy in REPOSITORIES[_served(record).name]}
+    if not given.repository:
+        return next(iter(copies.values()))
+    if given.repository not in copies:
+        known = nearest(given.repository, copies)
+        raise UserError(f"{where}.repository: '{given.repository}' is not a copy of it{known}")
+    return copies[given.repository]
+
+
+def _lock(record: Record, settings: SourceSettings) -> Path:
+    return Path(settings.path) / f"{record.name}.lock"
+
+
+def _pins(record: Record, settings: SourceSettings) -> dict[str, str]:
+    """{repository: commit} of the task's lock file; nothing where there is none."""
+    path = _lock(record, settings)
+    if not path.parent.is_dir():
+        raise UserError(
+            f"{path.parent}: no such folder; expected source.path to be the folder of lock files "
+            "(TASK.lock); make it, then `xstilts data --pin`"
+        )
+    if not path.exists():
+        return {}
+    try:
+        pins: Any = read_json(path)
+    except ValueError:
+        pins = None
+    if not isinstance(pins, dict) or not all(
+        isinstance(commit, str) and re.fullmatch("[0-9a-f]{40}", commit) for commit in pins.values()
+    ):
+        raise UserError(
+            f'{path}: not a lock file; expected {{"OWNER/NAME": a commit of 40 hex digits}}; '
+            "remove it and run `xstilts data --pin`"
+        )
+    return pins
+
+
+def _snapshot(
+    repository: Repository, record: Record, settings: SourceSettings
+) -> snapshots.Snapshot:
+    """What the task's lock file pins, else the head of the repository's branch."""
+    pinned = _pins(record, settings).get(repository.id)
+    lock = _lock(record, settings) if pinned else None
+    revision = pinned or repository.branch
+    return snapshots.at_revision(repository.id, revision, settings.mirror, lock)
+
+
+def _read_part(
+    repository: Repository,
+    snapshot: snapshots.Snapshot,
+    record: Record,
+    split: Split,
+    language: str,
+) -> Reading:
+    """A repository's rows of one split and language, read as its columns are."""
+    name = LANGUAGE_NAMES.get(language, "")
+    fields = {"language": language, "iso3": ISO3.get(language, ""), "name": name}
+    fields["former"] = FORMER_NAMES.get(name, name)
+    configs = [config.format(**fields) for config in repository.configs]
+    config, found = snapshots.files_of(snapshot, configs, repository.splits[split])
+    place = f"{snapshot.id}@{snapshot.revision[:12]}/{config}/{repository.splits[split]}"
+    features, rows = snapshots.table([snapshot.local(file) for file in found])
+    raw = Columns(Path(place), record, split, language)
+    _require_columns(raw, repository.columns.split(), features)
+    named = [{key: _named(row[key], features[key]) for key in features} for row in rows]
+    reading = TABLES[repository.reader](Columns(Path(place), record, split, language, None, named))
+    if not repository.part:
+        return reading
+    # Parts may call their rows alike: the part's name makes the ids unlike.
+    parts = [
+        {**row, "part": repository.part, "id": f"{repository.part}-{row['id']}"}
+        for row in reading.rows
+    ]
+    return Reading(parts, reading.counts)
+
+
+def _require_columns(raw: Columns, expected: Sequence[str], features: Features) -> None:
+    """Exactly the columns that are known, and names for a classification's and tags' integers."""
+    needed = [name for name in expected if name != "*" and not name.endswith("?")]
+    known = {name.rstrip("?") for name in expected}
+    if missing := [name for name in needed if name not in features]:
+        raise raw.at(None, f"no column '{missing[0]}'; expected {', '.join(needed)}; pin another")
+    if "*" not in known and (more := [name for name in features if name not in known]):
+        raise raw.at(None, f"unexpected column '{more[0]}'; expected {', '.join(needed)}")
+    if raw.record.family not in ("classification", "tagging"):
+        return  # a choice's integer is a place among the choices
+    for name in {"label", "gold_label", "ner_tags", "pos_tags", "upos"} & set(features):
+        feature = features[name]
+        inner = feature.feature if isinstance(feature, List) else feature
+        if not isinstance(inner, ClassLabel) and inner != Value("string"):
+            raise raw.at(
+                None, f"column '{name}' is {inner}: labels without names; expected names, or text"
+            )
+
+
+def _named(value: Any, feature: Any) -> Any:
+    """A label's name for its number, whose order differs from copy to copy; -1: None."""
+    if isinstance(feature, ClassLabel):
+        return None if value is None or value < 0 else feature.int2str(value)
+    if isinstance(feature, List) and isinstance(feature.feature, ClassLabel):
+        return [_named(item, feature.feature) for item in value or ()]
+    return value

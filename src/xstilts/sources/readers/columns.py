@@ -1,0 +1,212 @@
+"""Tables of the Hub, whose rows come as columns: turned into what the official files say.
+
+What enters: a `Columns`, labels already as names. What leaves: a `Reading`. Where an official
+file's reader can read the row under its official field names, it does, so that a rule exists once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from xstilts.sources.readers import jsonl, squad
+from xstilts.sources.readers.lines import aligned
+from xstilts.sources.readers.raw import RawFile, text_field
+from xstilts.sources.readers.table import counted_pairs, pair_row
+from xstilts.sources.reading import Reading
+from xstilts.tables import Row
+
+IDS = ("uid", "idx", "id")  # what copies call a pair's own name; without one: its place
+ENGLISH_ISO3 = "eng"
+_DUPLICATES = {"not_duplicate": "0", "duplicate": "1"}
+
+
+@dataclass(frozen=True)
+class Columns(RawFile):
+    """A table of a repository; its path is for messages: ID@REVISION/CONFIG/SPLIT."""
+
+    records: Sequence[Mapping[str, Any]] = ()
+
+    def objects(self) -> list[tuple[int, dict[str, Any]]]:
+        return [(number, dict(record)) for number, record in enumerate(self.records, 1)]
+
+    def document(self) -> Any:
+        """A row as an article of SQuAD's JSON; data[i] is row i + 1."""
+        return {"data": [self._article(*numbered) for numbered in self.objects()]}
+
+    def changed(self, number: int, record: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """A record with official fields; what is None is hidden, and left out."""
+        whole = {**record, **fields}
+        return {key: value for key, value in whole.items() if value is not None}
+
+    def _article(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
+        answers = record["answers"]
+        if not isinstance(answers, dict) or len(answers["text"]) != len(answers["answer_start"]):
+            raise self.at(number, f"answers {answers!r}; expected as many starts as texts")
+        listed = [
+            {"text": text, "answer_start": start}
+            for text, start in zip(answers["text"], answers["answer_start"], strict=True)
+        ]
+        question = {key: record.get(key) for key in ("id", "question")} | {"answers": listed}
+        if self.record.no_answer:
+            question["is_impossible"] = not listed
+        paragraph = {"context": record.get("context"), "qas": [question]}
+        return {"title": record.get("title"), "paragraphs": [paragraph]}
+
+
+def pairs(
+    raw: Columns,
+    first: str,
+    second: str,
+    names: Mapping[str, str] | None = None,
+    no_majority: bool = False,
+) -> Reading:
+    """Two texts and a label's name. `names`: of labels that the copy calls otherwise.
+
+    `no_majority`: rows without a label are those on which the annotators did not agree; dropped.
+    """
+    rows: list[Row] = []
+    records = raw.objects()
+    for number, record in records:
+        gold = record["label"]
+        if gold is None and no_majority:
+            continue
+        name = next((str(record[key]) for key in IDS if key in record), raw.row_id(number))
+        text_a, text_b = record[first], record[second]
+        if not (isinstance(text_a, str) and isinstance(text_b, str)):
+            raise raw.at(number, f"'{first}' or '{second}' is not a text; expected two")
+        label = raw.label(number, (names or {}).get(gold, gold))
+        rows.append(pair_row(name, text_a, text_b, label))
+    dropped = len(records) - len(rows)
+    return counted_pairs(raw, rows, len(records), dropped_no_majority_label=dropped)
+
+
+def of_language(raw: Columns) -> Reading:
+    """google/xtreme's XNLI: all languages in one table."""
+    own = [
+        {**record, "label": record["gold_label"]}
+        for record in raw.records
+        if record["language"] == raw.language
+    ]
+    if not own:
+        raise raw.at(None, f"no rows with language {raw.language}; expected some")
+    return pairs(replace(raw, records=own), "sentence1", "sentence2")
+
+
+def tagged(raw: Columns, column: str) -> Reading:
+    """Tokens and the names of their tags. A sentence without words is left out, and counted."""
+    rows: list[Row] = []
+    records = raw.objects()
+    for number, record in records:
+        tokens, tags = record["tokens"] or [], record[column] or []
+        if not tokens and not tags:
+            continue
+        if len(tokens) != len(tags) or not all(tokens):
+            problem = f"{len(tokens)} words, {len(tags)} tags, or an empty word"
+            raise raw.at(number, f"{problem}; expected as many, none empty")
+        labels = [raw.label(number, tag) for tag in tags]
+        rows.append({"id": raw.row_id(number), "tokens": tokens, "tags": labels})
+    return raw.reading(rows, len(rows), empty_sentences=len(records) - len(rows))
+
+
+def tatoeba(raw: Columns) -> Reading:
+    """google/xtreme's Tatoeba: pairs in LASER's order; `*_lang` says which side is which."""
+    foreign: list[str] = []
+    english: list[str] = []
+    for number, record in raw.objects():
+        sides = {
+            text_field(raw, number, record, f"{side}_lang"): text_field(
+                raw, number, record, f"{side}_sentence"
+            )
+            for side in ("source", "target")
+        }
+        if len(sides) != 2 or ENGLISH_ISO3 not in sides:
+            raise raw.at(number, f"languages {', '.join(sides)}; expected English and another")
+        english.append(sides.pop(ENGLISH_ISO3))
+        foreign += sides.values()
+    return aligned(raw, foreign, english)
+
+
+def bitext(raw: Columns) -> Reading:
+    """MTEB's: the foreign sentence, then the English one."""
+    foreign = [text_field(raw, number, record, "sentence1") for number, record in raw.objects()]
+    english = [text_field(raw, number, record, "sentence2") for number, record in raw.objects()]
+    return aligned(raw, foreign, english)
+
+
+def hellaswag(raw: Columns) -> Reading:
+    """Its label is a string, empty in test."""
+    records = [
+        raw.changed(number, record, label=_index(raw, number, record["label"], "0123"))
+        for number, record in raw.objects()
+    ]
+    return jsonl.hellaswag(replace(raw, records=records))
+
+
+def siqa(raw: Columns) -> Reading:
+    """Its label is a string, 1 to 3; the official files say A to C."""
+    found = [_index(raw, number, record["label"], "123") for number, record in raw.objects()]
+    records = [
+        raw.changed(number, record, correct=None if index is None else "ABC"[index])
+        for index, (number, record) in zip(found, raw.objects(), strict=True)
+    ]
+    return jsonl.siqa(replace(raw, records=records))
+
+
+def commonsenseqa(raw: Columns) -> Reading:
+    """Flat, letters as keys; the key is empty in test."""
+    records = [
+        raw.changed(number, record, answerKey=record["answerKey"] or None)
+        for number, record in raw.objects()
+    ]
+    return jsonl.commonsenseqa(replace(raw, records=records))
+
+
+def cosmosqa(raw: Columns) -> Reading:
+    """As the official CSV; the label counts the answers from 0."""
+    rows: list[Row] = []
+    for number, record in raw.objects():
+        texts = [text_field(raw, number, record, key) for key in ("id", "context", "question")]
+        answers = [f"answer{index}" for index in range(raw.record.choices)]
+        choices = [text_field(raw, number, record, key) for key in answers]
+        row = dict(zip(("id", "context", "question"), texts, strict=True))
+        rows.append(row | {"choices": choices, "label": raw.choice(number, record["label"])})
+    return raw.reading(rows, len(rows))
+
+
+def copa(raw: Columns) -> Reading:
+    """Label choice1 or choice2 (SuperGLUE), or its place from 0 (XCOPA); hidden in COPA's test."""
+    names = {"choice1": 0, "choice2": 1}
+    records = [
+        raw.changed(number, record, label=names.get(record["label"], record["label"]))
+        for number, record in raw.objects()
+    ]
+    return jsonl.copa(replace(raw, records=records))
+
+
+def _index(raw: Columns, number: int, label: Any, names: str) -> int | None:
+    """Which of `names` a label is; None: hidden."""
+    return names.index(raw.label(number, label, names)) if label else None
+
+
+TABLES: dict[str, Callable[[Columns], Reading]] = {
+    "nli": partial(pairs, first="premise", second="hypothesis"),
+    "snli": partial(pairs, first="premise", second="hypothesis", no_majority=True),
+    "qqp": partial(pairs, first="question1", second="question2", names=_DUPLICATES),
+    "paraphrases": partial(pairs, first="sentence1", second="sentence2"),
+    "nli-languages": of_language,
+    "squad": squad.squad,
+    "tydiqa": squad.tydiqa,
+    "entities": partial(tagged, column="ner_tags"),
+    "pos": partial(tagged, column="pos_tags"),
+    "upos": partial(tagged, column="upos"),
+    "tatoeba": tatoeba,
+    "bitext": bitext,
+    "hellaswag": hellaswag,
+    "siqa": siqa,
+    "commonsenseqa": commonsenseqa,
+    "cosmosqa": cosmosqa,
+    "copa": copa,
+}
