@@ -405,6 +405,14 @@ class TestErrors:
         with pytest.raises(UserError, match="no Parquet file of en, validation"):
             hub.read(record("xnli"), "dev", "en", settings)
 
+    def test_card_without_splits(self, tmp_path: Path) -> None:
+        made = _one("facebook/xnli", "en", NLI_COLUMNS, nli(0), "validation")
+        mirror = write(tmp_path / "mirror", made)
+        (card,) = mirror.rglob("README.md")
+        card.write_text('---\nconfigs: [{config_name: en, data_files: ["en/*"]}]\n---\n')
+        with pytest.raises(UserError, match=r"README\.md: configs: 'en/\*'; expected a split"):
+            hub.read(record("xnli"), "dev", "en", _settings(mirror, tmp_path / "locks"))
+
     def test_settings_that_do_not_fit(self, mirror: Path, tmp_path: Path) -> None:
         def message(**more: Any) -> str:
             with pytest.raises(UserError) as caught:

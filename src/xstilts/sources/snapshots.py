@@ -158,6 +158,8 @@ def _declared(found_in: Snapshot) -> Iterator[tuple[str, str, str]]:
         configs = DatasetCard.load(found_in.local(CARD)).data.to_dict().get("configs")
     for config in configs or ():
         for place in config.get("data_files") or ():
+            if not isinstance(place, dict) or not {"split", "path"} <= set(place):
+                raise found_in.at(f"{CARD}: configs: {place!r}; expected a split and its path")
             paths = place["path"] if isinstance(place["path"], list) else [place["path"]]
             yield from ((str(config["config_name"]), str(place["split"]), path) for path in paths)
     if not configs:
