@@ -283,6 +283,42 @@ def score(
     print(json.dumps(result, indent=2) if as_json else scoring.render(result))
 
 
+@app.command()
+def submission(
+    row: Annotated[
+        str, typer.Argument(help="An intermediate; none: the best for each target on English dev.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="The new folder.")] = Path("submission"),
+    labels: Annotated[
+        Path | None, typer.Option(help="A new folder for the gold, where it is known; to score.")
+    ] = None,
+    replicate: Annotated[
+        int, typer.Option(help="0: of several the best on English dev.", min=0)
+    ] = 0,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Write what there is, and list what is missing.")
+    ] = False,
+) -> None:
+    """XTREME's submission folder: nine tasks, every test language, and a manifest.
+
+    Example: xstilts submission mnli --out mnli-1 --labels gold; xstilts score mnli-1 gold
+    """
+    from xstilts import params
+    from xstilts.submission import Asked, write_submission
+
+    settings = params.load()
+    if row:
+        _section(settings.intermediates, "intermediates", row)
+    written = write_submission(settings, Asked(row, replicate, incomplete), out, labels)
+    for task, one in written.manifest["tasks"].items():
+        languages = len(one["languages"])
+        print(f"{out / task}: {languages} languages of {one['cell']}, {one['chosen as']}")
+    for line in written.missing:
+        print(f"missing: {line}")
+    for task in written.unlabelled:
+        print(f"{labels}: no {task}, as test labels of it are hidden")
+
+
 def _section(sections: Mapping[str, Section], kind: str, name: str) -> Section:
     """The section of that name; UserError where params.yaml has none."""
     if name not in sections:
