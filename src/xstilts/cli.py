@@ -319,6 +319,30 @@ def submission(
         print(f"{labels}: no {task}, as test labels of it are hidden")
 
 
+@app.command()
+def rescore(
+    cells: Annotated[list[str], typer.Argument(help="ROW/TASK/REPLICATE, or the folders.")],
+    dev_rows: Annotated[
+        int, typer.Option(help="Rows of dev where a convention takes only some.", min=1)
+    ] = 500,
+    as_json: Annotated[bool, typer.Option("--json", help="Every language's numbers.")] = False,
+) -> None:
+    """Kept predictions under every known convention, beside the passport's own number.
+
+    Example: xstilts rescore none/udpos/1 cells/mnli/mlqa/1
+    """
+    import json
+
+    from xstilts import kept, rescoring
+
+    folders = [kept.cell_folder(name) for name in cells]
+    found = [one for folder in folders for one in rescoring.rescore(folder, dev_rows)]
+    if as_json:
+        print(json.dumps([rescoring.plain(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join(rescoring.render(one) for one in found))
+
+
 def _section(sections: Mapping[str, Section], kind: str, name: str) -> Section:
     """The section of that name; UserError where params.yaml has none."""
     if name not in sections:
