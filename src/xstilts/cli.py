@@ -343,6 +343,34 @@ def rescore(
         print("\n\n".join(rescoring.render(one) for one in found))
 
 
+@app.command()
+def inspect(
+    task: Annotated[str, typer.Argument(help="A target, a row's member, or text.")],
+    row: Annotated[str, typer.Option(help="The row whose member it is, with its settings.")] = "",
+    rows: Annotated[int, typer.Option(help="Encoded of each table; 0: all.", min=0)] = 1000,
+    examples: Annotated[int, typer.Option(help="Shown of each language.", min=0)] = 2,
+    language: Annotated[list[str] | None, typer.Option(help="Only these; none: all.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Cut no long sequence.")] = False,
+) -> None:
+    """A task as the model sees it: lengths, labels, pieces a word, windows, a few rows.
+
+    Example: xstilts inspect xquad --examples 1 --language en --language zh
+    """
+    from shutil import get_terminal_size
+
+    from xstilts import params
+
+    settings = params.load()
+    if row:
+        _section(settings.intermediates, "intermediates", row)
+    from xstilts.inspection import Asked, inspect
+
+    width = get_terminal_size(fallback=(100, 24)).columns
+    asked = Asked(rows, examples, tuple(language or ()), width, whole)
+    for line in inspect(settings, task, row, asked):
+        print(line)
+
+
 def _section(sections: Mapping[str, Section], kind: str, name: str) -> Section:
     """The section of that name; UserError where params.yaml has none."""
     if name not in sections:
