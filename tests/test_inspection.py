@@ -130,6 +130,7 @@ def test_answer_is_marked_in_the_windows_that_hold_it(tokenizer: Tokenizer) -> N
     assert sum(line.split().count("none") for line in lines) == mine.count([0, 0])
     cut = shown(table, tokenizer, 1)
     assert sum(line.startswith("window ") for line in cut) == WINDOWS
+    assert any("answer" in line.split() for line in cut)  # stands in the last ones
     assert cut[-1] == f"... {windows - WINDOWS} more windows"
 
 

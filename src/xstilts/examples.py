@@ -22,6 +22,7 @@ from xstilts.tables import Row
 
 HIDDEN = "?"  # where gold would stand
 ELSEWHERE = "·"  # a piece that counts in another window, where it has more context
+NONE = "none"  # the answer stands in no piece of this window
 FIRST, LAST, AROUND = 36, 3, 6  # pieces that are shown of a long sequence; around a mark
 WINDOWS = 4  # that are shown of a row
 
@@ -52,15 +53,16 @@ class Reader:
         heading, names = _HEADINGS[self.task.family_name](example.row, rows)
         yield from heading
         marks = _MARKS[self.task.family_name]
-        shown = example.sequences if self.whole or names else example.sequences[:WINDOWS]
-        for number, sequence in enumerate(shown):
-            ids, under = marks(self, example.features, sequence)
-            several = len(example.sequences) > 1
-            name = names[number] if names else f"window {number + 1} of {len(example.sequences)}"
+        windows = [marks(self, example.features, sequence) for sequence in example.sequences]
+        several = len(windows) > 1
+        shown = range(len(windows)) if self.whole or names else _telling(windows)
+        for number in shown:
+            ids, under = windows[number]
+            name = names[number] if names else f"window {number + 1} of {len(windows)}"
             if several:
                 yield f"{name}, {len(ids)} pieces"
             yield from self.aligned(ids, under)
-        if left := len(example.sequences) - len(shown):
+        if left := len(windows) - len(shown):
             yield f"... {left} more windows"
 
     def aligned(self, ids: Sequence[int], marks: Sequence[str]) -> Iterator[str]:
@@ -103,6 +105,12 @@ class Reader:
             if keep:
                 columns.append((piece, mark))
         return columns
+
+
+def _telling(windows: Sequence[Marked]) -> list[int]:
+    """At most WINDOWS of them: first those in which something is to be learnt."""
+    empty = [all(mark in ("", ELSEWHERE, NONE) for mark in marks) for _, marks in windows]
+    return sorted(sorted(range(len(windows)), key=empty.__getitem__)[:WINDOWS])
 
 
 def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
@@ -199,7 +207,7 @@ def _answer(reader: Reader, features: Features, sequence: int) -> Marked:
     ]
     first, last = features.columns["labels"][sequence].tolist()
     for place in range(first, last + 1):
-        marks[place] = "none" if first == NULL else "answer"
+        marks[place] = NONE if first == NULL else "answer"
     return ids, marks
 
 
