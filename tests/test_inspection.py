@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,14 @@ def test_right_choice_is_named(tokenizer: Tokenizer) -> None:
         "choice 1 (right)",
         "choice 2",
     ]
+
+
+def test_a_new_family_is_shown_without_marks(tokenizer: Tokenizer) -> None:
+    """A family is one file (docs/adding.md)."""
+    table = seen("classification", tokenizer)
+    new = replace(table, task=replace(table.task, family_name="ranking"))  # type: ignore[arg-type]
+    assert shown(new, tokenizer, 4)[0] == "4"
+    assert histogram(new) == ""
 
 
 def test_partner_stands_beside_the_sentence(tokenizer: Tokenizer) -> None:

@@ -242,10 +242,12 @@ def test_sources_of_xtremes_languages_owe_all_of_them(monkeypatch: pytest.Monkey
     assert not any("xnli test-en" in line for line in missing)
 
 
-def test_tables_of_another_run_are_refused() -> None:
+@pytest.mark.parametrize("change", ["order", "text"])
+def test_tables_of_another_run_are_refused(change: str) -> None:
     folder = Path("data/target/tatoeba")
     rows = read_table(folder, "test", "qal").rows
-    write_table(folder, "retrieval", "test", "qal", rows[::-1])
+    other = rows[::-1] if change == "order" else [{**row, "text": "A ."} for row in rows]
+    write_table(folder, "retrieval", "test", "qal", other)
     with pytest.raises(UserError, match=r"test-qal.parquet: not the table that cells/none/tatoeba"):
         write()
 

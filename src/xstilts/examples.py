@@ -50,9 +50,9 @@ class Reader:
 
     def lines(self, example: Example, rows: Sequence[Row]) -> Iterator[str]:
         """rows: the whole table's, where retrieval finds the partner."""
-        heading, names = _HEADINGS[self.task.family_name](example.row, rows)
+        heading, names = _HEADINGS.get(self.task.family_name, _plain_heading)(example.row, rows)
         yield from heading
-        marks = _MARKS[self.task.family_name]
+        marks = _MARKS.get(self.task.family_name, _nothing)
         windows = [marks(self, example.features, sequence) for sequence in example.sequences]
         several = len(windows) > 1
         shown = range(len(windows)) if self.whole or names else _telling(windows)
@@ -126,6 +126,11 @@ def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 
 Heading = tuple[list[str], list[str]]  # lines, and names of the sequences where they have some
+
+
+def _plain_heading(row: Row, rows: Sequence[Row]) -> Heading:
+    """Of a family that is not among those below."""
+    return [str(row.get("id", "a row"))], []
 
 
 def _pair_heading(row: Row, rows: Sequence[Row]) -> Heading:
@@ -222,11 +227,9 @@ def _masks(reader: Reader, features: Features, sequence: int) -> Marked:
     return ids, marks
 
 
+# Where a family's labels stand at pieces; elsewhere the heading says what is to be learnt.
 _MARKS: dict[str, Callable[[Reader, Features, int], Marked]] = {
-    "classification": _nothing,
-    "choice": _nothing,
     "tagging": _tags,
     "span": _answer,
-    "retrieval": _nothing,
     "masked_lm": _masks,
 }
