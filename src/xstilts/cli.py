@@ -286,7 +286,8 @@ def score(
 @app.command()
 def submission(
     row: Annotated[
-        str, typer.Argument(help="An intermediate; none: the best for each target on English dev.")
+        str,
+        typer.Argument(help="An intermediate; left out: for each target the best on English dev."),
     ] = "",
     out: Annotated[Path, typer.Option(help="The new folder.")] = Path("submission"),
     labels: Annotated[

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from xstilts import encoder as encoders
 from xstilts import pretraining
@@ -179,9 +180,9 @@ def _tables(part: Part, tokenizer: Tokenizer, asked: Asked) -> Iterator[Seen]:
     names = sorted(
         tables_in(part.folder), key=lambda one: (one[1] != ENGLISH, one[1], SPLITS.index(one[0]))
     )
-    for split, language in names:
-        if asked.languages and language not in asked.languages:
-            continue
+    names = [name for name in names if not asked.languages or name[1] in asked.languages]
+    what = f"{part.folder}: encode"
+    for split, language in tqdm(names, desc=what, unit="table", disable=None, leave=False):
         table = read_table(part.folder, split, language)
         drawn = _drawn(table, asked.rows)
         features = part.task.family.encode(drawn, tokenizer, part.task.settings)
