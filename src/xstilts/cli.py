@@ -310,6 +310,95 @@ def score(
     print(json.dumps(result, indent=2) if as_json else scoring.render(result))
 
 
+@app.command()
+def submission(
+    row: Annotated[
+        str,
+        typer.Argument(help="An intermediate; left out: for each target the best on English dev."),
+    ] = "",
+    out: Annotated[Path, typer.Option(help="The new folder.")] = Path("submission"),
+    labels: Annotated[
+        Path | None, typer.Option(help="A new folder for the gold, where it is known; to score.")
+    ] = None,
+    replicate: Annotated[
+        int, typer.Option(help="0: of several the best on English dev.", min=0)
+    ] = 0,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Write what there is, and list what is missing.")
+    ] = False,
+) -> None:
+    """XTREME's submission folder: nine tasks, every test language, and a manifest.
+
+    Example: xstilts submission mnli --out mnli-1 --labels gold; xstilts score mnli-1 gold
+    """
+    from xstilts import params
+    from xstilts.submission import Asked, write_submission
+
+    settings = params.load()
+    if row:
+        _section(settings.intermediates, "intermediates", row)
+    written = write_submission(settings, Asked(row, replicate, incomplete), out, labels)
+    for task, one in written.manifest["tasks"].items():
+        languages = len(one["languages"])
+        print(f"{out / task}: {languages} languages of {one['cell']}, {one['chosen as']}")
+    for line in written.missing:
+        print(f"missing: {line}")
+    for task in written.unlabelled:
+        print(f"{labels}: no {task}, as test labels of it are hidden")
+
+
+@app.command()
+def rescore(
+    cells: Annotated[list[str], typer.Argument(help="ROW/TASK/REPLICATE, or the folders.")],
+    dev_rows: Annotated[
+        int, typer.Option(help="Rows of dev where a convention takes only some.", min=1)
+    ] = 500,
+    as_json: Annotated[bool, typer.Option("--json", help="Every language's numbers.")] = False,
+) -> None:
+    """Kept predictions under every known convention, beside the passport's own number.
+
+    Example: xstilts rescore none/udpos/1 cells/mnli/mlqa/1
+    """
+    import json
+
+    from xstilts import kept, rescoring
+
+    folders = [kept.cell_folder(name) for name in cells]
+    found = [one for folder in folders for one in rescoring.rescore(folder, dev_rows)]
+    if as_json:
+        print(json.dumps([rescoring.plain(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join(rescoring.render(one) for one in found))
+
+
+@app.command()
+def inspect(
+    task: Annotated[str, typer.Argument(help="A target, a row's member, or text.")],
+    row: Annotated[str, typer.Option(help="The row whose member it is, with its settings.")] = "",
+    rows: Annotated[int, typer.Option(help="Encoded of each table; 0: all.", min=0)] = 1000,
+    examples: Annotated[int, typer.Option(help="Shown of each language.", min=0)] = 2,
+    language: Annotated[list[str] | None, typer.Option(help="Only these; none: all.")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Cut no long sequence.")] = False,
+) -> None:
+    """A task as the model sees it: lengths, labels, pieces a word, windows, a few rows.
+
+    Example: xstilts inspect xquad --examples 1 --language en --language zh
+    """
+    from shutil import get_terminal_size
+
+    from xstilts import params
+
+    settings = params.load()
+    if row:
+        _section(settings.intermediates, "intermediates", row)
+    from xstilts.inspection import Asked, inspect
+
+    width = get_terminal_size(fallback=(100, 24)).columns
+    asked = Asked(rows, examples, tuple(language or ()), width, whole)
+    for line in inspect(settings, task, row, asked):
+        print(line)
+
+
 def _section(sections: Mapping[str, Section], kind: str, name: str) -> Section:
     """The section of that name; UserError where params.yaml has none."""
     if name not in sections:

@@ -17,12 +17,17 @@ NO_NUMBERS = (
     "__main__",
     "cli",
     "errors",
+    "examples",
     "experiments",
     "grid",
+    "inspection",
+    "kept",
     "logbook",
     "params",
     "report",
+    "rescoring",
     "scoring",
+    "submission",
     "tracking",
 )
 WORK = Path("work")  # git-ignored: checkpoints, encoded tables, curves

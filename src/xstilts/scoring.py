@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 from xstilts.errors import UserError, nearest
+from xstilts.metrics import mlqa
 from xstilts.metrics.accuracy import accuracy
 from xstilts.metrics.benchmark import CATEGORIES, TASKS, summary
 from xstilts.metrics.mining import mining_f1
-from xstilts.metrics.mlqa import mlqa
 from xstilts.metrics.ranking import map_at_k, mewslix
 from xstilts.metrics.squad import squad1, unanswered
 from xstilts.metrics.tags import Convention, chunk_scores
 
 Scored = tuple[dict[str, float], int]
 Questions = list[tuple[str, list[str]]]
+Languages = tuple[Mapping[str, Sequence[str]], dict[str, list[str]]]  # a task's, and what it lacks
 
+MANIFEST = "manifest.json"  # beside the tasks' folders of a submission that we wrote
 _UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
 
 
@@ -56,16 +58,15 @@ def score_submission(
     convention: Convention = "seqeval-0.0.12",
 ) -> dict[str, Any]:
     """What evaluate.py writes (percent), and beside it: benchmark, convention, unanswered
-    ({task: {language: questions without prediction}}), not_scored (tasks without a folder)."""
+    ({task: {language: questions without prediction}}), not_scored (tasks without a folder), partial
+    ({task: languages that the folder's manifest says are not in it})."""
     if benchmark not in TASKS:
         raise UserError(f"--benchmark {benchmark}: not a benchmark{nearest(benchmark, TASKS)}")
     if convention not in get_args(Convention):
         known = get_args(Convention)
         raise UserError(f"--convention {convention}: not a convention{nearest(convention, known)}")
-    for folder, what in ((predictions, "predictions"), (labels, "labels")):
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected {what} as <task>/test-<language>")
-    tasks = TASKS[benchmark]
+    _folders(predictions=predictions, labels=labels)
+    tasks, partial = _languages(predictions, benchmark)
     present = [t for t in tasks if (predictions / t).is_dir() and (labels / t).is_dir()]
     if not present:
         raise UserError(
@@ -82,20 +83,54 @@ def score_submission(
                 per_task[task].setdefault(name, {})[language] = 100 * value
             if count:
                 missed.setdefault(task, {})[language] = count
+    whole = {"all_task": tuple(tasks), **CATEGORIES[benchmark]}
+    no_total = [name for name, group in whole.items() if not partial.keys().isdisjoint(group)]
+    means = summary(per_task, benchmark)
     return {
-        **summary(per_task, benchmark),
+        **{name: value for name, value in means.items() if name not in no_total},
         "benchmark": benchmark,
         "convention": convention,
         "unanswered": missed,
         "not_scored": [task for task in tasks if task not in present],
+        "partial": {task: missing for task, missing in partial.items() if task in present},
     }
+
+
+def _folders(**folders: Path) -> None:
+    for what, folder in folders.items():
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; expected {what} as <task>/test-<language>")
+
+
+def file_name(task: str, language: str) -> str:
+    """test-de.tsv, test-de.json: what a language's file is called in XTREME's layout."""
+    return f"test-{language}.{_TASKS[task].suffix}"
+
+
+def _languages(predictions: Path, benchmark: str) -> Languages:
+    """The benchmark's; unless a manifest says which were written out of which (`submission`): a
+    source may have languages of its own, and a folder may be incomplete on purpose."""
+    official = TASKS[benchmark]
+    path = predictions / MANIFEST
+    manifest: dict[str, Any] = _read_object(path) if path.is_file() else {}
+    if manifest.get("benchmark") != benchmark:
+        return official, {}
+    try:
+        written = manifest["tasks"].items()
+        told = {task: (list(one["languages"]), one["expected languages"]) for task, one in written}
+    except (KeyError, TypeError, AttributeError):
+        what = "expected tasks with languages, as `xstilts submission` writes"
+        raise UserError(f"{path}: not a manifest; {what}; remove it") from None
+    tasks = {task: told[task][0] if task in told else official[task] for task in official}
+    lacking = {t: [name for name in wanted if name not in had] for t, (had, wanted) in told.items()}
+    return tasks, {task: names for task, names in lacking.items() if names}
 
 
 def _score_language(
     predictions: Path, labels: Path, cell: tuple[str, str], convention: Convention
 ) -> Scored:
     task, language = cell
-    name = f"test-{language}.{_TASKS[task].suffix}"
+    name = file_name(task, language)
     files = _Files(task, language, predictions / task / name, labels / task / name, convention)
     for path in (files.predictions, files.labels):
         if not path.is_file():
@@ -308,6 +343,12 @@ def _squad1(predicted: Mapping[str, str], questions: Questions, language: str) -
     return squad1(predicted, questions)
 
 
+def _mlqa(predicted: Mapping[str, str], questions: Questions, language: str) -> dict[str, float]:
+    """MLQA's rules in its own seven languages; SQuAD's in a source's, as `families.span` has it."""
+    own = language in mlqa.LANGUAGES
+    return mlqa.mlqa(predicted, questions, language) if own else squad1(predicted, questions)
+
+
 _TASKS: dict[str, _Task] = {
     "xnli": _Task("tsv", _score_labels(("contradiction", "entailment", "neutral"))),
     "pawsx": _Task("tsv", _score_labels(("0", "1"))),
@@ -317,7 +358,7 @@ _TASKS: dict[str, _Task] = {
     "tatoeba": _Task("tsv", _score_labels()),
     "xquad": _Task("json", _score_answers(_squad1)),
     "tydiqa": _Task("json", _score_answers(_squad1)),
-    "mlqa": _Task("json", _score_answers(mlqa)),
+    "mlqa": _Task("json", _score_answers(_mlqa)),
     "xcopa": _Task("jsonl", _score_choices),
     "lareqa": _Task("json", _score_rankings(_lareqa)),
     "mewslix": _Task("json", _score_rankings(mewslix)),
@@ -345,6 +386,8 @@ def render(result: Mapping[str, Any]) -> str:
     for task, counts in result["unanswered"].items():
         listed = ", ".join(f"{language} {count}" for language, count in counts.items())
         lines += ["", f"unanswered, scored 0: {task} {sum(counts.values())} ({listed})"]
+    for task, missing in result["partial"].items():
+        lines += ["", f"no total, as {task} lacks languages: {' '.join(missing)}"]
     if result["not_scored"]:
         lines += ["", f"not scored, so no total: {', '.join(result['not_scored'])}"]
     return "\n".join(lines)
