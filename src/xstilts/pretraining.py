@@ -186,11 +186,13 @@ def _with_words(
 
 def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:
     """Every k-th row of each language, so that about `characters` are read."""
-    total = sum(len(row["text"]) for table in tables for row in table.rows)
+    total = sum(len(row["text"] + (row["pair"] or "")) for table in tables for row in table.rows)
     every = -(-total // characters)
     for table in tables:
         for row in table.rows[::every]:
             yield row["text"]
+            if row["pair"]:
+                yield row["pair"]
 
 
 def save(model: Model, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

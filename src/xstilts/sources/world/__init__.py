@@ -12,7 +12,7 @@ from collections.abc import Callable
 from xstilts.errors import UserError, nearest
 from xstilts.params import SourceSettings
 from xstilts.sources.reading import Reading
-from xstilts.sources.world import asking, tasks
+from xstilts.sources.world import asking, tasks, text
 from xstilts.sources.world.languages import LANGUAGES, PRIVATE
 from xstilts.tables import ENGLISH, Record, Row, Split
 
@@ -41,7 +41,7 @@ TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
     "xcopa": (asking.continuations, 0, 250, 300),
     "siqa": (asking.continuations, 4000, 400, 400),
     "copa": (asking.continuations, 400, 250, 300),
-    "text": (tasks.plain_text, 12000, 0, 0),
+    "text": (text.plain_text, 12000, 0, 0),
 }
 SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
 

@@ -30,7 +30,7 @@ from xstilts.sources.world.meaning import (
     kind_of,
     play,
 )
-from xstilts.sources.world.speaking import PLAIN, Token, Tongue, draw_style, tongue
+from xstilts.sources.world.speaking import PLAIN, Token, Tongue, tongue
 
 Row = dict[str, Any]
 PARALLEL = ("xnli", "pawsx", "xquad", "xcopa")
@@ -102,7 +102,7 @@ def spans(asked: Asked) -> list[Row]:
             answers = [{"text": context[a:b], "start": a} for a, b in [places[index, slot]]]
             if asked.task == "squad2" and stream.chance(33):
                 question, answers = _unanswerable(stream, event, slot, story), []
-            said = t.text([t.sentence(ask(question, slot), draw_style(stream), True)])
+            said = t.text([t.sentence(ask(question, slot), question=True)])
             rows.append(
                 {"id": f"{group}-{number}", "context": context, "question": said,
                 "answers": answers,
@@ -117,7 +117,7 @@ def _context(
 ) -> tuple[str, dict[tuple[int, str], tuple[int, int]]]:
     """The story's text, and where each event's roles stand in it: [start, end) in code points."""
     text, places = "", dict[tuple[int, str], tuple[int, int]]()
-    sentences = [t.sentence(event, draw_style(stream, 25)) for event in story]
+    sentences = [t.sentence(event) for event in story]
     numbers = [number for number, sentence in enumerate(sentences) for _ in sentence]
     for number, (form, token) in zip(numbers, t.pieces(sentences), strict=True):
         text += form
@@ -230,13 +230,10 @@ def continuations(asked: Asked) -> list[Row]:
             return [right, *_wrong_steps(stream, right, context, choices - 1, back)]
 
         _, _, story = belonging(asked.split, draw)
-        styles = [draw_style(stream, 0) for _ in story]
-        texts = [t.text([t.sentence(e, s)]) for e, s in zip(story, styles, strict=True)]
+        texts = [t.text([t.sentence(e)]) for e in story]
         options, label = _options(stream, texts[events], texts[events + 1 :])
         question = _short(t, ["why"] if backward else ["then", "what"]) if questioned else None
-        context_text = t.text(
-            t.sentence(e, s) for e, s in zip(story[:events], styles, strict=False)
-        )
+        context_text = t.text(t.sentence(e) for e in story[:events])
         rows.append(
             {"id": asked.row_id(index), "context": context_text, "question": question,
             "choices": options,
@@ -280,9 +277,9 @@ def causes(asked: Asked) -> list[Row]:
             )
 
         story, (effect, *choices) = belonging(asked.split, draw)
-        context = t.text(t.sentence(e, draw_style(stream, 20)) for e in story)
-        question = t.text([t.sentence(effect._replace(reason=True), draw_style(stream), True)])
-        texts = [t.text([t.sentence(e, draw_style(stream, 0))]) for e in choices]
+        context = t.text(t.sentence(e) for e in story)
+        question = t.text([t.sentence(effect._replace(reason=True), question=True)])
+        texts = [t.text([t.sentence(e)]) for e in choices]
         options, label = _options(stream, texts[0], texts[1:])
         rows.append(
             {
@@ -316,8 +313,7 @@ def commonsense(asked: Asked) -> list[Row]:
                 wrong.append(other)
         options, label = _options(stream, right, wrong)
         rows.append(
-            {"id": asked.row_id(index), "context": t.text([t.sentence(question,
-            draw_style(stream), True)]),
+            {"id": asked.row_id(index), "context": t.text([t.sentence(question, question=True)]),
              "question": None, "choices": [t.word(word, PLAIN) for word in options], "label": label}
         )  # fmt: skip
     return rows
@@ -338,7 +334,7 @@ def _puzzle(stream: Stream) -> tuple[Event, set[str]]:
         return Event("be", subject, Noun("what"), tense="now"), {KIND_OF[word], "thing"}
     if way < 5:
         word = stream.pick(sorted(OPPOSITE))
-        return Event("be", Noun("what"), quality=word, tense="now", negated=True), {OPPOSITE[word]}
+        return Event("be", Noun("what"), quality=word, negated=True), {OPPOSITE[word]}
     event = draw_event(stream)
     while event.verb == "be" or (event.patient is None and way < 8):
         event = draw_event(stream)

@@ -42,7 +42,7 @@ LANGUAGES = {
     for language in (
         Language("en", "SVOIALT", "latin", True, True, True, True, absent=("acc",)),
         Language(
-            "qal", "SVOIATL", "latin", True, True, True, True, affixes=("past", "plural", "of"),
+            "qal", "SVOIATL", "latin", True, True, True, affixes=("past", "plural", "of"),
             absent=("acc",), cognates=30, sounds=("tdpbcw", "dtbpkv"),
         ),
         Language(
@@ -51,7 +51,7 @@ LANGUAGES = {
             syllables="ptkbdgmnslrvz aeou",
         ),
         Language(
-            "qgr", "VSOIALT", "greek", True, False, True, True, affixes=("past", "passive",
+            "qgr", "VSOIALT", "greek", True, False, True, affixes=("past", "passive",
             "plural"),
             absent=("acc",), cognates=12, kin=("qcy", 25), sounds=("gvzuwc", "kfsofk"),
             syllables="ptkfdmnslr aeio",

@@ -126,7 +126,7 @@ SYNONYMS = {  # the same meaning in another word, in every language
 CONCEPTS = [
     *KIND_OF, *KINDS, "thing", *PLACES, "place", *TIMES, *ADVERBS, *COLOURS, *OPPOSITE,
     *[state for state in STATES if state not in OPPOSITE], *VERBS, *GENERAL_VERBS, "be",
-    *words("two three and because then who what where when why somebody"),
+    *words("two three and because so but also who what where when why somebody"),
 ]  # fmt: skip
 
 
@@ -147,7 +147,7 @@ class Event(NamedTuple):
     place: str = ""
     time: str = ""
     adverb: str = ""
-    tense: str = "past"  # past, now, future
+    tense: str = "now"  # past, now, future
     negated: bool = False
     reason: bool = False  # asks why
 
@@ -182,7 +182,9 @@ def belonging(split: str, draw: Callable[[], tuple[object, T]]) -> T:
             return made
 
 
-def draw_noun(stream: Stream, group: str, adjective: int = 30, names: int = 55) -> Noun:
+def draw_noun(
+    stream: Stream, group: str, adjective: int = 30, names: int = 55, plural: int = 0
+) -> Noun:
     """A named person, or a concept of the group with an adjective in that percentage."""
     if group in ("person", "being", "any") and stream.chance(
         names if group == "person" else names // 3
@@ -190,28 +192,29 @@ def draw_noun(stream: Stream, group: str, adjective: int = 30, names: int = 55) 
         return Noun(stream.pick(GIVEN))
     word = stream.pick(GROUPS[group])
     qualities = BODILY if word in GROUPS["being"] else MATERIAL
-    number = stream.below(2) + 2 if stream.chance(10) else 1
+    number = stream.below(2) + 2 if stream.chance(plural) else 1
     return Noun(word, stream.pick(qualities) if stream.chance(adjective) else "", number)
 
 
-def draw_event(stream: Stream, verb: str = "", adjective: int = 30, modifiers: int = 40) -> Event:
-    """Any event; who does it is not whom it is done to."""
-    if not verb and stream.chance(12):
+def draw_event(
+    stream: Stream, adjective: int = 30, modifiers: int = 40, inflected: bool = False
+) -> Event:
+    """Any event; who does it is not whom it is done to. inflected: with tenses and numbers too."""
+    if stream.chance(12):
         who = draw_noun(stream, "being", adjective=0)
         return decorate(stream, Event("be", who, quality=stream.pick(STATES)), modifiers, adverb=0)
-    chosen = VERBS[verb] if verb else VERBS[stream.pick(list(VERBS))]
-    agent = draw_noun(stream, chosen.agent, adjective)
+    chosen, plural = VERBS[stream.pick(list(VERBS))], 10 * inflected
+    agent = draw_noun(stream, chosen.agent, adjective, plural=plural)
     patient = None
     while chosen.patient != "-" and (patient is None or patient.word == agent.word):
-        patient = draw_noun(stream, chosen.patient, adjective)
+        patient = draw_noun(stream, chosen.patient, adjective, plural=plural)
     to = None
     while chosen.word in ("give", "send") and (to is None or to.word == agent.word):
         to = draw_noun(stream, "person", adjective=0, names=80)
     if chosen.word == "go":
         to = Noun(stream.pick(PLACES))
-    event = Event(
-        chosen.word, agent, patient, to, tense=stream.pick(["past", "past", "now", "future"])
-    )
+    tense = stream.pick(["past", "past", "now", "future"]) if inflected else "now"
+    event = Event(chosen.word, agent, patient, to, tense=tense)
     return decorate(stream, event, modifiers)
 
 
@@ -273,7 +276,7 @@ def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
     }
 
 
-def play(step: str, roles: dict[str, Noun], tense: str = "past") -> Event:
+def play(step: str, roles: dict[str, Noun], tense: str = "now") -> Event:
     """'B give O A' with the roles filled in."""
     who, verb, *rest = step.split()
     if verb == "be":

@@ -79,7 +79,7 @@ class Tongue:
     """A language with its lexicon: says events."""
 
     def __init__(self, seed: int, code: str) -> None:
-        self.language = LANGUAGES[code]
+        self.seed, self.language = seed, LANGUAGES[code]
         self.roots = lexicon(seed, code)
         self.english = code == "en"
         self.stop, self.ask = STOPS.get(self.language.script, (".", "?"))

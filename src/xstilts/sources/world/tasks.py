@@ -1,4 +1,4 @@
-"""Pairs of texts, tagged sentences, retrieval and plain text: rows of one split and language.
+"""Pairs of texts, tagged sentences and retrieval: rows of one split and language.
 
 Labels follow from meanings; what a row says is drawn from meanings of its own split
 (`meaning.side`).
@@ -11,25 +11,20 @@ from typing import Any
 
 from xstilts.sources.world.asking import Asked, ask, askable
 from xstilts.sources.world.changes import conflict, draw_hypothesis, more, premise, swap
-from xstilts.sources.world.languages import LANGUAGES
 from xstilts.sources.world.meaning import (
     CITIES,
     FIRMS,
     GIVEN,
-    KIND_OF,
     PORT,
-    TYPICAL,
     Event,
     Noun,
-    Story,
     Stream,
     belonging,
     draw_event,
-    draw_story,
     is_name,
     kind_of,
 )
-from xstilts.sources.world.speaking import PLAIN, Style, Switching, Token, draw_style, tongue
+from xstilts.sources.world.speaking import Style, Token, draw_style, tongue
 
 Row = dict[str, Any]
 LABELS = ("contradiction", "entailment", "neutral")
@@ -72,8 +67,8 @@ def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
         other = draw_event(stream)
         if other.verb != hypothesis.verb and other.agent.word != hypothesis.agent.word:
             told.insert(stream.below(len(told) + 1), other)
-    texts = [t.text(t.sentence(e, draw_style(stream, 10)) for e in told)]
-    texts.append(t.text([t.sentence(hypothesis, draw_style(stream, 10))]))
+    texts = [t.text(t.sentence(e) for e in told)]
+    texts.append(t.text([t.sentence(hypothesis)]))
     return {
         "id": asked.row_id(index),
         "text_a": texts[0],
@@ -158,7 +153,9 @@ def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int)
         way = stream.below(100)
 
         def draw(stream: Stream = stream, way: int = way) -> tuple[object, Event]:
-            event = _named(stream, draw_event(stream), names)._replace(negated=stream.chance(12))
+            event = _named(stream, draw_event(stream, inflected=True), names)._replace(
+                negated=stream.chance(12)
+            )
             event = ask(event, stream.pick(askable(event, True))) if way < asks else event
             return event, event
 
@@ -166,7 +163,10 @@ def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int)
         if way < 60:
             tokens = t.sentence(first, style, way < asks)
         else:
-            second, by = _named(stream, draw_event(stream), names), stream.pick(["and", "because"])
+            second, by = (
+                _named(stream, draw_event(stream, inflected=True), names),
+                stream.pick(["and", "because"]),
+            )
             tokens = t.joined(first, second, by, (style, draw_style(stream)))
         tags = [column(token) for token in tokens]
         rows.append(
@@ -268,76 +268,3 @@ def _sides(
             gold = None if name == "english" else [partner] if partner else []
             rows.append({"id": row_id, "side": name, "text": text, "gold": gold})
     return rows
-
-
-# --- text ---
-
-
-def plain_text(asked: Asked) -> list[Row]:
-    """What the encoder is pretrained on: 40 % translations, most of them to or from English, 40 %
-    retellings (a quarter of them in another language), 3 % facts, 17 % stories. Half of what goes
-    to another language has words of the first in it.
-    """
-    rows: list[Row] = []
-    codes = list(LANGUAGES)
-    for index in range(asked.size):
-        stream, t = asked.stream(index), asked.tongue()
-        other = "en" if stream.chance(80) and asked.language != "en" else stream.pick(codes)
-        way, pair = stream.below(100), None
-        if way < 80:
-            translated = way < 40
-            if not translated and stream.chance(75):
-                other = asked.language
-            told, again = _retold(stream, asked.split, translated)
-            second = tongue(asked.seed, other)
-            if other != asked.language and stream.chance(50):
-                second = Switching(second, [t], stream, 50)
-            style = draw_style(stream, 15)
-            text = t.text(t.sentence(event, style) for event in told)
-            pair = second.text(second.sentence(event, PLAIN) for event in again)
-        elif way < 83:
-            text = t.text([t.sentence(_fact(stream))])
-        else:
-            text = _mixed(stream, asked, 40)
-        rows.append({"text": text, "pair": pair})
-    return rows
-
-
-def _retold(stream: Stream, split: str, translated: bool) -> tuple[Story, Story]:
-    """One to three events, and the same again or one of them with more, less or something else
-    said.
-    """
-
-    def draw() -> tuple[object, Story]:
-        story = draw_story(stream, 2) if stream.chance(25) else (draw_hypothesis(stream),)
-        return story, story
-
-    story = belonging(split, draw)
-    if translated:
-        return story, story
-    event = stream.pick(story)
-    told = premise(stream, event, stream.pick(LABELS))
-    if len(story) > 1:
-        return story, (told,)
-    return (told,), (event,)
-
-
-def _fact(stream: Stream) -> Event:
-    """A dog is an animal; the bread is in the kitchen; big is not small."""
-    word = stream.pick(list(KIND_OF))
-    if stream.chance(50) and word in TYPICAL:
-        return Event("be", Noun(word), place=TYPICAL[word], tense="now")
-    return Event("be", Noun(word, new=True), Noun(KIND_OF[word], new=True), tense="now")
-
-
-def _mixed(stream: Stream, asked: Asked, percent: int) -> str:
-    """A story; in that percentage of stories one word in three is another language's."""
-
-    def draw() -> tuple[object, Story]:
-        story = draw_story(stream, 2 + stream.below(2))
-        return story, story
-
-    story, t = belonging(asked.split, draw), asked.tongue()
-    if stream.chance(percent):
-        t = Switching(t, [tongue(asked.seed, code) for code in LANGUAGES], stream, 33)
-    return t.text(t.sentence(event, draw_style(stream, 25)) for event in story)
