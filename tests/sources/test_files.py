@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from xstilts.errors import UserError
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
 from xstilts.sources import files
 from xstilts.sources.layouts import ISO3, LAYOUTS
-from xstilts.sources.readers import READERS, RawFile
+from xstilts.sources.readers import READERS, RawFile, Reader
 from xstilts.tables import GOLD, Split
 
 
@@ -233,27 +234,35 @@ def _listed(shared: Path) -> list[tuple[str, str, str, int]]:
     return found
 
 
+def real_files(shared: Path) -> Iterator[tuple[str, Reader, RawFile]]:
+    """(path, reader, file) of every file at hand that a reader is for."""
+    for path, split, language, _ in _listed(shared):
+        known = next((REAL[start] for start in REAL if re.match(start, path)), None)
+        if known is not None:
+            reader, task = known
+            name: Split = "test" if "test" in split or "tst" in path else "dev"
+            raw = RawFile(shared / "data" / path, record(task), name, _language(path, language))
+            yield path, READERS[reader], raw
+
+
 def test_real_files_have_the_counts_of_their_list(shared: Path) -> None:
     """Every file at hand is read whole, with as many records as were counted on fetching it."""
-    read: set[str] = set()
+    listed = {path: kept for path, _, _, kept in _listed(shared)}
+    read: set[Reader] = set()
     wrong: list[str] = []
-    for path, split, language, kept in _listed(shared):
-        known = next((REAL[start] for start in REAL if re.match(start, path)), None)
-        if known is None:
-            continue
-        reader, task = known
-        name: Split = "test" if "test" in split or "tst" in path else "dev"
-        raw = RawFile(shared / "data" / path, record(task), name, _language(path, language))
-        found = READERS[reader](raw)
+    for path, reader, raw in real_files(shared):
+        found = reader(raw)
         read.add(reader)
-        gold = GOLD.get(record(task).family)
+        task, kept = raw.record.name, listed[path]
+        gold = GOLD.get(raw.record.family)
         if gold and task not in ("bucc2018", "tatoeba"):
             hidden = [row[gold] is None for row in found.rows]
             assert all(hidden) or not any(hidden), path
         if found.counts["read"] != kept:
             wrong.append(f"{path}: {found.counts['read']} read, {kept} listed")
     assert not wrong
-    assert set(READERS) - read == {"ccg", "glue-qqp", "multinli-en", "text"}
+    unread = {name for name, reader in READERS.items() if reader not in read}
+    assert unread == {"ccg", "glue-qqp", "multinli-en", "text"}
 
 
 def _language(path: str, listed: str) -> str:
