@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.families.test_families import perfect
@@ -105,6 +105,7 @@ LETTERS = "ab zé中国สวั\u0301\u0e34\u200b\u200d\U0001f600\U00020000\u00
 
 
 @settings(deadline=None, max_examples=300)
+@example(context="a(\nb", place=(3, 1), question="a", seed=0)
 @given(
     context=st.text(LETTERS, min_size=1, max_size=80),
     place=st.tuples(st.integers(0, 79), st.integers(1, 20)),
@@ -237,6 +238,7 @@ BRACKETED = {
     "(": ("(",),
     "年": ("（年",),
     "b": ("([b",),
+    "c": ("( c",),
 }
 
 

@@ -164,7 +164,9 @@ def _characters(
     """
     starts, ends = features.columns["char_start"][window], features.columns["char_end"][window]
     start, end = int(starts[first]), int(ends[last])
-    while start + 1 < ends[first] and BRACKETS.get(context[start], "") not in context[start:end]:
+    while start + 1 < ends[first] and (
+        context[start].isspace() or BRACKETS.get(context[start], "") not in context[start:end]
+    ):
         start += 1
     return start, end
 
