@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources.broken import AUTO, QQP, QUORA
 from xstilts.catalogue import RECORDS, record
 from xstilts.errors import UserError
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
@@ -74,6 +75,54 @@ class TestLayouts:
         assert found is not None
         assert [row["tokens"] for row in found.rows] == [["a"], ["b"]]
         assert found.counts["read"] == 2
+
+    def test_ccgbanks_own_sections_are_split(self, tmp_path: Path) -> None:
+        for section in ("00", "09", "18", "19", "21", "22", "24"):
+            name = f"ccgbank_1_1/data/AUTO/{section}/wsj_{section}01.auto"
+            _write(tmp_path, name, AUTO.replace("0001", f"{section}01"))
+        ids = {}
+        for split in ("train", "dev"):
+            found = files.read(record("ccg"), split, "en", _settings(tmp_path))
+            assert found is not None
+            ids[split] = [row["id"][4:6] for row in found.rows]
+        assert ids == {"train": ["00", "09", "18"], "dev": ["19", "21"]}
+        for path in (tmp_path / "ccgbank_1_1/data/AUTO").glob("19/*"):
+            path.unlink()
+        with pytest.raises(
+            UserError, match=r"no file for ccg dev en; expected one of ccg/ccg\.dev"
+        ):
+            files.read(record("ccg"), "dev", "en", _settings(tmp_path))
+
+    def test_quoras_file_is_split_by_question_where_glues_are_not_there(
+        self, tmp_path: Path
+    ) -> None:
+        lines = [f"{n}\t1\t2\tquestion {n // 2}\tother {n}\t{n % 2}" for n in range(200)]
+        _write(
+            tmp_path, "qqp/quora_duplicate_questions.tsv", "\n".join([QUORA[:-1], *lines]) + "\n"
+        )
+        sides = []
+        for split in ("train", "dev"):
+            found = files.read(record("qqp"), split, "en", _settings(tmp_path))
+            assert found is not None and found.counts["dropped: the other side of the split"]
+            sides.append(found.rows)
+        assert [len(side) for side in sides] == [180, 20]
+        assert not {row["text_a"] for row in sides[0]} & {row["text_a"] for row in sides[1]}
+        _write(tmp_path, "QQP/dev.tsv", QQP + "1\t2\t3\ta\tb\t1\n")
+        found = files.read(record("qqp"), "dev", "en", _settings(tmp_path))
+        assert found is not None and len(found.rows) == 1
+
+    def test_both_official_forms_of_nli_give_equal_rows(self, shared: Path) -> None:
+        folder = shared / "data/mnli/multinli_1.0"
+        for name in ("train", "dev_matched", "dev_mismatched"):
+            files_of = [folder / f"multinli_1.0_{name}.{end}" for end in ("jsonl", "txt")]
+            found = [
+                READERS[reader](RawFile(path, record("mnli"), "dev", "en")).rows
+                for reader, path in zip(("snli", "snli-txt"), files_of, strict=True)
+            ]
+            rows = [{row["id"]: row for row in side} for side in found]
+            both = rows[0].keys() & rows[1].keys()  # excerpts of unequal lengths
+            assert len(both) >= 3, name
+            assert all(rows[0][pair] == rows[1][pair] for pair in both)
 
     def test_anli_plus_has_five_parts(self, shared: Path) -> None:
         spec = {"reader": "anli", "path": "anli/anli_v0.1/R1/dev.jsonl", "part": "anli_r1"}
@@ -209,6 +258,7 @@ REAL = {
     r"snli/cad": ("three-columns", "mnli"),
     r"(snli|mnli)/chaos": ("chaosnli", "mnli"),
     r"(snli|mnli)/.*\.jsonl": ("snli", "mnli"),
+    r"(snli|mnli)/.*\.txt": ("snli-txt", "mnli"),
     r"mnli/glue": ("glue-mnli", "mnli"),
     r"anli/": ("anli", "anli_plus"),
     r"hellaswag/text6": ("hellaswag-text", "hellaswag"),
@@ -262,7 +312,7 @@ def test_real_files_have_the_counts_of_their_list(shared: Path) -> None:
             wrong.append(f"{path}: {found.counts['read']} read, {kept} listed")
     assert not wrong
     unread = {name for name, reader in READERS.items() if reader not in read}
-    assert unread == {"ccg", "glue-qqp", "multinli-en", "text"}
+    assert unread == {"ccg", "ccg-auto", "quora", "glue-qqp", "multinli-en", "text"}
 
 
 def _language(path: str, listed: str) -> str:
