@@ -110,6 +110,8 @@ class TestChoices:
     def test_hellaswag_prompt_and_choices(self, tmp_path: Path) -> None:
         row = read(tmp_path, "hellaswag", lines(HELLA), "hellaswag").rows[0]
         assert (row["context"], row["choices"][0], row["label"]) == ("A man.", "he a", 2)
+        row = read(tmp_path, "hellaswag", lines(HELLA | {"ctx_b": ""}), "hellaswag").rows[0]
+        assert row["choices"] == list("abcd")  # WikiHow: no space before the ending
         row = read(tmp_path, "hellaswag-text", HELLA_TEXT, "hellaswag").rows[0]
         assert (row["context"], row["choices"], row["label"]) == ("A cook.", list("abcd"), 1)
 
