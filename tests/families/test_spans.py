@@ -173,6 +173,28 @@ def test_each_piece_counts_in_the_one_window_with_most_context() -> None:
         assert next(flag for room, flag in windows if room == most) == 1
 
 
+def test_a_start_counts_in_no_other_window() -> None:
+    """High logits on one shared piece, in both of its windows in turn."""
+    features, _ = _windows()
+    shared = [
+        (window, place)
+        for window in (0, 1)
+        for place in np.flatnonzero(features.columns["char_start"][window] != span.NO_CONTEXT)
+        if features.columns["char_end"][window][place] == features.columns["char_end"][0][-2]
+    ]
+    rows = [_row(LONG, "cat 19"), _row("The old dog .", "dog", "1")]
+    answers = {}
+    for window, place in shared:
+        logits = [np.zeros_like(one) for one in _noise(features)]
+        logits[window][place] = 50.0, 50.0
+        found = span.decode(features, logits, rows, WIDE)[0]
+        counts = int(features.columns["best"][window][place])
+        answers[counts] = (found["na"], found["text"])
+    assert sorted(answers) == [0, 1]
+    assert answers[1][0] == -100.0 and LONG.count(answers[1][1])
+    assert answers[0][0] > -100.0  # as an end it counts in both
+
+
 def test_questions_are_cut_to_their_limit_and_counted() -> None:
     rows = [
         _row("The dog saw a cat .", "cat", question="Who saw " * 9),
