@@ -36,6 +36,8 @@ class Selection:
     rows: int
     language: str = ENGLISH
     split: str = "select"
+    # "TASK.METRIC" at that step; for SQuAD v2.0 also the no-answer thresholds, tuned on these rows
+    values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

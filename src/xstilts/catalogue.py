@@ -152,7 +152,7 @@ _INTERMEDIATES = (
         exclude_contexts_of=("xquad",),
         **{
             **_span("squad2"),
-            "metrics": ("exact", "f1", "best_exact", "best_f1"),
+            "metrics": _words("exact f1 best_exact best_f1 best_exact_thresh best_f1_thresh"),
             "main": ("best_exact", "best_f1"),  # as jiant selects
         },
     ),

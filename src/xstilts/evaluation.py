@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,9 @@ def task(
 
 def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> Features:
     """A table's features, from the cache if this table, tokenizer and settings were encoded
-    before."""
-    key = digest(table.digest, tokenizer_digest(tokenizer), task.family_name, vars(task.settings))
+    before, by the same code."""
+    family = (task.family_name, code_digest("families"), vars(task.settings))
+    key = digest(table.digest, tokenizer_digest(tokenizer), *family)
     folder = cache / key
     if not folder.exists():
         task.family.encode(table.rows, tokenizer, task.settings).save(folder)
@@ -225,7 +227,13 @@ def passport(
 
 def scorer_digest() -> str:
     """Of the metrics' code: a moved metric is another passport."""
-    files = sorted((Path(__file__).parent / "metrics").glob("*.py"))
+    return code_digest("metrics")
+
+
+@cache
+def code_digest(room: str) -> str:
+    """Of a room's modules."""
+    files = sorted((Path(__file__).parent / room).glob("*.py"))
     return digest([file_digest(path) for path in files])
 
 

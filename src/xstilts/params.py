@@ -44,7 +44,7 @@ class FileSpec(Section):
     """One file, or one pattern, that stands in for a task's own files of a split."""
 
     reader: str  # a name in sources/readers
-    path: str  # relative to source.path; {language} is filled in, * matches any of a name
+    path: str  # relative to source.path; {language} is filled in, * matches any; `a + b`: both
     languages: list[str] | None = None  # the file is only for these; null: for all of the task's
     part: str = ""  # of a task with parts (anli_plus): the one that the rows are of
     rows: tuple[int, int] | None = None  # [start, stop) of the file's rows, before any is dropped

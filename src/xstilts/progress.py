@@ -30,6 +30,7 @@ class Progress:
     best_step: int = 0
     since_best: int = 0
     flag: str = ""  # of the best evaluation
+    best_values: dict[str, float] = field(default_factory=dict)  # "TASK.METRIC" of it
     # lines of step, and loss + learning_rate or dev
     history: list[dict[str, float]] = field(default_factory=list)
 

@@ -290,16 +290,18 @@ def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup
         scores = member.task.family.score(found, member.select.rows, ENGLISH, member.task.settings)
         numbers.append(task_number(scores, member.main))
         flags.append(majority_flag(member.task, found, member.select.rows))
-        values |= {f"dev.{member.task.name}.{metric}": value for metric, value in scores.items()}
+        values |= {f"{member.task.name}.{metric}": value for metric, value in scores.items()}
     score = sum(numbers) / len(numbers)
     progress.since_best += 1
     if score > progress.best_score:
         progress.best_score, progress.best_step, progress.since_best = score, progress.step, 0
         progress.flag = "; ".join(flag for flag in flags if flag)
+        progress.best_values = values
         write(setup.work / "best.pt", model.state_dict())
     progress.history.append({"step": progress.step, "dev": score})
     if setup.reporter:
-        setup.reporter.step(progress.step, {"dev.score": score, **values})
+        named = {f"dev.{name}": value for name, value in values.items()}
+        setup.reporter.step(progress.step, {"dev.score": score, **named})
 
 
 def _finish(
@@ -317,4 +319,5 @@ def _finish(
         step=progress.best_step,
         steps=progress.step,
         rows=sum(len(member.select.rows) for member in selecting if member.select),
+        values=progress.best_values,
     )

@@ -87,6 +87,13 @@ QQP = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
 GLUE = "index\tpairID\tsentence1\tsentence2\tgold_label\n"
 XNLI = "language\tgold_label\tsentence1\tsentence2\tpairID\n"
 X_FINAL = "id\tsentence1\tsentence2\tlabel\n"
+QUORA = QQP  # the same columns, quoted
+SNLI_TXT = "gold_label\tsentence1\tsentence2\tpairID\tlabel1\tlabel2\n"
+AUTO = (
+    "ID=wsj_0001.1 PARSER=GOLD NUMPARSE=1\n"
+    "(<T S[dcl] 0 2> (<T NP 0 1> (<L N NNP NNP Ada N>) ) "
+    "(<L S[dcl]\\NP VBZ VBZ smiles S[dcl]\\NP_1>) )\n"
+)
 CAD = "sentence1\tsentence2\tgold_label\n"
 HELLA_TEXT = "Cooking: A cook.\n1\na\nb\nc\nd\n"
 SQUAD = json.dumps(squad())
@@ -120,6 +127,9 @@ TASKS = {
     "cosmosqa-test": "cosmosqa",
     "rahimi": "panx",
     "ccg": "ccg",
+    "ccg-auto": "ccg",
+    "quora": "qqp",
+    "snli-txt": "mnli",
     "conllu": "udpos",
     "tydiqa": "tydiqa",
     "laser": "tatoeba",
@@ -213,6 +223,25 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "qqp too many": (QQP + "1\t2\t3\ta\tb\t1\tx\n", ":2: 7 columns; expected 6"),
         "qqp label": (QQP + "1\t2\t3\ta\tb\tyes\n", ":2: label 'yes' is not one of 0, 1"),
     },
+    "quora": {
+        "quora comma": ("id,qid1,qid2\n1,2,3\n", ":1: columns id,qid1,qid2; expected id, qid1"),
+        "quora columns": (QUORA + "1\t2\t3\ta\tb\n", ":2: 5 columns; expected 6"),
+        "quora label": (QUORA + '1\t2\t3\t"a\nb"\tc\t1\n2\t3\t4\ta\tb\t2\n', ":4: label '2'"),
+        "quora open quote": (QUORA + '1\t2\t3\t"a\tb\t1\n', ":2: not CSV"),
+        "quora id twice": (QUORA + "1\t2\t3\ta\tb\t1\n" * 2, "id '1' occurs twice"),
+        "quora header only": (QUORA, "a header and no rows; expected rows"),
+    },
+    "snli-txt": {
+        "txt header": ("gold_label\tsentence1\n", ":1: no column 'sentence2'"),
+        "txt without annotators": (
+            "gold_label\tsentence1\tsentence2\tpairID\nneutral\ta\tb\tp\n",
+            ":1: no column 'label1'",
+        ),
+        "txt cut off": (SNLI_TXT + "neutral\ta\tb\tp\n", ":2: 4 columns; expected 6"),
+        "txt too many": (SNLI_TXT + "neutral\ta\tb\tp\tx\ty\tz\n", ":2: 7 columns; expected 6"),
+        "txt label": (SNLI_TXT + "e\ta\tb\tp\tx\n", ":2: label 'e' is not one of"),
+        "txt id twice": (SNLI_TXT + "neutral\ta\tb\tp\tx\n" * 2, "id 'p' occurs twice"),
+    },
     "three-columns": {
         "cad header": ("a\tb\tneutral\n", ":1: no column 'sentence1'"),
     },
@@ -304,6 +333,18 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "ccg": {
         "ccg counts": ("I run\tNP\n", ":1: 2 words and 1 tags; expected as many"),
         "ccg without tags": ("I run\n", ":1: 1 columns; expected words TAB tags"),
+    },
+    "ccg-auto": {
+        "auto odd": (AUTO.splitlines()[0] + "\n", ":1: an odd number of lines"),
+        "auto without id": ("x\n" + AUTO.splitlines()[1] + "\n", ":1: 'x'; expected ID=wsj_0001.1"),
+        "auto cut off": (AUTO[:-20] + "\n", ":2: "),
+        "auto bracket lost": (AUTO[:-2] + "\n", ":2: a derivation that is cut off"),
+        "auto bracket too many": (AUTO[:-1] + " )\n", ":2: a bracket too early at character 98"),
+        "auto daughter": (AUTO.replace("0 1>", "0 2>"), ":2: a bracket too early at character 51"),
+        "auto daughters": (AUTO.replace("0 2>", "0 1>"), ":2: a daughter too many at character 53"),
+        "auto leaf": (AUTO.replace(" NNP Ada", " Ada"), ":2: '(<L' at character 29"),
+        "auto words": ("ID=w.1\nAda smiles\n", ":2: 'Ada' at character 1; expected nested"),
+        "auto id twice": (AUTO * 2, "id 'wsj_0001.1' occurs twice"),
     },
     "conllu": {
         "conllu columns": ("1\ta\t_\tNOUN\n", ":1: 4 columns; expected CoNLL-U's 10"),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.sources.broken import AUTO, QQP, QUORA
 from xstilts.catalogue import RECORDS, record
 from xstilts.errors import UserError
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
 from xstilts.sources import files
 from xstilts.sources.layouts import ISO3, LAYOUTS
-from xstilts.sources.readers import READERS, RawFile
+from xstilts.sources.readers import READERS, RawFile, Reader
 from xstilts.tables import GOLD, Split
 
 
@@ -73,6 +75,54 @@ class TestLayouts:
         assert found is not None
         assert [row["tokens"] for row in found.rows] == [["a"], ["b"]]
         assert found.counts["read"] == 2
+
+    def test_ccgbanks_own_sections_are_split(self, tmp_path: Path) -> None:
+        for section in ("00", "09", "18", "19", "21", "22", "24"):
+            name = f"ccgbank_1_1/data/AUTO/{section}/wsj_{section}01.auto"
+            _write(tmp_path, name, AUTO.replace("0001", f"{section}01"))
+        ids = {}
+        for split in ("train", "dev"):
+            found = files.read(record("ccg"), split, "en", _settings(tmp_path))
+            assert found is not None
+            ids[split] = [row["id"][4:6] for row in found.rows]
+        assert ids == {"train": ["00", "09", "18"], "dev": ["19", "21"]}
+        for path in (tmp_path / "ccgbank_1_1/data/AUTO").glob("19/*"):
+            path.unlink()
+        with pytest.raises(
+            UserError, match=r"no file for ccg dev en; expected one of ccg/ccg\.dev"
+        ):
+            files.read(record("ccg"), "dev", "en", _settings(tmp_path))
+
+    def test_quoras_file_is_split_by_question_where_glues_are_not_there(
+        self, tmp_path: Path
+    ) -> None:
+        lines = [f"{n}\t1\t2\tquestion {n // 2}\tother {n}\t{n % 2}" for n in range(200)]
+        _write(
+            tmp_path, "qqp/quora_duplicate_questions.tsv", "\n".join([QUORA[:-1], *lines]) + "\n"
+        )
+        sides = []
+        for split in ("train", "dev"):
+            found = files.read(record("qqp"), split, "en", _settings(tmp_path))
+            assert found is not None and found.counts["dropped: the other side of the split"]
+            sides.append(found.rows)
+        assert [len(side) for side in sides] == [180, 20]
+        assert not {row["text_a"] for row in sides[0]} & {row["text_a"] for row in sides[1]}
+        _write(tmp_path, "QQP/dev.tsv", QQP + "1\t2\t3\ta\tb\t1\n")
+        found = files.read(record("qqp"), "dev", "en", _settings(tmp_path))
+        assert found is not None and len(found.rows) == 1
+
+    def test_both_official_forms_of_nli_give_equal_rows(self, shared: Path) -> None:
+        folder = shared / "data/mnli/multinli_1.0"
+        for name in ("train", "dev_matched", "dev_mismatched"):
+            files_of = [folder / f"multinli_1.0_{name}.{end}" for end in ("jsonl", "txt")]
+            found = [
+                READERS[reader](RawFile(path, record("mnli"), "dev", "en")).rows
+                for reader, path in zip(("snli", "snli-txt"), files_of, strict=True)
+            ]
+            rows = [{row["id"]: row for row in side} for side in found]
+            both = rows[0].keys() & rows[1].keys()  # excerpts of unequal lengths
+            assert len(both) >= 3, name
+            assert all(rows[0][pair] == rows[1][pair] for pair in both)
 
     def test_anli_plus_has_five_parts(self, shared: Path) -> None:
         spec = {"reader": "anli", "path": "anli/anli_v0.1/R1/dev.jsonl", "part": "anli_r1"}
@@ -208,6 +258,7 @@ REAL = {
     r"snli/cad": ("three-columns", "mnli"),
     r"(snli|mnli)/chaos": ("chaosnli", "mnli"),
     r"(snli|mnli)/.*\.jsonl": ("snli", "mnli"),
+    r"(snli|mnli)/.*\.txt": ("snli-txt", "mnli"),
     r"mnli/glue": ("glue-mnli", "mnli"),
     r"anli/": ("anli", "anli_plus"),
     r"hellaswag/text6": ("hellaswag-text", "hellaswag"),
@@ -233,27 +284,35 @@ def _listed(shared: Path) -> list[tuple[str, str, str, int]]:
     return found
 
 
+def real_files(shared: Path) -> Iterator[tuple[str, Reader, RawFile]]:
+    """(path, reader, file) of every file at hand that a reader is for."""
+    for path, split, language, _ in _listed(shared):
+        known = next((REAL[start] for start in REAL if re.match(start, path)), None)
+        if known is not None:
+            reader, task = known
+            name: Split = "test" if "test" in split or "tst" in path else "dev"
+            raw = RawFile(shared / "data" / path, record(task), name, _language(path, language))
+            yield path, READERS[reader], raw
+
+
 def test_real_files_have_the_counts_of_their_list(shared: Path) -> None:
     """Every file at hand is read whole, with as many records as were counted on fetching it."""
-    read: set[str] = set()
+    listed = {path: kept for path, _, _, kept in _listed(shared)}
+    read: set[Reader] = set()
     wrong: list[str] = []
-    for path, split, language, kept in _listed(shared):
-        known = next((REAL[start] for start in REAL if re.match(start, path)), None)
-        if known is None:
-            continue
-        reader, task = known
-        name: Split = "test" if "test" in split or "tst" in path else "dev"
-        raw = RawFile(shared / "data" / path, record(task), name, _language(path, language))
-        found = READERS[reader](raw)
+    for path, reader, raw in real_files(shared):
+        found = reader(raw)
         read.add(reader)
-        gold = GOLD.get(record(task).family)
+        task, kept = raw.record.name, listed[path]
+        gold = GOLD.get(raw.record.family)
         if gold and task not in ("bucc2018", "tatoeba"):
             hidden = [row[gold] is None for row in found.rows]
             assert all(hidden) or not any(hidden), path
         if found.counts["read"] != kept:
             wrong.append(f"{path}: {found.counts['read']} read, {kept} listed")
     assert not wrong
-    assert set(READERS) - read == {"ccg", "glue-qqp", "multinli-en", "text"}
+    unread = {name for name, reader in READERS.items() if reader not in read}
+    assert unread == {"ccg", "ccg-auto", "quora", "glue-qqp", "multinli-en", "text"}
 
 
 def _language(path: str, listed: str) -> str:

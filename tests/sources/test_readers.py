@@ -10,6 +10,7 @@ import pytest
 
 from tests.sources.broken import (
     ANLI,
+    AUTO,
     BROKEN,
     CAD,
     CHAOS,
@@ -22,8 +23,10 @@ from tests.sources.broken import (
     HELLA,
     HELLA_TEXT,
     QQP,
+    QUORA,
     SIQA,
     SNLI,
+    SNLI_TXT,
     SQUAD,
     TASKS,
     X_FINAL,
@@ -78,6 +81,21 @@ class TestPairs:
         hidden = read(tmp_path, "glue-qqp", "id\tquestion1\tquestion2\n1\ta\tb\n", "qqp")
         assert hidden.rows[0] == {"id": "1", "text_a": "a", "text_b": "b", "label": None}
 
+    def test_quoras_own_file_has_line_breaks_in_quotes(self, tmp_path: Path) -> None:
+        text = QUORA + '1\t2\t3\t"a\n""b"""\tc "d"\t1\n4\t5\t6\t\te\t0\n'
+        found = read(tmp_path, "quora", text, "qqp")
+        assert [row["text_a"] for row in found.rows] == ['a\n"b"', ""]
+        assert [row["text_b"] for row in found.rows] == ['c "d"', "e"]
+        assert [row["label"] for row in found.rows] == ["1", "0"]
+        assert found.counts == {"read": 2, "empty texts": 1}
+
+    def test_txt_rows_may_lack_the_later_annotators(self, tmp_path: Path) -> None:
+        text = SNLI_TXT + 'neutral\t"a\tb\tp1\tneutral\n-\ta\tb\tp2\tneutral\tentailment\n'
+        found = read(tmp_path, "snli-txt", text, "mnli", language="en")
+        row = {"id": "p1", "text_a": '"a', "text_b": "b", "label": "neutral"}
+        assert found.rows == [row]
+        assert found.counts == {"read": 2, "dropped: no majority label": 1}
+
     def test_letters_and_names_of_labels(self, tmp_path: Path) -> None:
         found = read(tmp_path, "anli", lines(ANLI), "anli_plus")
         assert found.rows[0]["label"] == "entailment"
@@ -92,6 +110,8 @@ class TestChoices:
     def test_hellaswag_prompt_and_choices(self, tmp_path: Path) -> None:
         row = read(tmp_path, "hellaswag", lines(HELLA), "hellaswag").rows[0]
         assert (row["context"], row["choices"][0], row["label"]) == ("A man.", "he a", 2)
+        row = read(tmp_path, "hellaswag", lines(HELLA | {"ctx_b": ""}), "hellaswag").rows[0]
+        assert row["choices"] == list("abcd")  # WikiHow: no space before the ending
         row = read(tmp_path, "hellaswag-text", HELLA_TEXT, "hellaswag").rows[0]
         assert (row["context"], row["choices"], row["label"]) == ("A cook.", list("abcd"), 1)
 
@@ -140,6 +160,22 @@ class TestTags:
     def test_ccg(self, tmp_path: Path) -> None:
         found = read(tmp_path, "ccg", "I run\tNP S\\NP\n", "ccg", name="ccg.dev")
         assert found.rows[0]["tags"] == ["NP", "S\\NP"]
+
+    def test_ccgbank_leaves(self, tmp_path: Path) -> None:
+        deep = (
+            "ID=wsj_0002.3 PARSER=GOLD NUMPARSE=1\n"
+            "(<T NP 0 2> (<L NP[nb]/N DT DT the NP[nb]_3/N_3>) "
+            "(<T N 1 2> (<L N/N JJ JJ >) N_8/N_8>) "
+            "(<T N 0 2> (<L N NN NN cat N>) (<L . . . . .>) ) ) )\n"
+        )
+        found = read(tmp_path, "ccg-auto", AUTO + deep, "ccg", name="wsj_0001.auto")
+        assert [row["id"] for row in found.rows] == ["wsj_0001.1", "wsj_0002.3"]
+        assert [row["tokens"] for row in found.rows] == [
+            ["Ada", "smiles"],
+            ["the", ">)", "cat", "."],
+        ]
+        assert found.rows[0]["tags"] == ["N", "S[dcl]\\NP"]
+        assert found.rows[1]["tags"] == ["NP[nb]/N", "N/N", "N", "."]
 
     def test_fused_word_takes_the_tag_nearest_the_root(self, tmp_path: Path) -> None:
         text = conllu("1-2 zum _ _", "1 zu ADP 3", "2 dem DET 1", "3 Haus NOUN 0")

@@ -28,6 +28,14 @@ from xstilts.tables import Row
 
 NO_CONTEXT = -1
 NULL = 0  # the first piece: "no answer here"
+BRACKETS = dict(zip("([{（［｛「『《〈【", ")]}）］｝」』》〉】", strict=True))  # noqa: RUF001
+LOST = (  # what `_loss` says of an answer, from none to worst; counted on the card
+    "",
+    "answers whole only where their start is not counted",
+    "answers longer than max_answer",
+    "answers off the borders of pieces",
+    "answers in no window whole",
+)
 
 
 def encode(
@@ -62,15 +70,18 @@ def encode(
         starts.append(start)
         ends.append(end)
         labels.append(place)
+    best = _best_context(starts, row_of)
     found = columns(tokenizer, encoded["input_ids"], [e.type_ids for e in encoded.encodings])
     found |= {"char_start": Ragged.of(starts), "char_end": Ragged.of(ends)}
-    found |= {"best": Ragged.of(_best_context(starts, row_of)), "labels": Ragged.of(labels)}
+    found |= {"best": Ragged.of(best), "labels": Ragged.of(labels)}
     counts = {
         "windows": len(row_of),
         "questions cut": cut,
         "windows without their answer": outside,
     }
-    return Features(found, np.array(row_of, np.int32), counts=counts)
+    features = Features(found, np.array(row_of, np.int32), counts=counts)
+    counts |= _lost(features, rows, settings.max_answer)
+    return features
 
 
 def _cut_questions(
@@ -117,6 +128,47 @@ def _place(
     if not inside or starts[inside[0]] > first or ends[inside[-1]] < last:
         return NULL, NULL
     return inside[0], inside[-1]
+
+
+def _lost(features: Features, rows: Sequence[Row], max_answer: int) -> dict[str, int]:
+    """How many first answers no logits can bring back, by cause: the mildest over the windows."""
+    least: dict[int, int] = {}
+    for window, number in enumerate(features.rows.tolist()):
+        if rows[number]["answers"]:
+            loss = _loss(features, window, rows[number], max_answer)
+            least[number] = min(loss, least.get(number, loss))
+    causes = [LOST[loss] for loss in least.values() if loss]
+    return {cause: causes.count(cause) for cause in LOST[1:] if cause in causes}
+
+
+def _loss(features: Features, window: int, row: Row, max_answer: int) -> int:
+    """Why decoding cannot give a row's first answer from a window, as its place in LOST."""
+    first, last = features.columns["labels"][window].tolist()
+    if (first, last) == (NULL, NULL):
+        return LOST.index("answers in no window whole")
+    start, end = _characters(features, window, first, last, row["context"])
+    if row["context"][start:end] != row["answers"][0]["text"].strip():
+        return LOST.index("answers off the borders of pieces")
+    if last - first + 1 > max_answer:
+        return LOST.index("answers longer than max_answer")
+    if not features.columns["best"][window][first]:
+        return LOST.index("answers whole only where their start is not counted")
+    return 0
+
+
+def _characters(
+    features: Features, window: int, first: int, last: int, context: str
+) -> tuple[int, int]:
+    """The characters of a span of pieces, without a bracket that opens its first piece and that
+    nothing closes: many tokenizers keep `(1856` or `(18` as a piece, and answers begin after it.
+    """
+    starts, ends = features.columns["char_start"][window], features.columns["char_end"][window]
+    start, end = int(starts[first]), int(ends[last])
+    while start + 1 < ends[first] and (
+        context[start].isspace() or BRACKETS.get(context[start], "") not in context[start:end]
+    ):
+        start += 1
+    return start, end
 
 
 def _best_context(starts: Sequence[Sequence[int]], row_of: Sequence[int]) -> list[list[int]]:
@@ -202,7 +254,9 @@ def decode(
         null[row] = min(null[row], float(logits[NULL, 0] + logits[NULL, 1]))
         found = _best_span(features, window, logits, settings)
         if found and found[0] > best[row][0]:
-            best[row] = (found[0], rows[row]["context"][found[1] : found[2]])
+            context = rows[row]["context"]
+            start, end = _characters(features, window, *found[1:], context)
+            best[row] = (found[0], context[start:end])
     answers = []
     for (score, text), nothing in zip(best, null.tolist(), strict=True):
         margin = nothing - score if np.isfinite(score) else 1e4
@@ -213,7 +267,7 @@ def decode(
 def _best_span(
     features: Features, window: int, logits: Output, settings: TaskSettings
 ) -> tuple[float, int, int] | None:
-    """(score, first character, end) of the best allowed pair among the n-best starts and ends of a
+    """(score, first piece, last) of the best allowed pair among the n-best starts and ends of a
     window."""
     starts, ends = features.columns["char_start"][window], features.columns["char_end"][window]
     allowed = np.flatnonzero((starts != NO_CONTEXT) & (ends > starts))
@@ -229,7 +283,7 @@ def _best_span(
     a, b = np.unravel_index(int(scores.argmax()), scores.shape)
     if not np.isfinite(scores[a, b]):
         return None
-    return float(scores[a, b]), int(starts[first[a]]), int(ends[last[b]])
+    return float(scores[a, b]), int(first[a]), int(last[b])
 
 
 def score(

@@ -91,10 +91,14 @@ def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -
         raise UserError(
             f"params.yaml: source.tasks: path '{path}' has an unknown field; expected {{language}}"
         ) from None
-    root = Path(settings.path)
-    if "*" in filled:
-        return sorted(root.glob(filled))
-    return [root / filled] if (root / filled).is_file() else []
+    root, found = Path(settings.path), list[Path]()
+    for pattern in filled.split(" + "):
+        one = [root / pattern] if (root / pattern).is_file() else []
+        matching = sorted(root.glob(pattern)) if "*" in pattern else one
+        if not matching:  # of several, each must be there
+            return []
+        found += matching
+    return found
 
 
 def _place(

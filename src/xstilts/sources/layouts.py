@@ -24,15 +24,19 @@ def _slot(*places: str, part: str = "") -> Slot:
     return tuple(FileSpec(reader=reader, path=path, part=part) for reader, path in pairs)
 
 
+_NLI = (("snli", "jsonl"), ("snli-txt", "txt"))  # both are in the archives
+
+
 def _snli(split: str, part: str = "") -> Slot:
-    name = f"snli_1.0/snli_1.0_{split}.jsonl"
-    return _slot(f"snli snli/{name}", f"snli {name}", part=part)
+    name = f"snli_1.0/snli_1.0_{split}"
+    places = [f"{reader} {folder}{name}.{end}" for reader, end in _NLI for folder in ("snli/", "")]
+    return _slot(*places, part=part)
 
 
 def _mnli(split: str, part: str = "") -> Slot:
     file = "train" if split == "train" else "dev_matched"
-    name = f"multinli_1.0/multinli_1.0_{file}.jsonl"
-    places = [f"snli mnli/{name}", f"snli {name}"]
+    name = f"multinli_1.0/multinli_1.0_{file}"
+    places = [f"{reader} {folder}{name}.{end}" for reader, end in _NLI for folder in ("mnli/", "")]
     places += [f"glue-mnli mnli/glue/MNLI/{file}.tsv", f"glue-mnli MNLI/{file}.tsv"]
     if split == "train":  # XNLI's training data is MNLI's
         places += ["multinli-en XNLI-MT-1.0/multinli/multinli.train.en.tsv"]
@@ -60,6 +64,24 @@ def _one(name: str, train: str, dev: str, test: str = "") -> dict[str, list[Slot
         for split, file in files.items()
         if file
     }
+
+
+def _qqp(split: str) -> Slot:
+    """GLUE's files; else Quora's one file without splits, of which 10 % (by question) are dev."""
+    own = [
+        FileSpec(reader="quora", path=path, share="train" if split == "train" else "select")
+        for path in ("qqp/quora_duplicate_questions.tsv", "quora_duplicate_questions.tsv")
+    ]
+    return (*_slot(f"glue-qqp qqp/{split}.tsv", f"glue-qqp QQP/{split}.tsv"), *own)
+
+
+def _ccg(split: str) -> Slot:
+    """The converted files, or CCGbank's own: sections 00-18 and 19-21, jiant's split."""
+    sections = {"train": ("0[0-9]", "1[0-8]"), "dev": ("19", "2[01]")}[split]
+    folders = ("ccg/data/AUTO", "ccg/ccgbank_1_1/data/AUTO", "ccgbank_1_1/data/AUTO")
+    auto = [" + ".join(f"{folder}/{name}/*.auto" for name in sections) for folder in folders]
+    converted = (f"ccg ccg/ccg.{split}", f"ccg ccg.{split}")
+    return _slot(*converted, *(f"ccg-auto {paths}" for paths in auto))
 
 
 def _udpos(split: str) -> list[Slot]:
@@ -97,9 +119,10 @@ def _tydiqa(split: str) -> list[Slot]:
     """The official dev set is XTREME's test set; the official file with answers comes first."""
     file = "train" if split == "train" else "dev"
     own = f"tydiqa/tydiqa-goldp-v1.1-{file}/tydiqa.goldp.{{language}}.{file}.json"
-    whole = f"tydiqa/tydiqa-goldp-v1.1-{file}.json"
+    whole = f"tydiqa-goldp-v1.1-{file}.json"  # XTREME's script moves it beside what it makes of it
     named = f"tydiqa/tydiqa-goldp-v1.1-{file}/tydiqa-goldp-{file}-{{name}}.json"
-    return [_slot(f"tydiqa {named}", f"tydiqa {whole}", f"tydiqa {own}")]
+    moved = f"tydiqa/tydiqa-goldp-v1.1-{file}/{whole}"
+    return [_slot(*(f"tydiqa {path}" for path in (named, f"tydiqa/{whole}", moved, own)))]
 
 
 def _bucc(split: str) -> list[Slot]:
@@ -127,16 +150,13 @@ def _copa(split: str) -> list[Slot]:
 LAYOUTS: dict[str, dict[str, list[Slot]]] = {
     "anli_plus": {split: _anli_plus(split) for split in ("train", "dev")},
     "mnli": {split: [_mnli(split)] for split in ("train", "dev")},
-    "qqp": {
-        split: [_slot(f"glue-qqp qqp/{split}.tsv", f"glue-qqp QQP/{split}.tsv")]
-        for split in ("train", "dev")
-    },
+    "qqp": {split: [_qqp(split)] for split in ("train", "dev")},
     "squad2": _one("squad", "squad/train-v2.0.json", "squad/dev-v2.0.json"),
     "squad1": _one("squad", "squad/train-v1.1.json", "squad/dev-v1.1.json"),
     "hellaswag": _one(
         "hellaswag", "hellaswag/hellaswag_train.jsonl", "hellaswag/hellaswag_val.jsonl"
     ),
-    "ccg": _one("ccg", "ccg/ccg.train", "ccg/ccg.dev"),
+    "ccg": {split: [_ccg(split)] for split in ("train", "dev")},
     "cosmosqa": _one("cosmosqa", "cosmosqa/data/train.csv", "cosmosqa/data/valid.csv"),
     "commonsenseqa": _one(
         "commonsenseqa",

@@ -7,13 +7,14 @@ path), what is wrong and what was expected. A reader does not know which experim
 
 from __future__ import annotations
 
-from xstilts.sources.readers import bio, conllu, jsonl, lines, squad, table
+from xstilts.sources.readers import bio, ccgbank, conllu, jsonl, lines, squad, table
 from xstilts.sources.readers.raw import RawFile, Reader
 
 READERS: dict[str, Reader] = {
     "bio": bio.bio,
     "rahimi": bio.rahimi,
     "ccg": bio.ccg,
+    "ccg-auto": ccgbank.ccg_auto,
     "conllu": conllu.conllu,
     "squad": squad.squad,
     "tydiqa": squad.tydiqa,
@@ -23,6 +24,8 @@ READERS: dict[str, Reader] = {
     "x-final": table.x_final,
     "glue-mnli": table.glue_mnli,
     "glue-qqp": table.glue_qqp,
+    "quora": table.quora,
+    "snli-txt": table.snli_txt,
     "three-columns": table.three_columns,
     "cosmosqa": table.cosmosqa,
     "snli": jsonl.snli,

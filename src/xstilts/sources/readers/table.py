@@ -16,6 +16,7 @@ from xstilts.tables import Row
 NO_MAJORITY = "-"  # SNLI's and MNLI's label of a pair on which the annotators did not agree
 PLACEHOLDER = "NS"  # PAWS-X: a sentence that was not translated; XTREME keeps the row
 _QQP_COLUMNS = 6
+_QQP = ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"]
 
 
 def xtreme_pairs(raw: RawFile) -> Reading:
@@ -93,10 +94,7 @@ def glue_qqp(raw: RawFile) -> Reading:
     lines = list(enumerate(raw.lines(), 1))
     header = lines[0][1].split("\t")
     labelled = header[-1] == "is_duplicate"
-    if header not in (
-        ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"],
-        ["id", "question1", "question2"],
-    ):
+    if header not in (_QQP, ["id", "question1", "question2"]):
         raise raw.at(1, f"columns {', '.join(header)}; expected GLUE's QQP (id, qid1, ...)")
     records = raw.cut(lines[1:])
     rows: list[Row] = []
@@ -113,25 +111,35 @@ def glue_qqp(raw: RawFile) -> Reading:
     return counted_pairs(raw, rows, len(records), **dropped)
 
 
+def quora(raw: RawFile) -> Reading:
+    """Quora's own quora_duplicate_questions.tsv: GLUE's columns, but quoted, line breaks inside.
+
+    It has no splits: GLUE's are what published scores are on.
+    """
+    rows: list[Row] = []
+    for number, values in _records(raw, _QQP, delimiter="\t"):
+        name, _, _, first, second, gold = values
+        rows.append(_pair(name, first, second, raw.label(number, gold)))
+    return _pairs(raw, rows, len(rows))
+
+
+def snli_txt(raw: RawFile) -> Reading:
+    """SNLI's and MultiNLI's .txt: train rows end after the one annotator's label that they have."""
+    table = _table(raw, ("gold_label", "sentence1", "sentence2", "pairID"), last="label1")
+    rows = []
+    for number, values in table:
+        if values["gold_label"] == NO_MAJORITY:
+            continue
+        label = raw.label(number, values["gold_label"])
+        rows.append(_pair(values["pairID"], values["sentence1"], values["sentence2"], label))
+    return _pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
+
+
 def cosmosqa(raw: RawFile) -> Reading:
     """Cosmos QA's train.csv and valid.csv: RFC 4180, line breaks inside quotes."""
     answers = [f"answer{i}" for i in range(raw.record.choices)]
-    expected = ["id", "context", "question", *answers, "label"]
-    reader = csv.reader([f"{line}\n" for line in raw.lines()], strict=True)
-    records: list[tuple[int, list[str]]] = []
-    before = 1
-    try:
-        for values in reader:
-            records.append((before, values))
-            before = reader.line_num + 1
-    except csv.Error as error:
-        raise raw.at(before, f"not CSV: {error}; a quote may be open") from None
-    if records[0][1] != expected:
-        raise raw.at(1, f"columns {', '.join(records[0][1])}; expected {', '.join(expected)}")
     rows: list[Row] = []
-    for number, values in raw.cut(records[1:]):
-        if len(values) != len(expected):
-            raise raw.at(number, f"{len(values)} columns; expected {len(expected)}")
+    for number, values in _records(raw, ["id", "context", "question", *answers, "label"]):
         name, context, question, *choices, label = values
         if not label.isdecimal():
             raise raw.at(number, f"label {label!r}; expected a number from 0 to {len(answers) - 1}")
@@ -147,18 +155,44 @@ def cosmosqa(raw: RawFile) -> Reading:
     return raw.reading(rows, len(rows))
 
 
-def _table(raw: RawFile, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line, {column: value}) of a TSV with a header and no quoting."""
+def _records(
+    raw: RawFile, expected: Sequence[str], delimiter: str = ","
+) -> list[tuple[int, list[str]]]:
+    """(first line, fields) of a file with a header and quoted fields that may hold line breaks."""
+    lines = [f"{line}\n" for line in raw.lines()]
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    records: list[tuple[int, list[str]]] = []
+    before = 1
+    try:
+        for values in reader:
+            records.append((before, values))
+            before = reader.line_num + 1
+    except csv.Error as error:
+        raise raw.at(before, f"not CSV: {error}; a quote may be open") from None
+    if records[0][1] != list(expected):
+        raise raw.at(1, f"columns {', '.join(records[0][1])}; expected {', '.join(expected)}")
+    wanted = list(raw.cut(records[1:]))
+    for number, values in wanted:
+        if len(values) != len(expected):
+            raise raw.at(number, f"{len(values)} columns; expected {len(expected)}")
+    if not wanted:
+        raise raw.at(None, "a header and no rows; expected rows; fetch it again")
+    return wanted
+
+
+def _table(raw: RawFile, needed: Sequence[str], last: str = "") -> list[tuple[int, dict[str, str]]]:
+    """(line, {column: value}) of a TSV with a header and no quoting. Rows may end after `last`."""
     lines = list(enumerate(raw.lines(), 1))
     header = lines[0][1].split("\t")
-    if missing := [name for name in needed if name not in header]:
+    if missing := [name for name in (*needed, last) if name and name not in header]:
         raise raw.at(1, f"no column '{missing[0]}'; expected a header with {', '.join(needed)}")
+    least = header.index(last) + 1 if last else len(header)
     found: list[tuple[int, dict[str, str]]] = []
     for number, line in raw.cut(lines[1:]):
         values = line.split("\t")
-        if len(values) != len(header):
+        if not least <= len(values) <= len(header):
             raise raw.at(number, f"{len(values)} columns; expected {len(header)}, as in the header")
-        found.append((number, dict(zip(header, values, strict=True))))
+        found.append((number, dict(zip(header, values, strict=False))))
     if not found:
         raise raw.at(None, "a header and no rows; expected rows; fetch it again")
     return found
