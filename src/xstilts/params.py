@@ -101,6 +101,7 @@ class PretrainSettings(Section):
     max_positions: int = Field(default=512, ge=16)
     steps: int = Field(default=1500, ge=1)
     batch_size: int = Field(default=128, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the layers' weights, AdamW for others
     learning_rate: float = Field(default=3e-3, gt=0)
     mask_probability: float = Field(default=0.3, gt=0, lt=1)
     language_temperature: float = Field(default=0.7, gt=0, le=1)  # p(language) ~ rows ** this

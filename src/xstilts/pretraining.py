@@ -67,7 +67,13 @@ def pretrain(
     base = encoders.prepare(getattr(mlm, mlm.base_model_prefix))
     head.tie(base)
     model = Model(base, {"masked_lm": head}).to(device_for(training))
-    plan = Plan(settings.learning_rate, settings.steps, settings.batch_size, training.seed)
+    plan = Plan(
+        settings.learning_rate,
+        settings.steps,
+        settings.batch_size,
+        training.seed,
+        settings.optimizer,
+    )
     tokens = encoders.special_tokens(tokenizer, settings.mask_probability)
     progress, _ = train(model, [member], plan, Setup(training, tokens, work, reporter))
     return model, tokenizer, progress

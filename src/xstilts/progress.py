@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,10 +82,10 @@ class Meter:
         return {"loss": f"{mean:.3f}", "tok/s": f"{speed:,.0f}"}
 
 
-def save(path: Path, model: nn.Module, optimizer: Any, progress: Progress) -> None:
+def save(path: Path, model: nn.Module, optimizers: Sequence[Any], progress: Progress) -> None:
     state = {
         "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "progress": asdict(progress),
     }
     write(path, state)
@@ -99,11 +99,12 @@ def write(path: Path, state: Any) -> None:
     os.replace(new, path)
 
 
-def resume(work: Path, model: nn.Module, optimizer: Any) -> Progress:
+def resume(work: Path, model: nn.Module, optimizers: Sequence[Any]) -> Progress:
     path = work / "checkpoint.pt"
     if not path.exists():
         return Progress()
     state = torch.load(path, map_location=next(model.parameters()).device)
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, its in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(its)
     return Progress(**state["progress"])

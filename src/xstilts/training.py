@@ -36,6 +36,7 @@ from xstilts.encoder import Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Task, majority_flag, predictions
 from xstilts.families.protocol import Tokens
+from xstilts.optimizers import OptimizerName, optimizers_for, set_learning_rate
 from xstilts.params import TrainingSettings
 from xstilts.progress import Meter, Progress, Reporter, resume, save, write
 from xstilts.tables import ENGLISH, Table
@@ -94,6 +95,7 @@ class Plan:
     steps: int
     batch_size: int
     seed: int
+    optimizer: OptimizerName = "adamw"
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,9 @@ def train(
     """
     settings = setup.settings
     accelerator = accelerator_for(settings)
-    optimizer = torch.optim.AdamW(
-        _groups(model, settings), lr=plan.learning_rate, eps=settings.adam_epsilon, fused=True
-    )
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    progress = resume(setup.work, model, optimizer)
+    made = optimizers_for(model, plan.optimizer, settings)
+    wrapped, *optimizers = accelerator.prepare(model, *made)
+    progress = resume(setup.work, model, optimizers)
     evaluate_at = _evaluation_steps(plan.steps, members, settings)
     meter = Meter(progress, setup.reporter)
     if setup.reporter and progress.step:
@@ -140,11 +140,10 @@ def train(
             break
         torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
         rate = plan.learning_rate * _schedule(step, plan.steps, settings.warmup_ratio)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(optimizers, rate)
         batches = step_batches(accelerator, member, examples, setup, (plan.seed, step))
         loss, seen = optimiser_step(
-            accelerator, wrapped, optimizer, member.task, batches, settings.clip
+            accelerator, wrapped, optimizers, member.task, batches, settings.clip
         )
         progress.step = step + 1
         meter.add(loss, seen, rate, partial(member.name_rows, examples))
@@ -156,7 +155,7 @@ def train(
         if evaluating:
             _evaluate(model, members, progress, setup)
         if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
-            save(setup.work / "checkpoint.pt", model, optimizer, progress)
+            save(setup.work / "checkpoint.pt", model, optimizers, progress)
             saved = time.monotonic()
     bar.close()
     return progress, _finish(model, members, progress, setup.work)
@@ -195,7 +194,7 @@ def step_batches(
 def optimiser_step(
     accelerator: Accelerator,
     model: nn.Module,
-    optimizer: Any,
+    optimizers: Sequence[Any],
     task: Task,
     batches: Sequence[Batch],
     clip: float,
@@ -226,23 +225,10 @@ def optimiser_step(
             )  # DDP takes the mean over processes
         total += loss.detach()
     accelerator.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
     return accelerator.reduce(total), sum(int(batch["attention_mask"].sum()) for batch in batches)
-
-
-def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Two groups: biases and norm weights do not decay (facts section 5)."""
-    plain = [p for name, p in model.named_parameters() if p.requires_grad and _decays(name)]
-    rest = [p for name, p in model.named_parameters() if p.requires_grad and not _decays(name)]
-    return [
-        {"params": plain, "weight_decay": settings.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-
-
-def _decays(name: str) -> bool:
-    return not (name.endswith("bias") or "norm" in name.lower())
 
 
 def _schedule(step: int, steps: int, warmup_ratio: float) -> float:

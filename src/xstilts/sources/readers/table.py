@@ -119,8 +119,8 @@ def quora(raw: RawFile) -> Reading:
     rows: list[Row] = []
     for number, values in _records(raw, _QQP, delimiter="\t"):
         name, _, _, first, second, gold = values
-        rows.append(_pair(name, first, second, raw.label(number, gold)))
-    return _pairs(raw, rows, len(rows))
+        rows.append(pair_row(name, first, second, raw.label(number, gold)))
+    return counted_pairs(raw, rows, len(rows))
 
 
 def snli_txt(raw: RawFile) -> Reading:
@@ -131,8 +131,8 @@ def snli_txt(raw: RawFile) -> Reading:
         if values["gold_label"] == NO_MAJORITY:
             continue
         label = raw.label(number, values["gold_label"])
-        rows.append(_pair(values["pairID"], values["sentence1"], values["sentence2"], label))
-    return _pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
+        rows.append(pair_row(values["pairID"], values["sentence1"], values["sentence2"], label))
+    return counted_pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
 
 
 def cosmosqa(raw: RawFile) -> Reading:
