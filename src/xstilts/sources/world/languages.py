@@ -124,7 +124,7 @@ def lexicon(seed: int, code: str) -> dict[str, str]:
     language, stream = LANGUAGES[code], Stream(seed, "lexicon", code)
     if code == "en":
         own = {concept: concept for concept in CONCEPTS}
-        features = {"plural": "s", "to": "to", "of": "of", "loc": "in", "by": "by", "neg": "not"}
+        features = {"plural": "s", "to": "to", "of": "of", "loc": "in", "by": "by", "neg": "never"}
         return own | {f"{word}2": other for word, other in SYNONYMS.items()} | features
     relative = lexicon(seed, language.kin[0]) if language.kin[0] else {}
     english = lexicon(seed, "en")

@@ -17,13 +17,17 @@ from xstilts.sources.world.meaning import (
     FIRMS,
     PORT,
     SYNONYMS,
+    VERBS,
     Event,
     Noun,
     Stream,
     is_name,
 )
 
-CONTENT = frozenset(CONCEPTS[: CONCEPTS.index("be")])
+LISTED = [
+    *CONCEPTS[: CONCEPTS.index("be")],
+    "neg",
+]  # what a glossary lists and a speaker may switch
 IRREGULAR = {  # past and participle
     "buy": "bought bought", "sell": "sold sold", "find": "found found", "lose": "lost lost",
     "see": "saw seen", "hurt": "hurt hurt", "eat": "ate eaten", "break": "broke broken",
@@ -93,6 +97,11 @@ class Tongue:
             return PLURALS.get(root, root + "s") if "plural" in features else root
         endings = [self.roots[f] for f in features if f in self.language.affixes]
         return self._joined(root, endings)
+
+    def citation(self, concept: str, style: Style = PLAIN) -> str:
+        """The word as a glossary has it; English verbs as they are said most often."""
+        word = Tongue.word(self, concept, style)
+        return english_verb(word, "s") if self.english and concept in VERBS else word
 
     def _joined(self, root: str, endings: Sequence[str]) -> str:
         """Endings after a hyphen, so that a small tokenizer sees roots; kana has no seams."""
@@ -231,7 +240,7 @@ class Tongue:
         if passive or be:
             finite = ("were" if plural else "was") if past else "are" if plural else "is"
             chain.append(("be" if chain else finite, "AUX", "b" if chain else "dcl"))
-        elif (event.negated or support) and not chain:
+        elif support and not chain:
             chain.append(("did" if past else "do" if plural else "does", "AUX", "dcl"))
         if not be:
             form = (
@@ -246,17 +255,19 @@ class Tongue:
                 else "s"
             )
             kind = "pss" if passive else "b" if chain else "dcl"
-            chain.append((english_verb(self.word(event.verb, style), form), "VERB", kind))
+            word = self.word(event.verb, style)
+            own = Tongue.word(self, event.verb, style)
+            chain.append((english_verb(word, form) if word == own else word, "VERB", kind))
         tokens = []
         for number, (word, pos, kind) in enumerate(chain):
             argument = rest if number == len(chain) - 1 else f"/(S[{chain[number + 1][2]}]\\NP)"
             if be and number == len(chain) - 1:
                 argument = "/(S[adj]\\NP)" if event.quality else "/NP" if event.patient else "/PP"
-            tokens.append(
-                Token(word, pos, "O", _category(kind, argument) if argument else f"S[{kind}]\\NP")
-            )
-            if event.negated and number == 0:
-                tokens.append(Token("not", "PART", "O", "(S\\NP)\\(S\\NP)"))
+            category = _category(kind, argument) if argument else f"S[{kind}]\\NP"
+            tokens.append(Token(word, pos, "O", category))
+        if event.negated:  # was never, never bought
+            never = Token(self.word("neg", PLAIN), "PART", "O", "(S\\NP)/(S\\NP)")
+            tokens.insert(int(tokens[0].pos == "AUX"), never)
         return tokens
 
     def sentence(self, event: Event, style: Style = PLAIN, question: bool = False) -> list[Token]:
@@ -325,8 +336,8 @@ class Switching(Tongue):
         self.others, self.stream, self.percent = others, stream, percent
 
     def word(self, concept: str, style: Style, *features: str) -> str:
-        if concept in CONTENT and self.stream.chance(self.percent):
-            return self.stream.pick(self.others).word(concept, style)
+        if concept in LISTED and self.stream.chance(self.percent):
+            return self.stream.pick(self.others).citation(concept, style)
         return super().word(concept, style, *features)
 
 

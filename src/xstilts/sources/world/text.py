@@ -14,7 +14,6 @@ from xstilts.sources.world.asking import Asked, ask, askable
 from xstilts.sources.world.changes import draw_hypothesis, premise
 from xstilts.sources.world.languages import LANGUAGES
 from xstilts.sources.world.meaning import (
-    CONCEPTS,
     GIVEN,
     KIND_OF,
     TYPICAL,
@@ -25,11 +24,19 @@ from xstilts.sources.world.meaning import (
     belonging,
     draw_story,
 )
-from xstilts.sources.world.speaking import PLAIN, Switching, Token, Tongue, draw_style, tongue
+from xstilts.sources.world.speaking import (
+    LISTED,
+    PLAIN,
+    Switching,
+    Token,
+    Tongue,
+    draw_style,
+    tongue,
+)
 
 Row = dict[str, Any]
 LINKS = {"entailment": "so", "contradiction": "but", "neutral": "also"}
-GLOSSARY = [*CONCEPTS[: CONCEPTS.index("be")], *GIVEN]
+GLOSSARY = [*LISTED, *GIVEN]
 
 
 def plain_text(asked: Asked) -> list[Row]:
@@ -86,7 +93,7 @@ def _glossary(stream: Stream, first: Tongue, second: Tongue) -> tuple[str, str]:
     """One to three words, and the same in the other language; synonyms on one side."""
     listed, style = stream.sample(GLOSSARY, 1 + stream.below(3)), draw_style(stream, 30)
     texts = [
-        t.text([[Token(w if w in GIVEN else t.word(w, s), "X") for w in listed]])
+        t.text([[Token(w if w in GIVEN else t.citation(w, s), "X") for w in listed]])
         for t, s in ((first, style), (second, PLAIN))
     ]
     return texts[0], texts[1]
