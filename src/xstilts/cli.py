@@ -98,7 +98,8 @@ def data_target(task: Task) -> None:
 
     settings = params.load()
     _section(settings.targets, "targets", task)
-    prepare.prepare_target(task, settings.source, Path("data/target") / task)
+    folder = Path("data/target") / task
+    prepare.prepare_target(task, settings.source, folder, settings.grid.benchmark)
 
 
 @app.command()
@@ -250,9 +251,9 @@ def tasks(
 
     Example: xstilts tasks --group NLI
     """
-    from xstilts import catalogue
+    from xstilts.listing import listing
 
-    rows = catalogue.listing(Path("data"))
+    rows = listing(Path("data"))
     groups = {row["group"] for row in rows}
     if group and group not in groups:
         raise UserError(f"--group {group}: no such group{nearest(group, groups)}")

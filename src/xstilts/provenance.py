@@ -19,6 +19,7 @@ NO_NUMBERS = (
     "errors",
     "experiments",
     "grid",
+    "listing",
     "logbook",
     "params",
     "report",
