@@ -266,6 +266,36 @@ def tasks(
 
 
 @app.command()
+def layers(
+    task: Task,
+    row: Annotated[str, typer.Option(help="Whose encoder: a row of the grid.")] = "none",
+    replicate: Replicate = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; none: work/layers/ROW-TASK-R.")
+    ] = None,
+) -> None:
+    """Score every layer and pooling on a retrieval target, from one pass: a table and a picture.
+
+    Example: xstilts layers tatoeba --row mnli
+    """
+    from xstilts import params
+
+    settings = params.load()
+    _section(settings.intermediates, "intermediates", row)
+    length = _section(settings.targets, "targets", task).max_length
+    from xstilts import encoder, phases, provenance
+    from xstilts import layers as room
+
+    name = f"{row}-{task}-{replicate}"
+    ref = encoder.read_ref(phases.MODELS / "intermediate" / row / str(replicate))
+    data = phases.DATA / "target" / task
+    scores = room.layers_of(ref, data, settings.training, length, phases.FEATURES)
+    folder = out or provenance.WORK / "layers" / name
+    print(room.write_layers(scores, f"{settings.experiment}: {name}", folder))
+    print(f"{folder}: layers.csv, layers.md, layers.png")
+
+
+@app.command()
 def score(
     predictions: Annotated[Path, typer.Argument(help="Folder: TASK/test-LANGUAGE.SUFFIX.")],
     labels: Annotated[Path, typer.Argument(help="Folder of the same shape, with the gold.")],

@@ -32,6 +32,7 @@ from xstilts.errors import UserError, nearest
 PARAMS = Path("params.yaml")
 
 Name = str
+Pooling = Literal["mean", "cls"]  # all pieces of a sentence, or the first
 
 
 class Section(BaseModel):
@@ -151,7 +152,7 @@ class FrozenSettings(Section):
 
     tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
     layer: int = Field(default=14, ge=0)  # 0: the embeddings' output (facts section 3)
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Pooling = "mean"
     max_length: int = Field(default=512, ge=8)
 
 

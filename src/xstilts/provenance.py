@@ -19,6 +19,7 @@ NO_NUMBERS = (
     "errors",
     "experiments",
     "grid",
+    "layers",
     "listing",
     "logbook",
     "params",
