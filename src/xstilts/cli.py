@@ -282,16 +282,17 @@ def layers(
 
     settings = params.load()
     _section(settings.intermediates, "intermediates", row)
-    length = _section(settings.targets, "targets", task).max_length
+    section = _section(settings.targets, "targets", task)
     from xstilts import encoder, phases, provenance
     from xstilts import layers as room
 
     name = f"{row}-{task}-{replicate}"
     ref = encoder.read_ref(phases.MODELS / "intermediate" / row / str(replicate))
     data = phases.DATA / "target" / task
-    scores = room.layers_of(ref, data, settings.training, length, phases.FEATURES)
+    scores = room.layers_of(ref, data, settings.training, section.max_length, phases.FEATURES)
     folder = out or provenance.WORK / "layers" / name
-    print(room.write_layers(scores, f"{settings.experiment}: {name}", folder))
+    before = ", before its tuning" if getattr(section, "tuning", None) else ""
+    print(room.write_layers(scores, f"{settings.experiment}: {name}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")
 
 

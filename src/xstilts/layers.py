@@ -31,7 +31,7 @@ from xstilts.errors import UserError
 from xstilts.evaluation import Task, encode, task
 from xstilts.families import retrieval
 from xstilts.params import FrozenSettings, Pooling, TrainingSettings
-from xstilts.tables import Table, fresh_folder, read_record, read_table, tables_in, write_text
+from xstilts.tables import Table, read_record, read_table, tables_in, write_text
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 Vectors = NDArray[np.float32]
@@ -140,10 +140,9 @@ def layers_of(
 def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
     """layers.csv (every score), layers.md (means over languages), layers.png; the Markdown."""
     text = f"# {title}\n\n{_markdown(scores)}"
-    with fresh_folder(out) as folder:
-        write_text(folder / "layers.csv", _csv(scores))
-        write_text(folder / "layers.md", text)
-        _draw(scores, title, folder / "layers.png")
+    write_text(out / "layers.csv", _csv(scores))
+    write_text(out / "layers.md", text)
+    _draw(scores, title, out / "layers.png")
     return text
 
 
@@ -191,6 +190,7 @@ def _csv(scores: Sequence[Score]) -> str:
 def _draw(scores: Sequence[Score], title: str, path: Path) -> None:
     """A line a split and pooling over the layers. No pyplot: no state."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -199,5 +199,6 @@ def _draw(scores: Sequence[Score], title: str, path: Path) -> None:
         style = "-" if pooling == "mean" else "--"
         axes.plot(range(len(values)), numbers, style, marker=".", label=f"{split}, {pooling}")
     axes.set(xlabel="layer", ylabel="mean over languages (%)", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     figure.savefig(path, dpi=120, metadata={"Software": None})

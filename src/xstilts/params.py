@@ -213,7 +213,7 @@ class Studies(Section):
 
 def _kind(value: Any) -> str:
     frozen = isinstance(value, FrozenSettings) or (
-        isinstance(value, dict) and {"layer", "pooling"} & set(value)
+        isinstance(value, dict) and {"layer", "pooling", "tuning"} & set(value)
     )
     return "frozen" if frozen else "trained"
 

@@ -76,7 +76,10 @@ def units(batch: Batch) -> int:
 
 
 def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Each query's own candidate against those of the whole batch. logits: (2 * pairs, dim)."""
+    """Each query's own candidate against those of the whole batch. logits: (2 * pairs, dim).
+
+    As in XTREME, a candidate that answers two of the queries stands against one of them.
+    """
     scores = logits[0::2].float() @ logits[1::2].float().T
     own = torch.arange(len(scores), device=scores.device)
     return functional.cross_entropy(scores, own, reduction="sum")
@@ -111,7 +114,11 @@ def score(
     language: str,
     settings: TaskSettings,
 ) -> dict[str, float]:
-    """mAP@20 over the queries; one whose right candidates are none of the rows' counts 0."""
+    """mAP@20 over the queries; one whose right candidates are none of the rows' counts 0.
+
+    LAReQA's official number is over all languages' questions at once: the mean over its languages,
+    which have as many each. Mewsli-X's one right entity makes it the reciprocal rank, cut at 20.
+    """
     answers: dict[str, list[str]] = {}
     for number in _candidates(rows):
         for name in rows[number]["gold"] or ():
