@@ -34,6 +34,7 @@ METRICS = {
     "tagging": ("f1", "accuracy"),
     "span": ("f1", "exact_match"),
     "retrieval": ("f1", "precision", "recall"),
+    "ranking": ("map@20",),
     "masked_lm": (),
 }
 LABELS = {
@@ -95,6 +96,15 @@ ROWS: dict[str, list[Row]] = {
           for n, text in enumerate(["Der Hund .", "Die Katze .", "Am Fluss ."])),
         *({"id": f"en-{n}", "side": "english", "text": text, "gold": None}
           for n, text in enumerate(["The dog .", "The cat .", "In Paris yesterday ."])),
+    ],
+    "ranking": [
+        {"id": "0", "query": "Who saw ?", "candidate": "The dog saw a cat .", "context": LONG,
+         "gold": ["0"]},
+        {"id": "1", "query": "Where ?", "candidate": "In Paris , yesterday .", "context": LONG,
+         "gold": ["1"]},
+        {"id": "2", "query": "Who was seen ?", "candidate": "The dog saw a cat .",
+         "context": LONG, "gold": ["0"]},
+        {"id": "3", "query": "老狗 ?", "candidate": "小猫", "context": None, "gold": ["3"]},
     ],
     "masked_lm": [
         {"text": "The dog saw a cat .", "pair": "Der Hund sah eine Katze ."},

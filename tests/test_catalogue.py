@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.catalogue import RECORDS, listing, official_size, record
+from xstilts.catalogue import RECORDS, is_published, official_size, record
 from xstilts.errors import UserError
+from xstilts.listing import listing
+from xstilts.metrics.benchmark import TASKS
 from xstilts.tables import Record, read_record, write_json, write_record
 
 NLI = ("contradiction", "entailment", "neutral")
@@ -32,6 +34,8 @@ KNOWN: dict[str, tuple[str, int, object, int | None, int | None, int | None, str
     "bucc2018": ("retrieval", 4, (), None, 1_038, 9_580, "de"),
     "tatoeba": ("retrieval", 36, (), None, None, 205, "jv"),
     "xcopa": ("choice", 11, 2, None, 100, 500, "qu"),
+    "lareqa": ("ranking", 11, (), None, None, 1_190, "th"),
+    "mewslix": ("ranking", 11, (), 167_719, 316, 1_490, "en"),
     "siqa": ("choice", 1, 3, 33_410, 1_954, None, "en"),
     "copa": ("choice", 1, 2, 400, 100, 500, "en"),
     "text": ("masked_lm", 40, (), None, None, None, "en"),
@@ -69,6 +73,7 @@ def test_sums_of_published_sizes() -> None:
         task = RECORDS[name]
         return sum(official_size(task, split, language) or 0 for language in task.languages)
 
+    assert total("mewslix", "dev") == 2_991 and total("mewslix", "test") == 14_624
     assert total("tydiqa", "test") == 921 + 113 + 440 + 782 + 565 + 276 + 812 + 499 + 669
     assert total("tatoeba", "test") == 28 * 1_000 + 205 + 234 + 307 + 390 + 548 + 575 + 687 + 746
     assert total("panx", "dev") == 25 * 10_000 + 12 * 1_000 + 3 * 100
@@ -90,11 +95,27 @@ def test_where_rows_come_from() -> None:
     assert RECORDS["xquad"].select_from == RECORDS["mlqa"].select_from == "squad1"
     assert RECORDS["xcopa"].train_from == ("siqa", "copa")
     assert RECORDS["tydiqa"].select_share == 0.1
-    select_on_squad = {"squad1", "squad2", "xquad", "mlqa"}
+    select_on_squad = {"squad1", "squad2", "xquad", "mlqa", "lareqa"}
     assert {
         r.name for r in RECORDS.values() if r.exclude_contexts_of == ("xquad",)
     } == select_on_squad
     assert {r.name for r in RECORDS.values() if not r.trained} == {"bucc2018", "tatoeba"}
+
+
+def test_benchmarks_languages() -> None:
+    """XTREME-R's where they differ: those that its evaluate.py scores (and the paper's LAReQA)."""
+    for benchmark, tasks in TASKS.items():
+        for name, languages in tasks.items():
+            assert set(record(name, benchmark).languages) == set(languages), (benchmark, name)
+    polish = record("udpos", "xtreme-r")
+    assert official_size(polish, "dev", "pl") is None and is_published(polish, "dev", "pl")
+    assert not is_published(polish, "dev", "kk") and not is_published(RECORDS["udpos"], "dev", "pl")
+    assert official_size(record("xquad", "xtreme-r"), "test", "ro") == 1_190
+
+
+def test_xtreme_r_tunes_tatoebas_encoder_on_squad() -> None:
+    assert record("tatoeba", "xtreme-r").train_from == ("squad1",)
+    assert record("tatoeba").train_from == ()
 
 
 def test_unknown_name_gives_the_nearest() -> None:

@@ -61,7 +61,9 @@ def test_conda_environment_installs_this_package_as_constrained() -> None:
 
 def test_stages_entry_points_and_commands_share_their_words() -> None:
     groups = {name.partition("-")[0] for name in STAGES} - {"text"}
-    commands = {name.partition("_")[0] for name in functions_of("cli.py")}
+    commands = {
+        name.partition("_")[0] for name in functions_of("cli.py") | functions_of("tools.py")
+    }
     assert groups == WORDS
     assert set(ENTRY_POINTS) - {"main"} == WORDS
     assert commands >= WORDS

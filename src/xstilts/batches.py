@@ -58,13 +58,14 @@ class Features:
     example.
 
     columns: input_ids and what a family adds, a list a sequence. rows: (sequences,), the table's
-    row of each.
+    row of each. whole: an example's loss depends on the others of its step, which is never cut.
     """
 
     columns: Mapping[str, Ragged]
     rows: Ints
     group: int = 1
     counts: dict[str, int] = field(default_factory=dict)
+    whole: bool = False
 
     def __len__(self) -> int:
         """Examples."""
@@ -91,7 +92,12 @@ class Features:
         np.save(new / "rows.npy", self.rows)
         write_json(
             new / "features.json",
-            {"columns": list(self.columns), "group": self.group, "counts": self.counts},
+            {
+                "columns": list(self.columns),
+                "group": self.group,
+                "counts": self.counts,
+                "whole": self.whole,
+            },
         )
         try:
             new.rename(folder)
@@ -109,7 +115,8 @@ class Features:
             )
             for name in meta["columns"]
         }
-        return cls(columns, np.load(folder / "rows.npy"), meta["group"], meta["counts"])
+        rows = np.load(folder / "rows.npy")
+        return cls(columns, rows, meta["group"], meta["counts"], meta.get("whole", False))
 
 
 def concatenate(parts: Sequence[Features]) -> Features:

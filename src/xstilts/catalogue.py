@@ -3,66 +3,31 @@
 What enters: a name. What leaves: its `Record`. Only the command line and the sources import this
 file: a data stage writes a task's own record beside its tables, so that a new record here retrains
 nothing. Sizes: "train-en" is one table, "dev" the size of that split in each language. A split and
-language that has no size does not exist. Of bucc2018 they count gold pairs, which is published.
+language that has no size does not exist (but for XTREME-R's uncounted ones: `is_published`). Of
+bucc2018 they count gold pairs, of a ranking task queries: what is published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from xstilts.errors import UserError, nearest
-from xstilts.tables import ENGLISH, Record, read_json
-
-
-def _by_language(text: str) -> dict[str, tuple[int, ...]]:
-    """de 10/20 fr 30/40 -> {"de": (10, 20), "fr": (30, 40)}."""
-    words = iter(text.split())
-    return {
-        code: tuple(map(int, sizes.split("/"))) for code, sizes in zip(words, words, strict=True)
-    }
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
+from xstilts.sizes import (
+    ADDED,
+    BUCC,
+    MEWSLIX,
+    MLQA,
+    PANX,
+    TATOEBA,
+    TYDIQA,
+    UDPOS,
+    XTREME_40,
+    words,
+)
+from xstilts.tables import ENGLISH, POOL, Record
 
 NLI_LABELS = ("contradiction", "entailment", "neutral")
-XTREME_40 = _words(
-    "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw "
-    "ta te th tl tr ur vi yo zh"
-)
-# Sentences (train/dev/test) as the Hub's `xtreme` counts them; 0: there is no such split.
-_UDPOS = _by_language(
-    """
-    af 1315/194/425 ar 6075/909/1680 bg 8907/1115/1116 de 166849/19233/22458 el 28152/2559/2809
-    en 21253/3974/5440 es 28492/3054/3147 et 25749/3125/3760 eu 5396/1798/1799 fa 4798/599/600
-    fi 27198/3239/4422 fr 47308/5979/9465 he 5241/484/491 hi 13304/1659/2684 hu 910/441/449
-    id 4477/559/1557 it 29685/2278/3518 ja 7125/511/2372 kk 31/0/1047 ko 27410/3016/4276
-    mr 373/46/47 nl 18051/1394/1471 pt 17992/1770/2681 ru 67435/9960/11336 ta 400/80/120
-    te 1051/131/146 th 0/0/1000 tl 0/0/55 tr 3664/988/4785 ur 4043/552/535 vi 1400/800/800
-    yo 0/0/100 zh 18998/3038/5528
-    """
-)
-_PANX = {
-    10_000: _words("ar bg de el en es et eu fa fi fr he hu id it ja ka ko nl pt ru th tr vi zh"),
-    1_000: _words("af bn hi kk ml mr ms sw ta te tl ur"),
-    100: _words("jv my yo"),
-}
-_MLQA = _by_language(
-    "ar 517/5335 de 512/4517 en 1148/11590 es 500/5253 hi 507/4918 vi 511/5495 zh 504/5137"
-)
-_TYDIQA = _by_language("ar 921 bn 113 en 440 fi 782 id 565 ko 276 ru 812 sw 499 te 669")
-_BUCC = _by_language("de 1038/9580 fr 929/9086 ru 2374/14435 zh 257/1899")
-_TATOEBA = _by_language(  # lines
-    """
-    af 1000 ar 1000 bg 1000 bn 1000 de 1000 el 1000 es 1000 et 1000 eu 1000 fa 1000 fi 1000 fr 1000
-    he 1000 hi 1000 hu 1000 id 1000 it 1000 ja 1000 jv 205 ka 746 kk 575 ko 1000 ml 687 mr 1000
-    nl 1000 pt 1000 ru 1000 sw 390 ta 307 te 234 th 548 tl 1000 tr 1000 ur 1000 vi 1000 zh 1000
-    """
-)
 _SQUAD_METRICS = ("f1", "exact_match")
 _ENGLISH_ONLY = {"languages": (ENGLISH,), "splits": ("train", "dev"), "labelled": ("train", "dev")}
 
@@ -100,6 +65,16 @@ def _span(convention: str) -> dict[str, Any]:
         "metrics": _SQUAD_METRICS,
         "main": _SQUAD_METRICS,
         "convention": convention,
+    }
+
+
+def _ranking() -> dict[str, Any]:
+    return {
+        "family": "ranking",
+        "group": "retrieval",
+        "metrics": ("map@20",),
+        "main": ("map@20",),
+        "convention": "candidates of all languages together",
     }
 
 
@@ -152,7 +127,7 @@ _INTERMEDIATES = (
         exclude_contexts_of=("xquad",),
         **{
             **_span("squad2"),
-            "metrics": _words("exact f1 best_exact best_f1 best_exact_thresh best_f1_thresh"),
+            "metrics": words("exact f1 best_exact best_f1 best_exact_thresh best_f1_thresh"),
             "main": ("best_exact", "best_f1"),  # as jiant selects
         },
     ),
@@ -202,7 +177,7 @@ _TARGETS = (
         roles=("target",),
         group="NLI",
         **_pairs(NLI_LABELS),
-        languages=_words("ar bg de el en es fr hi ru sw th tr ur vi zh"),
+        languages=words("ar bg de el en es fr hi ru sw th tr ur vi zh"),
         licence="CC BY-NC 4.0",
         splits=("dev", "test"),
         labelled=("dev", "test"),
@@ -215,7 +190,7 @@ _TARGETS = (
         roles=("target",),
         group="paraphrase",
         **_pairs(("0", "1")),
-        languages=_words("de en es fr ja ko zh"),
+        languages=words("de en es fr ja ko zh"),
         licence="free for any purpose (Google LLC)",
         sizes={"train-en": 49_401, "dev": 2_000, "test": 2_000},
     ),
@@ -225,15 +200,15 @@ _TARGETS = (
         roles=("target",),
         group="syntactic",
         family="tagging",
-        labels=_words(
+        labels=words(
             "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
         ),
-        languages=tuple(_UDPOS),
+        languages=tuple(UDPOS),
         metrics=("f1", "accuracy"),
         main=("f1",),
         convention="seqeval-0.0.12",
         licence="one for each treebank (CC BY-SA, CC BY-NC-SA and others)",
-        sizes=_sizes(_UDPOS, "train", "dev", "test"),
+        sizes=_sizes(UDPOS, "train", "dev", "test"),
     ),
     Record(
         name="panx",
@@ -251,7 +226,7 @@ _TARGETS = (
         | {
             f"{split}-{language}": size
             for split in ("dev", "test")
-            for size, languages in _PANX.items()
+            for size, languages in PANX.items()
             for language in languages
         },
     ),
@@ -262,7 +237,7 @@ _TARGETS = (
         **_span("squad1"),
         splits=("test",),
         labelled=("test",),
-        languages=_words("ar de el en es hi ru th tr vi zh"),
+        languages=words("ar de el en es hi ru th tr vi zh"),
         licence="CC BY-SA 4.0",
         train_from=("squad1",),
         select_from="squad1",
@@ -276,12 +251,12 @@ _TARGETS = (
         **_span("mlqa"),
         splits=("dev", "test"),
         labelled=("dev", "test"),
-        languages=tuple(_MLQA),
+        languages=tuple(MLQA),
         licence="CC BY-SA 3.0",
         train_from=("squad1",),
         select_from="squad1",
         exclude_contexts_of=("xquad",),
-        sizes=_sizes(_MLQA, "dev", "test"),
+        sizes=_sizes(MLQA, "dev", "test"),
     ),
     Record(
         name="tydiqa",
@@ -290,10 +265,10 @@ _TARGETS = (
         **_span("squad1"),
         splits=("train", "test"),
         labelled=("train", "test"),
-        languages=tuple(_TYDIQA),
+        languages=tuple(TYDIQA),
         licence="Apache 2.0",
         select_share=0.1,
-        sizes={"train-en": 3_696} | _sizes(_TYDIQA, "test"),
+        sizes={"train-en": 3_696} | _sizes(TYDIQA, "test"),
     ),
     Record(
         name="bucc2018",
@@ -301,7 +276,7 @@ _TARGETS = (
         roles=("target",),
         group="retrieval",
         family="retrieval",
-        languages=tuple(_BUCC),
+        languages=tuple(BUCC),
         splits=("dev", "test"),
         labelled=("dev", "test"),
         metrics=("f1", "precision", "recall"),
@@ -309,7 +284,7 @@ _TARGETS = (
         convention="mining",
         trained=False,
         licence="research use (BUCC shared task)",
-        sizes=_sizes(_BUCC, "dev", "test"),
+        sizes=_sizes(BUCC, "dev", "test"),
     ),
     Record(
         name="tatoeba",
@@ -317,7 +292,7 @@ _TARGETS = (
         roles=("target",),
         group="retrieval",
         family="retrieval",
-        languages=tuple(_TATOEBA),
+        languages=tuple(TATOEBA),
         splits=("test",),
         labelled=("test",),
         metrics=("accuracy",),
@@ -325,7 +300,7 @@ _TARGETS = (
         convention="nearest",
         trained=False,
         licence="CC BY 2.0 FR",
-        sizes=_sizes(_TATOEBA, "test"),
+        sizes=_sizes(TATOEBA, "test"),
     ),
     Record(
         name="xcopa",
@@ -334,10 +309,41 @@ _TARGETS = (
         **_choice(2),
         splits=("dev", "test"),
         labelled=("dev", "test"),
-        languages=_words("et ht id it qu sw ta th tr vi zh"),
+        languages=words("et ht id it qu sw ta th tr vi zh"),
         licence="CC BY 4.0",
         train_from=("siqa", "copa"),
         sizes={"dev": 100, "test": 500},
+    ),
+    Record(
+        name="lareqa",
+        title="LAReQA (XQuAD-R): a question to the sentences that answer it, in all languages",
+        roles=("target",),
+        **_ranking(),
+        splits=("test",),
+        labelled=("test",),
+        languages=words("ar de el en es hi ru th tr vi zh"),
+        licence="CC BY-SA 4.0",
+        train_from=("squad1",),  # its questions, with the sentences that answer them
+        select_from="squad1",
+        exclude_contexts_of=("xquad",),
+        sizes={"test": 1_190},
+    ),
+    Record(
+        name="mewslix",
+        title="Mewsli-X (20220518_6): a mention in the news to its entity's description",
+        roles=("target",),
+        **_ranking(),
+        splits=("train", "select", "dev", "test"),  # Wikipedia trains and selects
+        labelled=("train", "select", "dev", "test"),
+        languages=tuple(MEWSLIX),
+        licence="CC BY-SA (Wikipedia), CC BY 2.5 (WikiNews)",
+        sizes={
+            "train-en": 167_719,
+            "select-en": 14_051,
+            f"dev-{POOL}": 1_003_893,
+            f"test-{POOL}": 1_003_893,
+        }
+        | _sizes(MEWSLIX, "dev", "test"),
     ),
 )
 
@@ -358,43 +364,33 @@ _TEXT = Record(
 RECORDS: dict[str, Record] = {record.name: record for record in (*_INTERMEDIATES, *_TARGETS, _TEXT)}
 
 
-def record(name: str) -> Record:
-    """The record of that name, or a UserError with the nearest one."""
+def record(name: str, benchmark: str = "xtreme") -> Record:
+    """The record of that name, as the benchmark has it, or a UserError with the nearest one."""
     if name not in RECORDS:
         raise UserError(f"'{name}' is not a task of the catalogue{nearest(name, RECORDS)}")
-    return RECORDS[name]
+    return RECORDS[name] if benchmark == "xtreme" else _as_xtreme_r(RECORDS[name])
+
+
+def _as_xtreme_r(task: Record) -> Record:
+    """With the languages that it adds; Tatoeba's vectors are those of an encoder tuned on SQuAD."""
+    task = replace(task, languages=(*task.languages, *ADDED.get(task.name, ())))
+    if task.name == "tatoeba":
+        squad = ("squad1",)
+        return replace(task, train_from=squad, select_from=squad[0], exclude_contexts_of=("xquad",))
+    return task
 
 
 def official_size(task: Record, split: str, language: str) -> int | None:
-    """How many rows (bucc2018: gold pairs) the official split has; None: there is no such split."""
+    """How many rows (gold pairs of bucc2018, queries of a ranking task) the official split has.
+
+    None: there is no such split, or nobody at hand says how many (`is_published`).
+    """
     return task.sizes.get(f"{split}-{language}", task.sizes.get(split))
 
 
-def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[dict[str, Any]]:
-    """A row for each task of `xstilts tasks`; `sizes`: {table: rows} of what is prepared."""
-    return [
-        {
-            "name": task.name,
-            "family": task.family,
-            "roles": ", ".join(task.roles),
-            "group": task.group,
-            "languages": list(task.languages),
-            "sizes": _prepared(data, task),
-            "licence": task.licence,
-        }
-        for task in records
-    ]
-
-
-def _prepared(data: Path, task: Record) -> dict[str, int]:
-    """Rows of each table; the most that any stage has written, as a grid row may have a limit."""
-    own = data / "target" / task.name
-    folders = [own, *own.glob("train/*"), *(data / "intermediate").glob(f"*/{task.name}")]
-    folders += [data / "text"] if task.family == "masked_lm" else []
-    sizes: dict[str, int] = {}
-    for folder in folders:
-        if not (folder / "counts.json").is_file():
-            continue
-        for table, counts in read_json(folder / "counts.json").items():
-            sizes[table] = max(sizes.get(table, 0), counts["rows"])
-    return sizes
+def is_published(task: Record, split: str, language: str) -> bool:
+    """Whether the official distribution has this split in this language."""
+    if official_size(task, split, language):
+        return True
+    added = language in task.languages and language in ADDED.get(task.name, ())
+    return added and any(key.startswith(f"{split}-") for key in task.sizes)

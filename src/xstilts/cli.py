@@ -9,13 +9,12 @@ import sys
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
-from xstilts.errors import UserError, nearest
-
-Section = TypeVar("Section")
+from xstilts.errors import UserError
+from xstilts.tools import Replicate, Row, Task, section_of, tools
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,10 +24,8 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True)
 app.add_typer(data, name="data")
+app.add_typer(tools)
 
-Row = Annotated[str, typer.Argument(help="A row of the grid: a section of intermediates.")]
-Task = Annotated[str, typer.Argument(help="A target: a section of targets.")]
-Replicate = Annotated[int, typer.Option(help="Which repetition; each has its own seed.", min=1)]
 Jobs = Annotated[int, typer.Option(help="Stages at a time; 0: one a core.", min=0)]
 Stages = Annotated[
     list[str] | None, typer.Argument(help="Stages or groups, with what they need; none: all.")
@@ -110,7 +107,7 @@ def data_intermediate(row: Row) -> None:
     from xstilts.sources import prepare
 
     settings = params.load()
-    members = _section(settings.intermediates, "intermediates", row).members
+    members = section_of(settings.intermediates, "intermediates", row).members
     prepare.prepare_intermediate(members, settings.source, Path("data/intermediate") / row)
 
 
@@ -124,8 +121,9 @@ def data_target(task: Task) -> None:
     from xstilts.sources import prepare
 
     settings = params.load()
-    _section(settings.targets, "targets", task)
-    prepare.prepare_target(task, settings.source, Path("data/target") / task)
+    section_of(settings.targets, "targets", task)
+    folder = Path("data/target") / task
+    prepare.prepare_target(task, settings.source, folder, settings.grid.benchmark)
 
 
 @app.command()
@@ -157,7 +155,7 @@ def study(
     sections: Mapping[str, object] = (
         settings.intermediates if phase == "intermediate" else settings.targets
     )
-    _section(sections, f"{phase}s", name)
+    section_of(sections, f"{phase}s", name)
     from xstilts import studies
 
     studies.study_stage(phase, name, settings)
@@ -172,7 +170,7 @@ def intermediate(row: Row, replicate: Replicate = 1) -> None:
     from xstilts import params
 
     settings = params.load()
-    _section(settings.intermediates, "intermediates", row)
+    section_of(settings.intermediates, "intermediates", row)
     from xstilts import phases
 
     phases.intermediate_stage(row, replicate, settings)
@@ -187,8 +185,8 @@ def target(row: Row, task: Task, replicate: Replicate = 1) -> None:
     from xstilts import params
 
     settings = params.load()
-    _section(settings.intermediates, "intermediates", row)
-    _section(settings.targets, "targets", task)
+    section_of(settings.intermediates, "intermediates", row)
+    section_of(settings.targets, "targets", task)
     from xstilts import phases
 
     phases.target_stage(row, task, replicate, settings)
@@ -267,140 +265,3 @@ def use(
     from xstilts.experiments import use_experiment
 
     print(use_experiment(experiment, force))
-
-
-@app.command()
-def tasks(
-    group: Annotated[str, typer.Option(help="Only this group: NLI, QA, ...; none: all.")] = "",
-) -> None:
-    """All tasks: family, group, licence, languages, rows of each table once prepared.
-
-    Example: xstilts tasks --group NLI
-    """
-    from xstilts import catalogue
-
-    rows = catalogue.listing(Path("data"))
-    groups = {row["group"] for row in rows}
-    if group and group not in groups:
-        raise UserError(f"--group {group}: no such group{nearest(group, groups)}")
-    for row in rows:
-        if group in ("", row["group"]):
-            print(f"{row['name']:14} {row['family']:15} {row['group']:11} {row['licence']}")
-            print(f"{'':14} {row['roles']}; {len(row['languages'])}: {' '.join(row['languages'])}")
-            if row["sizes"]:
-                print(f"{'':14} " + ", ".join(f"{name} {n}" for name, n in row["sizes"].items()))
-
-
-@app.command()
-def score(
-    predictions: Annotated[Path, typer.Argument(help="Folder: TASK/test-LANGUAGE.SUFFIX.")],
-    labels: Annotated[Path, typer.Argument(help="Folder of the same shape, with the gold.")],
-    benchmark: Annotated[str, typer.Option(help="xtreme or xtreme-r.")] = "xtreme",
-    as_json: Annotated[bool, typer.Option("--json", help="As evaluate.py prints.")] = False,
-) -> None:
-    """Score a folder of predictions exactly as XTREME's evaluate.py does, in percent.
-
-    Example: xstilts score predictions/ labels/ --json
-    """
-    import json
-
-    from xstilts import scoring
-
-    result = scoring.score_submission(predictions, labels, benchmark)
-    print(json.dumps(result, indent=2) if as_json else scoring.render(result))
-
-
-@app.command()
-def submission(
-    row: Annotated[
-        str,
-        typer.Argument(help="An intermediate; left out: for each target the best on English dev."),
-    ] = "",
-    out: Annotated[Path, typer.Option(help="The new folder.")] = Path("submission"),
-    labels: Annotated[
-        Path | None, typer.Option(help="A new folder for the gold, where it is known; to score.")
-    ] = None,
-    replicate: Annotated[
-        int, typer.Option(help="0: of several the best on English dev.", min=0)
-    ] = 0,
-    incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Write what there is, and list what is missing.")
-    ] = False,
-) -> None:
-    """XTREME's submission folder: nine tasks, every test language, and a manifest.
-
-    Example: xstilts submission mnli --out mnli-1 --labels gold; xstilts score mnli-1 gold
-    """
-    from xstilts import params
-    from xstilts.submission import Asked, write_submission
-
-    settings = params.load()
-    if row:
-        _section(settings.intermediates, "intermediates", row)
-    written = write_submission(settings, Asked(row, replicate, incomplete), out, labels)
-    for task, one in written.manifest["tasks"].items():
-        languages = len(one["languages"])
-        print(f"{out / task}: {languages} languages of {one['cell']}, {one['chosen as']}")
-    for line in written.missing:
-        print(f"missing: {line}")
-    for task in written.unlabelled:
-        print(f"{labels}: no {task}, as test labels of it are hidden")
-
-
-@app.command()
-def rescore(
-    cells: Annotated[list[str], typer.Argument(help="ROW/TASK/REPLICATE, or the folders.")],
-    dev_rows: Annotated[
-        int, typer.Option(help="Rows of dev where a convention takes only some.", min=1)
-    ] = 500,
-    as_json: Annotated[bool, typer.Option("--json", help="Every language's numbers.")] = False,
-) -> None:
-    """Kept predictions under every known convention, beside the passport's own number.
-
-    Example: xstilts rescore none/udpos/1 cells/mnli/mlqa/1
-    """
-    import json
-
-    from xstilts import kept, rescoring
-
-    folders = [kept.cell_folder(name) for name in cells]
-    found = [one for folder in folders for one in rescoring.rescore(folder, dev_rows)]
-    if as_json:
-        print(json.dumps([rescoring.plain(one) for one in found], indent=2, ensure_ascii=False))
-    else:
-        print("\n\n".join(rescoring.render(one) for one in found))
-
-
-@app.command()
-def inspect(
-    task: Annotated[str, typer.Argument(help="A target, a row's member, or text.")],
-    row: Annotated[str, typer.Option(help="The row whose member it is, with its settings.")] = "",
-    rows: Annotated[int, typer.Option(help="Encoded of each table; 0: all.", min=0)] = 1000,
-    examples: Annotated[int, typer.Option(help="Shown of each language.", min=0)] = 2,
-    language: Annotated[list[str] | None, typer.Option(help="Only these; none: all.")] = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Cut no long sequence.")] = False,
-) -> None:
-    """A task as the model sees it: lengths, labels, pieces a word, windows, a few rows.
-
-    Example: xstilts inspect xquad --examples 1 --language en --language zh
-    """
-    from shutil import get_terminal_size
-
-    from xstilts import params
-
-    settings = params.load()
-    if row:
-        _section(settings.intermediates, "intermediates", row)
-    from xstilts.inspection import Asked, inspect
-
-    width = get_terminal_size(fallback=(100, 24)).columns
-    asked = Asked(rows, examples, tuple(language or ()), width, whole)
-    for line in inspect(settings, task, row, asked):
-        print(line)
-
-
-def _section(sections: Mapping[str, Section], kind: str, name: str) -> Section:
-    """The section of that name; UserError where params.yaml has none."""
-    if name not in sections:
-        raise UserError(f"params.yaml: {kind}.{name} is not there{nearest(name, sections)}")
-    return sections[name]

@@ -158,13 +158,17 @@ class Model(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(dict(heads))
 
-    def forward(self, head: str, batch: Batch) -> torch.Tensor:
+    def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """What the encoder reads of a batch."""
         inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
         config = self.encoder.config
         if getattr(config, RESTARTS, False):
             ids = batch["input_ids"]
             inputs["position_ids"] = pair_positions(ids, config.eos_token_id, config.pad_token_id)
-        hidden = self.encoder(**inputs).last_hidden_state
+        return inputs
+
+    def forward(self, head: str, batch: Batch) -> torch.Tensor:
+        hidden = self.encoder(**self.inputs(batch)).last_hidden_state
         logits: torch.Tensor = self.heads[head](hidden, batch)
         return logits
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from xstilts.batches import Features, sorted_batches
+from xstilts.batches import Features, concatenate, sorted_batches
 from xstilts.cards import Scores, Selection
 from xstilts.encoder import Model
 from xstilts.encoder import Tokenizer as TokenizerBase
@@ -167,6 +168,8 @@ class Evaluated:
 
 def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
     """Every language's dev and test: predicted, kept, and scored where gold is there."""
+    if predictor.task.family_name == "ranking":
+        return _evaluate_pools(predictor, data, out)
     task, evaluated = predictor.task, Evaluated()
     counts = read_json(data / "counts.json")
     by_language: dict[str, list[Split]] = {}
@@ -190,6 +193,40 @@ def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
             if labelled:
                 scores = task.family.score(found, table.rows, language, task.settings)
                 evaluated.scores.setdefault(split, {})[language] = scores
+    return evaluated
+
+
+def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
+    """As `evaluate_target`, where a language's queries rank the candidates of all languages.
+
+    A table without queries is read and ranked, and nothing is predicted for it.
+    """
+    task, evaluated = predictor.task, Evaluated()
+    counts = read_json(data / "counts.json")
+    for split in dict.fromkeys(split for split, _ in tables_in(data)):
+        tables = [read_table(data, at, language) for at, language in tables_in(data) if at == split]
+        parts = [encode(table, task, predictor.tokenizer, predictor.cache) for table in tables]
+        outputs = [
+            output
+            for part in parts
+            for output in predict(predictor.model, task, part, predictor.inference)
+        ]
+        rows = [row for table in tables for row in table.rows]
+        found = iter(task.family.decode(concatenate(parts), outputs, rows, task.settings))
+        pool = [row for row in rows if row["candidate"] is not None]
+        for table, part in zip(tables, parts, strict=True):
+            name = f"{split}-{table.language}"
+            own = zip(islice(found, len(table.rows)), table.rows, strict=True)
+            asked = [(one, row) for one, row in own if row["query"] is not None]
+            said, queries = [one for one, _ in asked], [row for _, row in asked]
+            counted = {**counts.get(name, {}), **part.counts, "predicted": len(said)}
+            evaluated.counts[name], evaluated.inputs[name] = counted, table.digest
+            if asked:
+                write_predictions(out / "predictions" / f"{name}.jsonl", task, queries, said)
+            if table.labelled(task.family_name):
+                both = [*said, *[None] * len(pool)], [*queries, *pool]
+                scores = task.family.score(*both, table.language, task.settings)
+                evaluated.scores.setdefault(split, {})[table.language] = scores
     return evaluated
 
 

@@ -127,6 +127,13 @@ def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> Non
             f"{where}: nothing trains {record.name}; expected layer, pooling, max_length; "
             "write those instead"
         )
+    if isinstance(section, FrozenSettings) and bool(record.train_from) != bool(section.tuning):
+        wanted = "settings to train on " + ", ".join(record.train_from)
+        raise UserError(
+            f"{where}.tuning: grid.benchmark says that the encoder is"
+            f"{'' if record.train_from else ' not'} tuned before; expected "
+            f"{wanted if record.train_from else 'null'}; correct it"
+        )
     if record.family != "span" and isinstance(section, PhaseSettings) and section.span:
         raise UserError(
             f"{where}.span: {record.name} is a {record.family} task; expected null; remove it"

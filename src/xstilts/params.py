@@ -32,6 +32,7 @@ from xstilts.errors import UserError, nearest
 PARAMS = Path("params.yaml")
 
 Name = str
+Pooling = Literal["mean", "cls"]  # all pieces of a sentence, or the first
 
 
 class Section(BaseModel):
@@ -154,10 +155,11 @@ class PhaseSettings(Section):
 
 
 class FrozenSettings(Section):
-    """A target that nothing trains: sentence vectors straight from the phase-2 encoder."""
+    """A target without labels: sentence vectors straight from the phase-2 encoder."""
 
+    tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
     layer: int = Field(default=14, ge=0)  # 0: the embeddings' output (facts section 3)
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Pooling = "mean"
     max_length: int = Field(default=512, ge=8)
 
 
@@ -185,8 +187,9 @@ class GridSettings(Section):
     intermediates: list[Name] = []
     targets: list[Name] = []
     replicates: list[int] = [1]
+    benchmark: Literal["xtreme", "xtreme-r"] = "xtreme"  # whose languages and averages
 
-    @field_validator("*")
+    @field_validator("intermediates", "targets", "replicates")
     @classmethod
     def _no_twins(cls, values: list[Any]) -> list[Any]:
         if len(set(values)) != len(values):
@@ -217,7 +220,7 @@ class Studies(Section):
 
 def _kind(value: Any) -> str:
     frozen = isinstance(value, FrozenSettings) or (
-        isinstance(value, dict) and {"layer", "pooling"} & set(value)
+        isinstance(value, dict) and {"layer", "pooling", "tuning"} & set(value)
     )
     return "frozen" if frozen else "trained"
 

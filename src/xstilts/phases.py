@@ -25,7 +25,7 @@ from xstilts.encoder import EncoderRef, Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Predictor, Task, evaluate_target, passport, task
 from xstilts.families import retrieval
-from xstilts.mixtures import Counts, Reading, check_span, check_target, members_of, weigh
+from xstilts.mixtures import Counts, Reading, check_target, members_of, weigh
 from xstilts.params import (
     FrozenSettings,
     Params,
@@ -183,7 +183,7 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
         main=record.main, notes=tuple(read_json(data / "notes.json")),
     )  # fmt: skip
     if isinstance(section, FrozenSettings):
-        trained = freeze(data, section, params.training, base)
+        trained = freeze(data, section, params.training, base, Place(work, run, seed))
     else:
         trained = train_target(data, section, params.training, base, Place(work, run, seed))
     with fresh_folder(out_folder) as out:
@@ -212,7 +212,6 @@ def train_target(
     """The steps under data/train, one after another (COPA after SIQA), with one fresh head.
     English only."""
     record = read_record(data)
-    check_span(record, section)
     tokenizer = encoders.load_tokenizer(base)
     reading = Reading(tokenizer, training, FEATURES)
     steps = sorted(path for path in (data / "train").iterdir() if path.is_dir())
@@ -224,7 +223,8 @@ def train_target(
     }
     torch.manual_seed(place.seed)
     encoder = encoders.load_encoder(base)
-    target = task(record, section, read[-1][0][0].task.settings.labels)
+    last = read[-1][0][0].task
+    target = task(record, section, last.settings.labels) if record.trained else last
     model = build(encoder, [target], base, training)
     for number, (members, _) in enumerate(read):
         ours = [replace(member, task=replace(member.task, head=target.head)) for member in members]
@@ -243,11 +243,15 @@ def train_target(
 
 
 def freeze(
-    data: Path, section: FrozenSettings, training: TrainingSettings, base: EncoderRef
+    data: Path, section: FrozenSettings, training: TrainingSettings, base: EncoderRef, place: Place
 ) -> Trained:
-    """Sentence vectors of one layer: nothing is trained, and nothing above the layer is
-    computed."""
+    """Sentence vectors of one layer, of the encoder as it is or tuned before on another task's
+    English rows (XTREME-R); nothing above the layer is computed."""
     target = task(read_record(data), section)
+    if section.tuning is not None:
+        tuned = train_target(data, section.tuning, training, base, place)
+        encoder = encoders.truncate(tuned.model.encoder, section.layer)
+        return replace(tuned, model=build(encoder, [target], base, training), target=target)
     tokenizer = encoders.load_tokenizer(base)
     torch.set_num_threads(training.threads)
     model = build(encoders.load_encoder(base, section.layer), [target], base, training)
@@ -285,7 +289,7 @@ def target_objective(
     base, data, given = encoders.read_ref(PRETRAIN), DATA / "target" / name, params.targets[name]
     if isinstance(given, FrozenSettings):
         raise UserError(
-            f"params.yaml: study.target.{name}: nothing trains this target; set its trials to 0"
+            f"params.yaml: study.target.{name}: this target has no English dev; set its trials to 0"
         )
 
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
@@ -332,7 +336,7 @@ class Trained:
         inference = Inference(
             encoders.special_tokens(self.tokenizer), training.token_budget, autocast_for(training)
         )
-        settle = retrieval.settle if self.selection is None else None
+        settle = retrieval.settle if self.target.family_name == "retrieval" else None
         return Predictor(self.model, self.tokenizer, self.target, inference, FEATURES, settle)
 
 

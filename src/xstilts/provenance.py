@@ -22,12 +22,15 @@ NO_NUMBERS = (
     "grid",
     "inspection",
     "kept",
+    "layers",
+    "listing",
     "logbook",
     "params",
     "report",
     "rescoring",
     "scoring",
     "submission",
+    "tools",
     "tracking",
 )
 WORK = Path("work")  # git-ignored: checkpoints, encoded tables, curves

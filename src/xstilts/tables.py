@@ -23,13 +23,16 @@ import pyarrow.parquet as pq
 
 from xstilts.errors import UserError
 
-FamilyName = Literal["classification", "choice", "tagging", "span", "retrieval", "masked_lm"]
+FamilyName = Literal[
+    "classification", "choice", "tagging", "span", "retrieval", "ranking", "masked_lm"
+]
 Split = Literal["train", "select", "dev", "test"]
 Role = Literal["intermediate", "target", "text"]
 Group = Literal["NLI", "paraphrase", "QA", "choice", "syntactic", "retrieval", "text"]
 Row = dict[str, Any]
 
 ENGLISH = "en"
+POOL = "all"  # stands for a language: candidates to rank that are no one language's
 
 _ANSWER = pa.struct([("text", pa.string()), ("start", pa.int64())])
 
@@ -80,6 +83,16 @@ COLUMNS: dict[str, pa.Schema] = {
             ),  # of a foreign row: ids of its English partners; null: hidden
         ]
     ),
+    "ranking": pa.schema(
+        [
+            ("id", pa.string()),
+            ("query", pa.string()),  # null: the row is a candidate alone
+            ("candidate", pa.string()),  # null: a query alone; English tables have both, a pair
+            ("context", pa.string()),  # the candidate's paragraph; null: none
+            # A query belongs to the candidates that share a name with it; null: hidden
+            ("gold", pa.list_(pa.string())),
+        ]
+    ),
     "masked_lm": pa.schema(
         [("text", pa.string()), ("pair", pa.string())]
     ),  # pair: translation or retelling
@@ -90,6 +103,7 @@ GOLD = {
     "tagging": "tags",
     "span": "answers",
     "retrieval": "gold",
+    "ranking": "gold",
 }
 
 
@@ -158,6 +172,9 @@ class Table:
             return False
         if family == "retrieval":
             return any(row["gold"] is not None for row in self.rows)
+        if family == "ranking":  # a language may have candidates and no queries
+            asked = [row["gold"] for row in self.rows if row["query"] is not None]
+            return bool(asked) and None not in asked
         return bool(self.rows) and all(row[GOLD[family]] is not None for row in self.rows)
 
 

@@ -181,9 +181,12 @@ def step_batches(
     setup: Setup,
     seed: Sequence[int],
 ) -> list[Batch]:
-    """This process's share of a step's examples, in length-sorted micro-batches."""
+    """This process's share of a step's examples, in length-sorted micro-batches (one where each
+    example is set against the others, as in ranking: the token budget is no limit there)."""
     mine = examples[accelerator.process_index :: accelerator.num_processes]
     features = member.features
+    if features.whole:
+        return [member.task.family.collate(features, mine, setup.tokens, seed)]
     overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])
     cuts = micro_batches(
         features.lengths[mine], features.group, setup.settings.token_budget, overhead

@@ -100,7 +100,8 @@ def test_gold_survives_encode_and_decode(name: str) -> None:
 
 def perfect(family: str, features: object) -> list[np.ndarray]:
     """Outputs of a model that is always right, from the encoded labels."""
-    labels = features.columns["labels"]  # type: ignore[attr-defined]
+    columns = features.columns  # type: ignore[attr-defined]
+    labels = columns.get("labels", columns.get("side"))
     lengths = features.columns["input_ids"].lengths  # type: ignore[attr-defined]
     found: list[np.ndarray] = []
     for sequence, length in enumerate(lengths):
@@ -111,6 +112,10 @@ def perfect(family: str, features: object) -> list[np.ndarray]:
             logits = np.full((length, 2), -10.0, np.float32)
             logits[gold[0], 0] = logits[gold[1], 1] = 10.0
             found.append(logits)
+        elif family == "ranking":  # pairs 0 and 2 have the same candidate
+            vector = np.zeros(8, np.float32)
+            vector[(sequence // 2) % 2 if sequence < 6 else 3] = 1.0
+            found.append(vector)
         elif family == "classification":
             found.append(np.eye(3, dtype=np.float32)[gold[0]])
         else:

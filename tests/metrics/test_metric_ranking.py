@@ -5,14 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xstilts.batches import Features, Ragged
+from xstilts.catalogue import record
+from xstilts.families import ranking as family
+from xstilts.families.protocol import TaskSettings
 from xstilts.metrics import ranking
+from xstilts.sources.readers import READERS, RawFile
+from xstilts.tables import Row
 
 LANGUAGES = ("ar", "en", "th", "zh")
 
 
 @pytest.fixture
-def pool(read):
-    return ranking.lareqa_pool({code: read(f"lareqa/xquad-r/{code}.json") for code in LANGUAGES})
+def pool(golden) -> list[Row]:
+    """Questions and candidates of all languages, as the reader gives them."""
+    folder, task = golden("lareqa/xquad-r"), record("lareqa")
+    raws = [RawFile(folder / f"{code}.json", task, "test", code) for code in LANGUAGES]
+    return [row for raw in raws for row in READERS["xquad-r"](raw).rows]
 
 
 def test_lareqa_pool_golden(golden, read, pool) -> None:
@@ -20,9 +29,11 @@ def test_lareqa_pool_golden(golden, read, pool) -> None:
         (golden("lareqa") / f"{side}_uids.txt").read_text().split()
         for side in ("question", "candidate")
     ]
-    assert [question[0] for question in pool.questions] == uids[0]
-    assert [candidate[0] for candidate in pool.candidates] == uids[1]
-    assert pool.answers == read("lareqa/expected.json")["answers"]
+    assert [row["id"] for row in pool if row["query"] is not None] == uids[0]
+    assert [row["id"] for row in pool if row["candidate"] is not None] == uids[1]
+    expected = read("lareqa/expected.json")["answers"]
+    for name, right in expected.items():
+        assert [r["id"] for r in pool if r["candidate"] is not None and name in r["gold"]] == right
 
 
 @pytest.mark.parametrize(("k", "name"), [(20, "map@20"), (5, "map@5"), (None, "map_all")])
@@ -30,14 +41,37 @@ def test_lareqa_map_golden(golden, read, pool, k, name) -> None:
     vectors = [
         np.load(golden("lareqa") / f"{side}_encodings.npy") for side in ("question", "candidate")
     ]
-    uids = [candidate[0] for candidate in pool.candidates]
+    uids = [row["id"] for row in pool if row["candidate"] is not None]
+    questions = [row for row in pool if row["query"] is not None]
+    answers = read("lareqa/expected.json")["answers"]
+    targets = [answers[row["gold"][0]] for row in questions]
     ranked = [[uids[row] for row in rows] for rows in ranking.rank(*vectors, k, block=16)]
     expected = read("lareqa/expected.json")
-    assert ranking.map_at_k(pool.targets(), ranked, k) == pytest.approx(expected[name], abs=1e-9)
+    assert ranking.map_at_k(targets, ranked, k) == pytest.approx(expected[name], abs=1e-9)
     if k == 20:
-        for (uid, _), right, order in zip(pool.questions, pool.targets(), ranked, strict=True):
+        for row, right, order in zip(questions, targets, ranked, strict=True):
             value = ranking.average_precision_at_k(right, order)
-            assert value == pytest.approx(expected["ap@20_per_question"][uid], abs=1e-9)
+            assert value == pytest.approx(expected["ap@20_per_question"][row["id"]], abs=1e-9)
+
+
+def test_lareqa_family_gives_the_official_number(golden, read, pool) -> None:
+    """The golden vectors through the family's decoding and scoring, over all languages at once."""
+    vectors = {
+        side: iter(np.load(golden("lareqa") / f"{side}_encodings.npy"))
+        for side in ("question", "candidate")
+    }
+    sides = ["candidate" if row["query"] is None else "question" for row in pool]
+    columns = {
+        "input_ids": Ragged.of([[0]] * len(pool)),
+        "side": Ragged.of([[int(side == "candidate")] for side in sides]),
+    }
+    features = Features(columns, np.arange(len(pool), dtype=np.int32))
+    outputs = [next(vectors[side]) for side in sides]
+    settings = TaskSettings(max_length=8)
+    found = family.decode(features, outputs, pool, settings)
+    scores = family.score(found, pool, "all", settings)
+    expected = read("lareqa/expected.json")["map@20"]
+    assert scores == pytest.approx({"map@20": expected}, abs=1e-9)
 
 
 def test_mewslix_golden(read) -> None:

@@ -145,6 +145,19 @@ def test_xtreme_average_needs_all_nine(tmp_path: Path) -> None:
     assert "XTREME (all nine)" not in report(tmp_path, grid(["none", "mnli"], NINE[:8]))
 
 
+def test_xtreme_r_has_an_average_of_its_own(tmp_path: Path) -> None:
+    """The plain mean of ten, which XTREME's own script can never form."""
+    ten = [*NINE[:1], *NINE[2:7], "tatoeba", "xcopa", "lareqa", "mewslix"]
+    numbers = {task: 0.1 * place for place, task in enumerate(ten)}
+    write(tmp_path / "cells", *(card("none", task, 1, numbers[task], en=0.0) for task in ten))
+    settings = grid(["none"], ten).model_copy(update={"benchmark": "xtreme-r"})
+    whole = report(tmp_path, settings)
+    assert "XTREME-R (all ten)" in whole and "XTREME (all nine)" not in whole
+    lines = read_csv(tmp_path / "reports/grid.csv")
+    (found,) = (x for x in lines if x["target"] == "all" and x["languages"] == "zero-shot")
+    assert float(found["score"]) == pytest.approx(0.45)
+
+
 def test_dev_is_reported_where_test_has_no_gold(tmp_path: Path) -> None:
     cards = [
         replace(card(row, "bucc2018", 1, 0.5), scores={"dev": {"zh": {"accuracy": 0.4}}})

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.sources.ranked import BROKEN_RANKING
 from xstilts.catalogue import record
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.reading import Reading
@@ -134,6 +135,9 @@ TASKS = {
     "tydiqa": "tydiqa",
     "laser": "tatoeba",
     "tatoeba-sorted": "tatoeba",
+    "xquad-r": "lareqa",
+    "mewslix": "mewslix",
+    "mewslix-pairs": "mewslix",
     "bucc": "bucc2018",
 }
 BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken: content, message
@@ -408,4 +412,5 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
             "d.gold:1: 1 columns; expected de-id TAB en-id",
         ),
     },
+    **BROKEN_RANKING,
 }

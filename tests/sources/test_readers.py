@@ -38,9 +38,20 @@ from tests.sources.broken import (
     read,
     squad,
 )
+from tests.sources.ranked import (
+    ARTICLE,
+    ENTITIES,
+    ENTITY,
+    PAIR,
+    PARAGRAPH,
+    XQUAD_R,
+    changed,
+    line,
+)
 from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.sources.readers import READERS, RawFile
+from xstilts.tables import POOL
 
 
 class TestPairs:
@@ -282,6 +293,38 @@ class TestLines:
         found = read(tmp_path, "bucc", files | {"de-en.dev.gold": gold}, "bucc2018")
         assert [row["gold"] for row in found.rows] == [["en-1"], [], None]
         assert found.counts["repeated gold pairs"] == 1
+
+
+class TestRanking:
+    def test_a_questions_sentences_in_a_paragraph(self, tmp_path: Path) -> None:
+        """The first and third are equal, so both are right; c's answer stands in none."""
+        found = read(tmp_path, "xquad-r", line(XQUAD_R), "lareqa", split="test")
+        queries = {row["id"]: row["gold"] for row in found.rows if row["query"]}
+        names = {row["id"]: row["gold"] for row in found.rows if row["candidate"]}
+        assert queries == {"a_de": ["a"], "b_de": ["b"]}
+        assert names == {"de_2_0": ["a"], "de_2_1": ["b"], "de_2_2": ["a"]}
+        assert found.counts == {"read": 3, "dropped: answer in no sentence": 1}
+        assert {row["context"] for row in found.rows} == {None, PARAGRAPH["context"]}
+
+    def test_mentions_of_one_language_in_their_sentence(self, tmp_path: Path) -> None:
+        other = changed(changed(ARTICLE, "context.language", "fr"), "mentions.0.example_id", "m2")
+        found = read(tmp_path, "mewslix", line(other) + line(ARTICLE), "mewslix")
+        (row,) = found.rows
+        assert (row["id"], row["gold"], row["candidate"]) == ("m1", ["Q1"], None)
+        assert row["query"] == "She: { She } (really) spoke."
+
+    def test_entities_stand_in_a_file_beside(self, tmp_path: Path) -> None:
+        files: Content = {"m.jsonl": line(ARTICLE), ENTITIES: line(ENTITY)}
+        (row,) = read(tmp_path, "mewslix", files, "mewslix", language=POOL).rows
+        assert (row["id"], row["gold"], row["query"]) == ("Q1", ["Q1"], None)
+        assert row["candidate"] == "Ada is one. She codes."
+
+    def test_pairs_have_both(self, tmp_path: Path) -> None:
+        (row,) = read(tmp_path, "mewslix-pairs", line(PAIR), "mewslix", language="en").rows
+        assert (row["query"], row["candidate"]) == (
+            "She: { She } (really) spoke.",
+            "Ada is one. She codes.",
+        )
 
 
 CASES = [(reader, case) for reader, cases in BROKEN.items() for case in cases]

@@ -3,7 +3,15 @@ a line."""
 
 from __future__ import annotations
 
-from xstilts.families import choice, classification, masked_lm, retrieval, span, tagging
+from xstilts.families import (
+    choice,
+    classification,
+    masked_lm,
+    ranking,
+    retrieval,
+    span,
+    tagging,
+)
 from xstilts.families.protocol import Family
 from xstilts.tables import FamilyName
 
@@ -13,5 +21,6 @@ FAMILIES: dict[FamilyName, Family] = {
     "tagging": tagging,
     "span": span,
     "retrieval": retrieval,
+    "ranking": ranking,
     "masked_lm": masked_lm,
 }

@@ -83,10 +83,10 @@ def decode(
     """
     foreign = [index for index, row in enumerate(rows) if row["side"] == "foreign"]
     english = [index for index, row in enumerate(rows) if row["side"] == "english"]
-    vectors = np.stack(list(outputs)).astype(np.float32)
+    vectors = [_stacked(outputs, side) for side in (foreign, english)]
     found: list[dict[str, Any] | None] = [None] * len(rows)
     if settings.convention == NEAREST:
-        best = mining.nearest(vectors[english], vectors[foreign])
+        best = mining.nearest(vectors[1], vectors[0])
         for index, place in zip(english, best, strict=True):
             found[index] = {"id": rows[foreign[place]]["id"]}
         return found
@@ -95,12 +95,21 @@ def decode(
         for side in (foreign, english)
         for key in ("id", "text")
     ]
-    candidates = mining.mine(vectors[foreign], vectors[english], sides[1], sides[3])
+    candidates = mining.mine(vectors[0], vectors[1], sides[1], sides[3])
     scores = mining.pair_scores(candidates, (sides[0], sides[1]), (sides[2], sides[3]))
     place = {row_id: index for row_id, index in zip(sides[0], foreign, strict=True)}
     for (source, target), margin in scores.items():
         found[place[source]] = {"id": target, "score": float(margin)}
     return found
+
+
+def _stacked(outputs: Sequence[Output], numbers: Sequence[int]) -> NDArray[np.float32]:
+    """(rows, dim): one side's vectors alone, for there may be 400,000 of them."""
+    first = outputs[numbers[0]] if numbers else np.zeros(0)
+    side = np.empty((len(numbers), len(first)), np.float32)
+    for place, number in enumerate(numbers):
+        side[place] = outputs[number]
+    return side
 
 
 def settle(

@@ -8,7 +8,9 @@ blocks: besides the vectors there is never more in memory than a few block x blo
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -20,6 +22,7 @@ Rows = npt.NDArray[np.int64]
 Pair = tuple[str, str]
 
 BLOCK = 4096
+STRIP = 4  # blocks of one side that meet a block of the other while it is at hand, normalised
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ class _Vectors:
         return len(self.rows)
 
     def block(self, start: int, size: int) -> Floats:
-        return _normalised(self.array[self.rows[start : start + size]])
+        return _normalise(
+            self.array[self.rows[start : start + size]].astype(np.float32, copy=False)
+        )
 
     def mean(self, size: int) -> Floats:
         total = np.zeros(self.array.shape[1], dtype=np.float64)
@@ -135,8 +140,12 @@ class _Vectors:
 
 
 def _normalised(vectors: npt.NDArray[np.floating]) -> Floats:
-    """Rows of length 1 in float32; a row of zeros stays one, as in faiss."""
-    rows = np.array(vectors, dtype=np.float32)
+    """Rows of length 1 in float32, in a new array."""
+    return _normalise(np.array(vectors, dtype=np.float32))
+
+
+def _normalise(rows: Floats) -> Floats:
+    """In place; a row of zeros stays one, as in faiss."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     rows /= np.where(lengths > 0, lengths, np.float32(1))[:, None]
     return rows
@@ -154,36 +163,60 @@ def _neighbours(x: _Vectors, y: _Vectors, rule: Rule, block: int) -> tuple[_Near
     forward = _Nearest(len(x), min(rule.neighbours, len(y)))
     backward = _Nearest(len(y), min(rule.neighbours, len(x)))
     delta = x.mean(block) - y.mean(block) if rule.shift else None
-    for row in range(0, len(x), block):
-        x_block = x.block(row, block)
-        for column in range(0, len(y), block):
+    # The same arrays for all blocks: fresh memory for each would cost more than comparing.
+    size = min(block, len(x)) * min(block, len(y))
+    products, masks = np.empty(size, np.float32), np.empty((2, size), np.bool_)
+    tall, strip = STRIP * block, x.block(0, 0)
+    with ThreadPoolExecutor(1) as beside:  # one direction there, the other here
+        for first, column in product(range(0, len(x), tall), range(0, len(y), block)):
+            strip = x.block(first, tall) if column == 0 else strip
             y_block = y.block(column, block)
-            cosines = x_block @ y_block.T
-            to_target, to_source = cosines, cosines
-            if delta is not None:
-                to_target = cosines - (y_block @ delta)[None, :]
-                to_source = cosines + (x_block @ delta)[:, None]
-            rows, columns, scores = _promising(to_target, forward, row, axis=1)
-            forward.offer(rows + row, columns + column, scores)
-            rows, columns, scores = _promising(to_source, backward, column, axis=0)
-            backward.offer(columns + column, rows + row, scores)
+            for row in range(first, first + len(strip), block):
+                x_block = strip[row - first : row - first + block]
+                area, shape = len(x_block) * len(y_block), (len(x_block), len(y_block))
+                cosines = np.matmul(x_block, y_block.T, out=products[:area].reshape(shape))
+                to_target, to_source = cosines, cosines
+                if delta is not None:
+                    to_target = cosines - (y_block @ delta)[None, :]
+                    to_source = cosines + (x_block @ delta)[:, None]
+                above = masks[:, :area].reshape(2, *shape)
+                task = beside.submit(_keep, to_target, forward, (row, column), 1, above[0])
+                _keep(to_source, backward, (row, column), 0, above[1])
+                task.result()
     return forward, backward
 
 
+def _keep(
+    block: Floats,
+    nearest: _Nearest,
+    place: tuple[int, int],
+    axis: Literal[0, 1],
+    mask: npt.NDArray[np.bool_],
+) -> None:
+    """Let a block compete along `axis`; its first row and column stand at `place`."""
+    rows, columns, scores = _promising(block, nearest, place[1 - axis], axis, mask)
+    pair = rows + place[0], columns + place[1]
+    nearest.offer(pair[1 - axis], pair[axis], scores)
+
+
 def _promising(
-    block: Floats, nearest: _Nearest, start: int, axis: Literal[0, 1]
+    block: Floats, nearest: _Nearest, start: int, axis: Literal[0, 1], mask: npt.NDArray[np.bool_]
 ) -> tuple[Rows, Rows, Floats]:
     """(row, column, value) in a block of all that may enter the k best along `axis`.
 
-    Blocks come in the order of their partners, so one that only equals the worst kept loses to it.
+    `mask`, of the block's shape, is written over. Blocks come in the order of their partners, so
+    one that only equals the worst kept loses to it.
     """
     width = nearest.scores.shape[1]
     floor = nearest.scores[start : start + block.shape[1 - axis], -1]
     if block.shape[axis] > width and np.isneginf(floor).any():
-        kth = np.partition(block, -width, axis=axis).take(-width, axis=axis)
-        floor = np.maximum(floor, np.nextafter(kth, np.float32(-np.inf)))
-    above = block > np.expand_dims(floor, axis)
-    flat = np.flatnonzero(above).astype(np.int64, copy=False)
+        # The k-th best of the maxima of parts is no better than the k-th best, and soon found.
+        parts = np.array_split(block, min(8 * width, block.shape[axis]), axis=axis)
+        peaks = np.stack([part.max(axis=axis) for part in parts], axis=axis)
+        bound = np.partition(peaks, -width, axis=axis).take(-width, axis=axis)
+        floor = np.maximum(floor, np.nextafter(bound, np.float32(-np.inf)))
+    np.greater(block, np.expand_dims(floor, axis), out=mask)
+    flat = np.flatnonzero(mask).astype(np.int64, copy=False)
     rows, columns = np.divmod(flat, block.shape[1])
     return rows, columns, block.ravel()[flat]
 

@@ -6,13 +6,12 @@ The rules are those of XTREME's third_party/utils_lareqa.py and utils_mewslix.py
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 TOP_K = 20
+SCORES_AT_ONCE = 2**26  # of a block of queries against all candidates: 256 MiB
 
 
 def average_precision_at_k(
@@ -57,65 +56,15 @@ def rank(
     Nothing is normalised: LAReQA scores by the plain product.
     """
     width = len(candidates) if k is None else min(k, len(candidates))
+    block = max(1, min(block, SCORES_AT_ONCE // max(1, len(candidates))))
     result = np.zeros((len(queries), width), dtype=np.int64)
     for start in range(0, len(queries), block):
-        scores = queries[start : start + block] @ candidates.T
-        order = np.argsort(-scores, axis=1, kind="stable")
-        result[start : start + block] = order[:, :width]
+        for row, scores in enumerate(queries[start : start + block] @ candidates.T, start):
+            # Whatever equals the k-th best may be among them: the first of equals counts.
+            worst = np.partition(scores, -width)[-width]
+            among = np.flatnonzero(scores >= worst)
+            result[row] = among[np.argsort(-scores[among], kind="stable")[:width]]
     return result
-
-
-@dataclass(frozen=True)
-class LareqaPool:
-    """LAReQA's questions and candidate sentences of all languages, in the official order.
-
-    Questions are (uid, text), candidates (uid, sentence, paragraph); `answers` holds for a question
-    id without language the uids of the right candidates in every language.
-    """
-
-    questions: list[tuple[str, str]]
-    candidates: list[tuple[str, str, str]]
-    answers: dict[str, list[str]]
-
-    def targets(self) -> list[list[str]]:
-        """The right candidates of each question, its own language's included."""
-        return [self.answers[uid.rsplit("_", 1)[0]] for uid, _ in self.questions]
-
-
-def lareqa_pool(files: Mapping[str, Mapping[str, Any]]) -> LareqaPool:
-    """{language: content of xquad-r/<language>.json} -> the pool.
-
-    A question is skipped whose answer starts in no sentence; a paragraph's sentences are candidates
-    once one of its questions is not; a sentence that stands twice in it is right twice.
-    """
-    pool = LareqaPool([], [], {})
-    for language, content in files.items():
-        paragraphs = [entry for article in content["data"] for entry in article["paragraphs"]]
-        for number, paragraph in enumerate(paragraphs, 1):
-            _add_paragraph(pool, paragraph, language, number)
-    return pool
-
-
-def _add_paragraph(
-    pool: LareqaPool, paragraph: Mapping[str, Any], language: str, number: int
-) -> None:
-    context, breaks = paragraph["context"], paragraph["sentence_breaks"]
-    sentences = [context[start:end] for start, end in breaks]
-    uids = [f"{language}_{number}_{position}" for position in range(len(sentences))]
-    kept = False
-    for question in paragraph["qas"]:
-        begin = question["answers"][0]["answer_start"]
-        right = next((context[start:end] for start, end in breaks if start <= begin < end), None)
-        if not right:
-            continue
-        pool.questions.append((f"{question['id']}_{language}", question["question"]))
-        found = (uid for uid, sentence in zip(uids, sentences, strict=True) if sentence == right)
-        pool.answers.setdefault(question["id"], []).extend(found)
-        kept = True
-    if kept:
-        pool.candidates.extend(
-            (uid, sentence, context) for uid, sentence in zip(uids, sentences, strict=True)
-        )
 
 
 def mewslix(

@@ -53,6 +53,7 @@ class Results:
     replicates: tuple[int, ...]
     columns: tuple[Column, ...]
     leftovers: tuple[str, ...]  # folders under cells/ that the grid does not name
+    benchmark: str = "xtreme"  # whose averages are formed
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -85,11 +86,11 @@ def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
     unfinished = {parts for parts in found if any(part.startswith(".") for part in parts)}
     leftovers = tuple("/".join(parts) for parts in sorted(found - named - unfinished))
     rows, replicates = tuple(grid.intermediates), tuple(grid.replicates)
-    return Results(experiment, rows, replicates, columns, leftovers)
+    return Results(experiment, rows, replicates, columns, leftovers, grid.benchmark)
 
 
 def numbers(results: Results, zero_shot: bool) -> Numbers:
-    """One number for each target, and the averages that are whole: XTREME's, and the plain mean.
+    """One number for each target, and the averages that are whole: the benchmark's, the mean.
 
     A target's number is the mean over its languages, as in XTREME; zero_shot: without English.
     """
@@ -104,7 +105,8 @@ def numbers(results: Results, zero_shot: bool) -> Numbers:
                 if (languages := spoken(column, zero_shot))
             }
             mean = {MEAN: statistics.fmean(scores.values())} if scores else {}
-            found.setdefault(row, {})[replicate] = {**scores, **average(scores), **mean}
+            whole = average(scores, results.benchmark)
+            found.setdefault(row, {})[replicate] = {**scores, **whole, **mean}
     return found
 
 

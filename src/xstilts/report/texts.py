@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xstilts.cards import Card
@@ -32,21 +32,22 @@ TITLES = {
     MEAN: "mean of targets",
     "qa": "QA",
     "without_retrieval": "without retrieval",
-    "all": "XTREME (all nine)",
 }
+ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
 
 
 def report_text(results: Results) -> str:
     """report.md."""
     both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
+    titles = TITLES | {"all": ALL[results.benchmark]}
     parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results), PICTURE]
     for zero_shot, found in both:
         there = names(found)
         title = "Zero-shot languages (without English)" if zero_shot else "All languages"
         targets = [name for name in results.targets if name in there]
         averages = [name for name in (MEAN, *AVERAGES) if name in there]
-        parts += [f"## {title}", _grid(results.rows, found, targets)]
-        parts += [f"### Averages: {title}", _grid(results.rows, found, averages)]
+        parts += [f"## {title}", _grid(results.rows, found, targets, titles)]
+        parts += [f"### Averages: {title}", _grid(results.rows, found, averages, titles)]
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
     parts += ["## By language"]
@@ -133,14 +134,16 @@ def _how_to_read(results: Results) -> str:
     return " ".join(lines)
 
 
-def _grid(rows: Sequence[str], found: Numbers, columns: Sequence[str]) -> str:
+def _grid(
+    rows: Sequence[str], found: Numbers, columns: Sequence[str], titles: Mapping[str, str]
+) -> str:
     if not columns:
         return "No target is scored in these languages."
     body = [
         [row, *(_shown(score(found, row, name), gain(found, row, name)) for name in columns)]
         for row in rows
     ]
-    return _table(["intermediate", *(TITLES.get(name, name) for name in columns)], body)
+    return _table(["intermediate", *(titles.get(name, name) for name in columns)], body)
 
 
 def _languages(results: Results, column: Column) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from xstilts import catalogue
 from xstilts.errors import UserError, nearest
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
+from xstilts.sizes import ADDED
 from xstilts.sources.layouts import ISO3, LAYOUTS
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.readers.squad import TYDIQA_NAMES
 from xstilts.sources.reading import Reading
 from xstilts.sources.splits import contexts_of, normalised, split_groups
-from xstilts.tables import ENGLISH, GOLD, Record, Row, Split
+from xstilts.tables import ENGLISH, GOLD, POOL, Record, Row, Split
 
 SELECT_SHARE = 0.1  # of a stand-in that serves for training and for selecting
 
@@ -47,7 +48,9 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
         if not named:
             return None
         places = [_place(record, spec, language, settings) for spec in named]
-    elif language not in languages(record, settings) or not _exists(record, split, language):
+    elif language not in (*languages(record, settings), POOL) or not _exists(
+        record, split, language
+    ):
         return None
     else:
         slots = LAYOUTS.get(record.name, {}).get(split)
@@ -77,7 +80,7 @@ def task_files(record: Record, settings: SourceSettings) -> TaskFiles:
 
 def _exists(record: Record, split: Split, language: str) -> bool:
     """Whether the official distribution has this split in this language."""
-    return record.family == "masked_lm" or bool(catalogue.official_size(record, split, language))
+    return record.family == "masked_lm" or catalogue.is_published(record, split, language)
 
 
 def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -> list[Path]:
@@ -85,7 +88,10 @@ def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -
     names = {code: name for name, code in TYDIQA_NAMES.items()}
     try:
         filled = path.format(
-            language=language, iso3=ISO3.get(language, ""), name=names.get(language, "")
+            language=language,
+            iso3=ISO3.get(language, ""),
+            name=names.get(language, ""),
+            ud="2.7" if language in ADDED["udpos"] else "2.5",
         )
     except (KeyError, IndexError, ValueError):
         raise UserError(

@@ -2,7 +2,8 @@
 
 LAYOUTS[task][split] is a list of slots that are all read, one after the other. A slot's places are
 tried in order and the first that exists is read: originals with labels before XTREME's copies,
-whose test labels are stripped. {language}, {iso3} and {name} are filled in; * matches any name.
+whose test labels are stripped. {language}, {iso3}, {name} and {ud} (the treebanks' release) are
+filled in; * matches any name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ _CODES = """
 af afr ar ara bg bul bn ben de deu el ell es spa et est eu eus fa pes fi fin fr fra he heb hi hin
 hu hun id ind it ita ja jpn jv jav ka kat kk kaz ko kor ml mal mr mar nl nld pt por ru rus sw swh
 ta tam te tel th tha tl tgl tr tur ur urd vi vie zh cmn
+az aze lt lit pl pol ro ron uk ukr
 """
 ISO3 = dict(zip(_CODES.split()[::2], _CODES.split()[1::2], strict=True))  # Tatoeba's codes
 Slot = tuple[FileSpec, ...]
@@ -85,7 +87,7 @@ def _ccg(split: str) -> Slot:
 
 
 def _udpos(split: str) -> list[Slot]:
-    name = f"ud-treebanks-v2.5/*/{{language}}_*-ud-{split}.conllu"
+    name = f"ud-treebanks-v{{ud}}/*/{{language}}_*-ud-{split}.conllu"
     return [_slot(f"conllu udpos/{name}", f"conllu {name}", f"bio udpos/{split}-{{language}}.tsv")]
 
 
@@ -183,5 +185,12 @@ LAYOUTS: dict[str, dict[str, list[Slot]]] = {
         ]
     },
     "xcopa": {split: _xcopa(split) for split in ("dev", "test")},
+    "lareqa": {"test": [_slot("xquad-r lareqa/xquad-r/{language}.json")]},
+    "mewslix": {
+        "train": [_slot("mewslix-pairs mewslix/wikipedia_pairs-train.jsonl")],
+        "select": [_slot("mewslix-pairs mewslix/wikipedia_pairs-dev.jsonl")],
+        "dev": [_slot("mewslix mewslix/wikinews_mentions-dev.jsonl")],
+        "test": [_slot("mewslix mewslix/wikinews_mentions-test.jsonl")],
+    },
     "text": {"train": [_slot("text text/{language}.txt")]},
 }

@@ -21,6 +21,7 @@ from xstilts.errors import UserError
 from xstilts.params import GridSettings, RowSettings, SourceSettings
 from xstilts.sources import Source, source
 from xstilts.sources.reading import Reading
+from xstilts.sources.sentences import answering
 from xstilts.sources.splits import (
     content,
     contexts_of,
@@ -32,6 +33,7 @@ from xstilts.sources.splits import (
 from xstilts.tables import (
     ENGLISH,
     GOLD,
+    POOL,
     Record,
     Row,
     Split,
@@ -129,16 +131,19 @@ def prepare_intermediate(
         _check_sizes(unlike, settings)
 
 
-def prepare_target(task: str, settings: SourceSettings, out: Path) -> None:
+def prepare_target(
+    task: str, settings: SourceSettings, out: Path, benchmark: str = "xtreme"
+) -> None:
     """A target's tables in every language, and English tables for each of its trainings."""
-    record, rows_from = record_of(task), source(settings.name)
+    record, rows_from = record_of(task, benchmark), source(settings.name)
     if "target" not in record.roles:
         raise UserError(f"'{task}' is not a target; expected one; `xstilts tasks` lists them")
     with fresh_folder(out) as folder:
         writer = _Writer(folder, record)
         english: dict[str, list[Row]] = {}
         for split in REPORTED:
-            for language in rows_from.languages(record, settings):
+            pool = [POOL] if f"{split}-{POOL}" in record.sizes else []
+            for language in (*rows_from.languages(record, settings), *pool):
                 reading = rows_from.read(record, split, language, settings)
                 if reading is None:
                     continue
@@ -158,8 +163,10 @@ def prepare_target(task: str, settings: SourceSettings, out: Path) -> None:
 
 def _steps(target: Record, rows_from: Source, settings: SourceSettings) -> list[Record]:
     """What is trained on, in order: the task's own rows where the source has some."""
-    if not target.trained:
+    if not target.trained and not target.train_from:
         return []
+    if not target.trained:  # the encoder is tuned before its vectors are taken (XTREME-R's Tatoeba)
+        return [record_of(name) for name in target.train_from]
     if rows_from.read(target, "train", ENGLISH, settings) is not None or not target.train_from:
         return [target]
     return [record_of(name) for name in target.train_from]
@@ -178,7 +185,7 @@ def _write_step(
     """
     step, owner = pair
     rows_from = source(settings.name)
-    alone = len(owner.train_from) <= 1 or step == owner
+    alone = owner.trained and (len(owner.train_from) <= 1 or step == owner)
     writer = _Writer(folder, owner if alone else step)
     selector, train, select = _sides(rows_from, step, owner, settings, writer)
     for other in sorted({*step.exclude_contexts_of, *owner.exclude_contexts_of}):
@@ -196,6 +203,10 @@ def _write_step(
         train.keep([row for row in train.rows if content(row) not in selecting], "also selects")
     elif again := sum(content(row) in selecting for row in train.rows):
         train.counts["also in what selects"] = again  # inside an official split: it stays
+    if writer.record.family == "ranking" and step.family == "span":
+        for side in (train, select):
+            side.rows, lost = answering(side.rows)
+            side.counts |= {"dropped: answer in no sentence": lost} if lost else {}
     writer.record = _with_labels(writer.record, train, select)
     kept = limited(train.rows, limit, settings.seed, step.family)
     if over := len(train.rows) - len(kept):
@@ -229,6 +240,8 @@ def _selecting(
     if owner.select_from:
         selector = record_of(owner.select_from)
         return selector.name, _required(rows_from, selector, "dev", settings), train.rows
+    if "select" in owner.splits:  # Mewsli-X: Wikipedia selects, the news is reported
+        return owner.name, _required(rows_from, owner, "select", settings), train.rows
     # Of several trainings in order (Social IQa, then COPA), an earlier one selects on its own dev.
     last = step == owner or step.name == owner.train_from[-1]
     for selector in (owner, step) if last else (step,):
@@ -287,8 +300,8 @@ def _official(reading: Reading, name: str, unlike: list[str]) -> dict[str, int]:
     """The counts; "official" stays only where the published size is another."""
     counts = dict(reading.counts)
     official = counts.pop("official", None)
-    measured = len(reading.rows)
-    if any("gold" in row for row in reading.rows):  # of pairs to retrieve, the gold is what counts
+    measured = sum(row.get("query") is not None for row in reading.rows) or len(reading.rows)
+    if any("side" in row for row in reading.rows):  # of pairs to retrieve, the gold is what counts
         golds = [row["gold"] for row in reading.rows if row["gold"] is not None]
         measured = sum(map(len, golds))
         official = official if golds else None  # stripped: there is nothing to compare

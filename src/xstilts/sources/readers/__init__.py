@@ -7,7 +7,7 @@ path), what is wrong and what was expected. A reader does not know which experim
 
 from __future__ import annotations
 
-from xstilts.sources.readers import bio, ccgbank, conllu, jsonl, lines, squad, table
+from xstilts.sources.readers import bio, ccgbank, conllu, jsonl, lines, ranking, squad, table
 from xstilts.sources.readers.raw import RawFile, Reader
 
 READERS: dict[str, Reader] = {
@@ -41,6 +41,9 @@ READERS: dict[str, Reader] = {
     "laser": lines.laser,
     "tatoeba-sorted": lines.tatoeba_sorted,
     "bucc": lines.bucc,
+    "xquad-r": ranking.xquad_r,
+    "mewslix": ranking.mewslix,
+    "mewslix-pairs": ranking.mewslix_pairs,
 }
 
 __all__ = ["READERS", "RawFile", "Reader"]

@@ -26,7 +26,7 @@ TYDIQA_NAMES = {
     "swahili": "sw",
     "telugu": "te",
 }
-_BLANK = [("", 0)]  # what XTREME's script leaves of a test file's answers
+BLANK = [("", 0)]  # what XTREME's script leaves of a test file's answers
 
 
 def squad(raw: RawFile) -> Reading:
@@ -78,13 +78,17 @@ def _rows(raw: RawFile) -> tuple[list[Row], int, int]:
     questions = raw.cut(list(_questions(raw)))
     if not questions:
         raise raw.at(None, "no questions; expected data[].paragraphs[].qas[]")
-    answers = [_answers(raw, path, qa) for path, _, _, qa in questions]
-    hidden = all(given == _BLANK for given in answers)
+    answers = [answers_at(raw, path, qa) for path, _, _, qa in questions]
+    hidden = all(given == BLANK for given in answers)
     rows: list[Row] = []
     relocated = 0
     for (path, title, context, qa), given in zip(questions, answers, strict=True):
-        row: Row = {"id": _text(raw, path, qa, "id"), "context": context, "group": title or context}
-        row["question"] = _text(raw, path, qa, "question")
+        row: Row = {
+            "id": text_at(raw, path, qa, "id"),
+            "context": context,
+            "group": title or context,
+        }
+        row["question"] = text_at(raw, path, qa, "question")
         if hidden:
             row |= {"answers": None, "answerable": None}
         else:
@@ -102,23 +106,23 @@ def _questions(raw: RawFile) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     document = raw.document()
     if not isinstance(document, dict):
         raise raw.at(None, f"a JSON {type(document).__name__}; expected an object with 'data'")
-    for i, article in enumerate(_list(raw, "", document, "data")):
+    for i, article in enumerate(listed(raw, "", document, "data")):
         path = f"data[{i}]"
-        for j, paragraph in enumerate(_list(raw, path, article, "paragraphs")):
+        for j, paragraph in enumerate(listed(raw, path, article, "paragraphs")):
             below = f"{path}.paragraphs[{j}]"
-            context = _text(raw, below, paragraph, "context")
-            for k, qa in enumerate(_list(raw, below, paragraph, "qas")):
+            context = text_at(raw, below, paragraph, "context")
+            for k, qa in enumerate(listed(raw, below, paragraph, "qas")):
                 if not isinstance(qa, dict):
                     raise raw.at(None, f"{below}.qas[{k}]: {type(qa).__name__}; expected an object")
                 yield f"{below}.qas[{k}]", article.get("title") or "", context, qa
 
 
-def _answers(raw: RawFile, path: str, qa: dict[str, Any]) -> list[tuple[str, int]]:
+def answers_at(raw: RawFile, path: str, qa: dict[str, Any]) -> list[tuple[str, int]]:
     """(text, start) of each answer; none where is_impossible says so."""
     impossible = qa.get("is_impossible", False)
     if not isinstance(impossible, bool):
         raise raw.at(None, f"{path}.is_impossible: {impossible!r}; expected true or false")
-    answers = _list(raw, path, qa, "answers")
+    answers = listed(raw, path, qa, "answers")
     if impossible and answers:
         raise raw.at(None, f"{path}: is_impossible, and {len(answers)} answers; expected none")
     if not impossible and not answers:
@@ -153,7 +157,8 @@ def _located(
     )
 
 
-def _list(raw: RawFile, path: str, value: Any, key: str) -> list[Any]:
+def listed(raw: RawFile, path: str, value: Any, key: str) -> list[Any]:
+    """The list at a JSON path."""
     where = f"{path}.{key}".lstrip(".")
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, list):
@@ -162,7 +167,8 @@ def _list(raw: RawFile, path: str, value: Any, key: str) -> list[Any]:
     return found
 
 
-def _text(raw: RawFile, path: str, value: Any, key: str) -> str:
+def text_at(raw: RawFile, path: str, value: Any, key: str) -> str:
+    """The text, not empty, at a JSON path."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, str) or not found.strip():
         raise raw.at(None, f"{path}.{key}: {found!r}; expected text")

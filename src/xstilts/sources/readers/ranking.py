@@ -1,0 +1,196 @@
+"""XTREME-R's ranking tasks: XQuAD-R (LAReQA) and Mewsli-X, queries and what is ranked for them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from xstilts.sources.readers.raw import RawFile, text_field
+from xstilts.sources.readers.squad import BLANK, answers_at, listed, text_at
+from xstilts.sources.reading import Reading
+from xstilts.tables import POOL, Row
+
+CANDIDATES = "candidate_set_entities.jsonl"
+_BRACES = re.compile(r"\{(.*?)\}")
+
+
+def xquad_r(raw: RawFile) -> Reading:
+    """XQuAD with `sentence_breaks`: its questions, and every sentence of their paragraphs.
+
+    Ids and rules are those of XTREME's utils_lareqa.py: a question whose answer begins in no
+    sentence is dropped, a paragraph's sentences are candidates once one of its questions is kept,
+    a sentence that stands twice in it is right twice. A question's name is its id, which is the
+    same in every language.
+    """
+    document = raw.document()
+    if not isinstance(document, dict):
+        raise raw.at(None, f"a JSON {type(document).__name__}; expected an object with 'data'")
+    paragraphs = [
+        (f"data[{i}].paragraphs[{j}]", paragraph)
+        for i, article in enumerate(listed(raw, "", document, "data"))
+        for j, paragraph in enumerate(listed(raw, f"data[{i}]", article, "paragraphs"))
+    ]
+    numbered = raw.cut(list(enumerate(paragraphs, 1)))
+    found = [_paragraph(raw, number, *paragraph) for number, paragraph in numbered]
+    rows = [row for rows, _ in found for row in rows]
+    read = sum(number for _, number in found)
+    if not read:
+        raise raw.at(None, "no questions; expected data[].paragraphs[].qas[]")
+    kept = sum(row["query"] is not None for row in rows)
+    return raw.reading(rows, read, dropped_answer_in_no_sentence=read - kept)
+
+
+def _paragraph(raw: RawFile, number: int, path: str, paragraph: Any) -> tuple[list[Row], int]:
+    """(a paragraph's questions and candidates, how many questions it has)."""
+    context = text_at(raw, path, paragraph, "context")
+    breaks = _breaks(raw, path, paragraph, context)
+    sentences = [context[start:end] for start, end in breaks]
+    names: list[list[str]] = [[] for _ in sentences]
+    rows: list[Row] = []
+    questions = listed(raw, path, paragraph, "qas")
+    for k, qa in enumerate(questions):
+        below = f"{path}.qas[{k}]"
+        if not isinstance(qa, dict):
+            raise raw.at(None, f"{below}: {type(qa).__name__}; expected an object")
+        answers = answers_at(raw, below, qa)
+        if len(answers) != 1 or answers == BLANK:
+            raise raw.at(None, f"{below}.answers: {answers!r}; expected one answer, with text")
+        begin = answers[0][1]
+        right = next((context[s:e] for s, e in breaks if s <= begin < e), None)
+        if right is None:
+            continue
+        name = text_at(raw, below, qa, "id")
+        question = text_at(raw, below, qa, "question")
+        rows.append(_row(f"{name}_{raw.language}", [name], query=question))
+        for own, sentence in zip(names, sentences, strict=True):
+            own.extend([name] * (sentence == right))
+    if rows:
+        rows += [
+            _row(f"{raw.language}_{number}_{k}", own, candidate=sentence, context=context)
+            for k, (sentence, own) in enumerate(zip(sentences, names, strict=True))
+        ]
+    return rows, len(questions)
+
+
+def _breaks(raw: RawFile, path: str, paragraph: Any, context: str) -> list[tuple[int, int]]:
+    found = []
+    for k, pair in enumerate(listed(raw, path, paragraph, "sentence_breaks")):
+        numbers = isinstance(pair, list) and [type(number) for number in pair] == [int, int]
+        if not numbers or not 0 <= pair[0] < pair[1] <= len(context):
+            raise raw.at(
+                None,
+                f"{path}.sentence_breaks[{k}]: {pair!r}; expected [start, end) in the context's "
+                f"{len(context)} characters",
+            )
+        found.append((pair[0], pair[1]))
+    return found
+
+
+def mewslix(raw: RawFile) -> Reading:
+    """The mentions of one language in WikiNews articles; of POOL the entities that are ranked.
+
+    The entities' descriptions stand in a file beside, in 50 languages.
+    """
+    if raw.language == POOL:
+        beside = raw.beside(CANDIDATES)
+        rows = [_entity(beside, number, value) for number, value in beside.cut(beside.objects())]
+        return beside.reading(rows, len(rows))
+    rows = []
+    for number, value in raw.cut(raw.objects()):
+        context, mentions = _context(raw, number, value), value.get("mentions")
+        if not isinstance(mentions, list) or not mentions:
+            raise raw.at(number, f"'mentions' is {mentions!r}; expected a list of some")
+        if context["language"] == raw.language:
+            rows += [_mention(raw, number, context, mention) for mention in mentions]
+    if not rows:
+        raise raw.at(None, f"no articles in language {raw.language}; expected some")
+    return raw.reading(rows, len(rows))
+
+
+def mewslix_pairs(raw: RawFile) -> Reading:
+    """Mentions in English Wikipedia, each with the entity that it names: what is trained on."""
+    rows = []
+    for number, value in raw.cut(raw.objects()):
+        whole = value.get("contextual_mention")
+        whole = whole if isinstance(whole, dict) else {}
+        context = _context(raw, number, whole)
+        entity, query = value.get("entity"), _mention(raw, number, context, whole.get("mention"))
+        candidate = _entity(raw, number, entity if isinstance(entity, dict) else {})
+        if query["gold"] != candidate["gold"]:
+            raise raw.at(number, f"entity {candidate['id']}; expected {query['gold'][0]}")
+        rows.append(query | {"candidate": candidate["candidate"]})
+    return raw.reading(rows, len(rows))
+
+
+def _entity(raw: RawFile, number: int, value: dict[str, Any]) -> Row:
+    """Its description's sentences, joined (XTREME's preprocess_entity_description)."""
+    name = text_field(raw, number, value, "entity_id").strip()
+    description = text_field(raw, number, value, "description")
+    spans = _spans(raw, number, value, description)
+    text = " ".join(description[start:end] for start, end in spans) if spans else description
+    return _row(name, [name], candidate=_one_line(text))
+
+
+def _context(raw: RawFile, number: int, value: dict[str, Any]) -> dict[str, Any]:
+    """{"text", "language", "spans"} of an article or of a part of one."""
+    found = value.get("context")
+    if not isinstance(found, dict):
+        raise raw.at(number, f"'context' is {found!r}; expected an object")
+    language = text_field(raw, number, found, "language")
+    if not found.get("text"):
+        raise raw.at(
+            number,
+            "'text' is empty, as the article texts of the archive are; expected the file that "
+            "get-mewsli-x.sh makes of it",
+        )
+    text = text_field(raw, number, found, "text")
+    return {"text": text, "language": language, "spans": _spans(raw, number, found, text)}
+
+
+def _mention(raw: RawFile, number: int, context: dict[str, Any], mention: Any) -> Row:
+    """`mention: left { mention } right` of its sentence (XTREME's preprocess_mention)."""
+    mention = mention if isinstance(mention, dict) else {}
+    entity = text_field(raw, number, mention, "entity_id").strip()
+    span, text = mention.get("mention_span"), context["text"]
+    span = span if isinstance(span, dict) else {}
+    name = text_field(raw, number, span, "text")
+    start, end = _span(raw, number, span, text)
+    if text[start:end] != name:
+        raise raw.at(number, f"mention_span: {text[start:end]!r} stands there; expected {name!r}")
+    around = next(((s, e) for s, e in context["spans"] if s <= start and end <= e), None)
+    if around is None:
+        raise raw.at(number, f"mention {name!r} is in no sentence_span; expected it inside one")
+    left = _BRACES.sub(r"(\1)", text[around[0] : start])
+    right = _BRACES.sub(r"(\1)", text[end : around[1]])
+    query = _one_line(f"{name}: {left} {{ {name} }} {right}")
+    return _row(text_field(raw, number, mention, "example_id"), [entity], query=query)
+
+
+def _spans(raw: RawFile, number: int, value: dict[str, Any], text: str) -> list[tuple[int, int]]:
+    found = value.get("sentence_spans")
+    if not isinstance(found, list):
+        raise raw.at(number, f"'sentence_spans' is {found!r}; expected a list")
+    return [_span(raw, number, span, text) for span in found]
+
+
+def _span(raw: RawFile, number: int, span: Any, text: str) -> tuple[int, int]:
+    start, end = (span.get(key) if isinstance(span, dict) else None for key in ("start", "end"))
+    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+        raise raw.at(
+            number, f"span {span!r}; expected start and end in the text's {len(text)} characters"
+        )
+    return start, end
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines()).replace("  ", " ").strip()
+
+
+def _row(
+    name: str,
+    gold: list[str],
+    query: str | None = None,
+    candidate: str | None = None,
+    context: str | None = None,
+) -> Row:
+    return {"id": name, "query": query, "candidate": candidate, "context": context, "gold": gold}

@@ -1,0 +1,107 @@
+"""Every layer and pooling from one pass: the numbers that cells of those settings have."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models import tiny_encoder
+from tests.test_phases import PARAMS, MadeUp
+from xstilts import encoder as encoders
+from xstilts import layers, phases
+from xstilts.cards import read_card
+from xstilts.errors import UserError
+from xstilts.layers import Score
+from xstilts.params import Params, check
+from xstilts.sources import prepare
+from xstilts.tables import write_text
+
+
+@pytest.fixture(scope="module", params=["xlm-r", "modernbert"])
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XSTILTS_TRACKING", "off")
+        patch.setattr(prepare, "source", lambda name: MadeUp())
+        tiny_encoder(request.param, Path("encoder"))
+        for name in ("bucc2018", "tatoeba", "xnli"):
+            prepare.prepare_target(name, params().source, Path("data/target", name))
+            write_text(Path("studies/target", f"{name}.yaml"), "{}\n")
+        prepare.prepare_intermediate({}, params().source, Path("data/intermediate/none"))
+        write_text(Path("studies/intermediate/none.yaml"), "{}\n")
+        phases.pretrain_stage(params())
+        phases.intermediate_stage("none", 1, params())
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def params(name: str = "tatoeba", layer: int = 0, pooling: str = "mean") -> Params:
+    section = {"layer": layer, "pooling": pooling, "max_length": 48}
+    changed = {**PARAMS, "targets": {**PARAMS["targets"], name: section}}
+    return check(changed, Path("params.yaml"))
+
+
+def found(name: str) -> list[Score]:
+    ref = encoders.read_ref(Path("models/intermediate/none/1"))
+    data = Path("data/target", name)
+    return layers.layers_of(ref, data, params().training, 48, Path("work/features"))
+
+
+@pytest.mark.parametrize("name", ["bucc2018", "tatoeba"])
+def test_scores_are_those_of_cells(name: str) -> None:
+    scores = found(name)
+    splits = {"bucc2018": 2, "tatoeba": 1}[name]
+    assert len(scores) == splits * 3 * 2 and {one.language for one in scores} == {"de"}
+    for one in scores:
+        phases.target_stage("none", name, 1, params(name, one.layer, one.pooling))
+        card = read_card(Path("cells/none", name, "1"))
+        main = {"bucc2018": "f1", "tatoeba": "accuracy"}[name]
+        assert one.value == pytest.approx(card.scores[one.split][one.language][main]), one
+
+
+def test_the_encoder_reads_each_sentence_once() -> None:
+    rows = 0
+
+    def count(module: torch.nn.Module, given: object, output: object) -> None:
+        nonlocal rows
+        if type(module).__name__.endswith("Model"):
+            rows += len(output.last_hidden_state)  # type: ignore[attr-defined]
+
+    hook = torch.nn.modules.module.register_module_forward_hook(count)
+    try:
+        found("tatoeba")
+    finally:
+        hook.remove()
+    assert rows == 14  # seven sentences on each side
+
+
+def test_a_target_without_vectors_is_refused() -> None:
+    with pytest.raises(UserError, match="xnli: a classification target; expected one of retrieval"):
+        found("xnli")
+
+
+def test_table_and_picture(tmp_path: Path) -> None:
+    scores = [
+        Score("test", language, layer, pooling, value / 10)
+        for language, value in (("de", 2), ("fr", 4))
+        for layer in (0, 1)
+        for pooling in layers.POOLINGS
+    ]
+    text = layers.write_layers(scores, "a title", tmp_path / "out")
+    assert "| 1 | 30.0 | 30.0 |" in text and "- test: de fr" in text
+    with (tmp_path / "out/layers.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 8 and lines[-1]["score"] == "0.4"
+    assert (tmp_path / "out/layers.md").read_text() == text
+    assert (tmp_path / "out/layers.png").read_bytes()[1:4] == b"PNG"
