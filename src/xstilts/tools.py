@@ -5,6 +5,7 @@ As in `cli`, nothing heavy is imported until one of them runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
