@@ -116,18 +116,12 @@ class TrainingSettings(Section):
     threads: int = Field(default=1, ge=1)  # of one process; scores of a CPU depend on it
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU that has it
-    warmup_ratio: float = Field(
-        default=0.1, ge=0, le=1
-    )  # of the steps; linear, then linear decay to 0
+    warmup_ratio: float = Field(default=0.1, ge=0, le=1)  # of the steps; linear, then decay to 0
     weight_decay: float = Field(default=0.01, ge=0)  # not for biases and LayerNorm weights
     adam_epsilon: float = Field(default=1e-8, gt=0)
     clip: float = Field(default=1.0, gt=0)  # global gradient norm
-    token_budget: int = Field(
-        default=8192, ge=64
-    )  # padded tokens a micro-batch; memory, not the result
-    dev_rows: int | None = Field(
-        default=None, ge=1
-    )  # a seeded random subset; null: all English dev rows
+    token_budget: int = Field(default=8192, ge=64)  # padded tokens a micro-batch: memory alone
+    dev_rows: int | None = Field(default=None, ge=1)  # a seeded subset; null: all English dev rows
     evaluations: int = Field(default=5, ge=1)  # of English dev, evenly spaced over a training ...
     evaluate_every_steps: int | None = Field(default=None, ge=1)  # ... unless this is given
     patience: int = Field(default=30, ge=1)  # evaluations without gain before a training stops
@@ -137,9 +131,7 @@ class TrainingSettings(Section):
 
 class SpanSettings(Section):
     doc_stride: int = Field(default=128, ge=1)  # pieces that two windows share
-    max_question: int = Field(
-        default=64, ge=1
-    )  # pieces of the question; the rest is cut and counted
+    max_question: int = Field(default=64, ge=1)  # pieces; the rest is cut and counted
     max_answer: int = Field(default=30, ge=1)  # pieces
     n_best: int = Field(default=20, ge=1)
 
@@ -168,12 +160,8 @@ class RowSettings(PhaseSettings):
 
     members: dict[Name, int | None] = {}  # empty: the baseline
     sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
-    temperature: float = Field(
-        default=2.0, ge=1
-    )  # p ~ min(n, cap) ** (1 / temperature); T of jiant
-    cap: int | None = Field(
-        default=None, ge=1
-    )  # of the rows that count in sampling and in the steps
+    temperature: float = Field(default=2.0, ge=1)  # p ~ min(n, cap) ** (1 / T), as in jiant
+    cap: int | None = Field(default=None, ge=1)  # of the rows that count in sampling and steps
 
     @field_validator("members")
     @classmethod
