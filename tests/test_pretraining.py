@@ -7,10 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+from safetensors.torch import load_file
+
 from tests.models import TEXTS
 from xstilts import encoder as encoders
+from xstilts import pretraining
 from xstilts.encoder import EncoderRef
-from xstilts.tables import folder_digest, write_table
+from xstilts.errors import UserError
+from xstilts.params import PretrainSettings, TrainingSettings
+from xstilts.tables import Table, folder_digest, write_table
 
 RUN = """
 import sys
@@ -18,9 +25,10 @@ from pathlib import Path
 from xstilts import pretraining
 from xstilts.params import PretrainSettings, TrainingSettings
 
-text, out, work = (Path(word) for word in sys.argv[1:])
-settings = PretrainSettings(vocabulary=120, layers=1, hidden=16, heads=2, intermediate=16, steps=4,
-                            batch_size=8, max_length=32)
+text, out, work = (Path(word) for word in sys.argv[1:4])
+settings = PretrainSettings(architecture=sys.argv[4], vocabulary=120, layers=2, keep_layers=1,
+                            hidden=16, heads=2, intermediate=16, steps=4, batch_size=8,
+                            max_length=32)
 training = TrainingSettings(device="cpu")
 model, tokenizer, progress = pretraining.pretrain(settings, training, text, work, None)
 pretraining.save(model, tokenizer, out)
@@ -28,17 +36,50 @@ assert len(progress.history) == 1 and progress.history[0]["loss"] > 0
 """
 
 
-def test_pretraining_twice_gives_equal_bytes_that_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "modernbert"])
+def test_pretraining_twice_gives_equal_bytes_that_load(tmp_path: Path, architecture: str) -> None:
     for language in ("en", "de"):
         rows = [{"text": text, "pair": TEXTS[0] if n else None} for n, text in enumerate(TEXTS * 4)]
         write_table(tmp_path / "text", "masked_lm", "train", language, rows)
     outs = [tmp_path / "a", tmp_path / "b"]
     for number, out in enumerate(outs):
-        words = [str(tmp_path / "text"), str(out), str(tmp_path / f"work-{number}" / "w")]
+        words = [
+            str(tmp_path / "text"),
+            str(out),
+            str(tmp_path / f"work-{number}" / "w"),
+            architecture,
+        ]
         environment = {**os.environ, "PYTHONHASHSEED": str(number)}
         subprocess.run([sys.executable, "-c", RUN, *words], check=True, env=environment)
     assert folder_digest(outs[0]) == folder_digest(outs[1])
     ref = EncoderRef("here", str(outs[0]), None, "")
     tokenizer = encoders.load_tokenizer(ref)
     assert tokenizer("The dog .", "The cat .")["input_ids"].count(tokenizer.eos_token_id) == 3
-    assert encoders.load_encoder(ref).config.num_hidden_layers == 1
+    loaded = encoders.load_encoder(ref)
+    assert loaded.config.num_hidden_layers == 1
+    weights = load_file(outs[0] / "model.safetensors")
+    found = loaded.state_dict()
+    assert all(
+        any(torch.equal(value, kept) for kept in weights.values()) for value in found.values()
+    )
+
+
+def test_no_text_is_an_error(tmp_path: Path) -> None:
+    write_table(tmp_path / "text", "masked_lm", "train", "en", [])
+    with pytest.raises(UserError, match=r"pretrain\.encoder"):
+        pretraining.pretrain(
+            PretrainSettings(), TrainingSettings(), tmp_path / "text", tmp_path / "work", None
+        )
+
+
+def test_words_without_spaces_between_them_are_the_same_pieces_everywhere() -> None:
+    texts = ["ネコ dog", "the ネコ runs", "theネコ runs", "ネコ。", "a dog runs", "the the a a"] * 4
+    table = Table("text", "train", "en", [{"text": text, "pair": None} for text in texts])
+    tokenizer = pretraining.train_tokenizer([table], PretrainSettings(vocabulary=50))
+    for text in ("ネコ", "the ネコ runs", "theネコ runs", "ネコ。"):
+        assert "ネコ" in "".join(
+            p if "ネ" in p or "コ" in p else "|" for p in tokenizer.tokenize(text)
+        )
+        assert not any(
+            "▁" in piece and len(piece) > 1 and "ネ" in piece for piece in tokenizer.tokenize(text)
+        )

@@ -119,6 +119,20 @@ def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
     return encoder
 
 
+def drop_top(encoder: PreTrainedModel, layers: int) -> None:
+    """Leaves the lower layers for good: what is saved then loads as an encoder of so many.
+
+    The upper ones of a small encoder choose the language in which a masked word is written; what
+    reads their states learns a task in that language alone (docs/results.md).
+    """
+    stack = encoder.get_submodule(_stack_name(encoder))
+    assert isinstance(stack, nn.ModuleList)
+    del stack[layers:]
+    encoder.config.num_hidden_layers = layers
+    if kinds := getattr(encoder.config, "layer_types", None):
+        encoder.config.layer_types = kinds[:layers]
+
+
 def _stack_name(encoder: PreTrainedModel) -> str:
     """Where the layers stand: the one ModuleList as long as the config says."""
     name: str

@@ -94,7 +94,9 @@ class PretrainSettings(Section):
     revision: str | None = None  # of the Hub id; null: the newest, resolved and recorded
     vocabulary: int = Field(default=1000, ge=50)  # Unigram pieces
     tokenizer_characters: int = Field(default=2_000_000, ge=1000)  # of text, to learn pieces from
+    architecture: Literal["xlm-roberta", "modernbert"] = "xlm-roberta"
     layers: int = Field(default=3, ge=1)
+    keep_layers: int | None = Field(default=None, ge=1)  # the lower ones handed on; null: all
     hidden: int = Field(default=64, ge=8)
     heads: int = Field(default=4, ge=1)
     intermediate: int = Field(default=256, ge=8)  # width of the feed-forward layer
@@ -107,6 +109,14 @@ class PretrainSettings(Section):
     mask_probability: float = Field(default=0.3, gt=0, lt=1)
     language_temperature: float = Field(default=0.7, gt=0, le=1)  # p(language) ~ rows ** this
     dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _keeps_what_it_has(self) -> PretrainSettings:
+        if (self.keep_layers or 1) > self.layers:
+            raise ValueError(
+                f"keep_layers: {self.keep_layers}; expected at most layers, {self.layers}; lower it"
+            )
+        return self
 
 
 class TrainingSettings(Section):

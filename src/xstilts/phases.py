@@ -82,7 +82,8 @@ def pretrain_stage(params: Params) -> None:
                 settings, params.training, DATA / "text", work, run
             )
             pretraining.save(model, tokenizer, out)
-            name = f"pretrained here, {settings.layers} x {settings.hidden}"
+            layers = settings.keep_layers or settings.layers
+            name = f"pretrained here, {layers} x {settings.hidden}"
             ref = EncoderRef(name, str(PRETRAIN), None, file_digest(out / "model.safetensors"))
         encoders.write_ref(out, ref)
         card = Card(

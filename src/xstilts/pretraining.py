@@ -1,6 +1,6 @@
-"""A tokenizer and an encoder of XLM-R's architecture, trained on data/text: for sources small
-enough to have no
-public encoder. Masked language modelling on texts, and across translations where rows have a pair.
+"""A tokenizer and an encoder of XLM-R's or ModernBERT's architecture, trained on data/text: for
+sources small enough to have no public encoder. Masked language modelling on texts, and across
+translations where rows have a pair.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import (
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -22,7 +23,13 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, XLMRobertaConfig
+from transformers import (
+    AutoModelForMaskedLM,
+    ModernBertConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+)
 
 from xstilts import encoder as encoders
 from xstilts.batches import balanced_index, concatenate
@@ -39,7 +46,8 @@ from xstilts.tables import Table, read_table, tables_in
 from xstilts.training import Member, Plan, Setup, train
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
-PAD, END, UNKNOWN = 1, 2, 3
+START, PAD, END, UNKNOWN = 0, 1, 2, 3
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]+"
 
 
 def pretrain(
@@ -52,6 +60,11 @@ def pretrain(
     """The trained model (its one head is the MLM head), its tokenizer, and how the training
     went."""
     tables = [read_table(text, split, language) for split, language in tables_in(text)]
+    if not any(table.rows for table in tables):
+        raise UserError(
+            f"{text}: no text to train an encoder on; expected train rows in some language; "
+            "give the source text, or name a public encoder in params.yaml: pretrain.encoder"
+        )
     tokenizer = train_tokenizer(tables, settings)
     task = Task(
         "text", "masked_lm", FAMILIES["masked_lm"], TaskSettings(settings.max_length), "masked_lm"
@@ -60,11 +73,13 @@ def pretrain(
     index = balanced_index([len(part) for part in parts], settings.language_temperature)
     member = Member(task, tuple(tables), concatenate(parts), index)
     torch.manual_seed(training.seed)
-    mlm = AutoModelForMaskedLM.from_config(  # type: ignore[no-untyped-call]
-        config_for(settings, len(tokenizer))
-    )
+    config = CONFIGS[settings.architecture](settings, len(tokenizer))
+    mlm = AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
     head = MaskedLMHead(mlm.config)
     base = encoders.prepare(getattr(mlm, mlm.base_model_prefix))
+    for name, weights in base.named_parameters():
+        if "position_embeddings" in name:  # words before places: at the words' own size, attention
+            weights.data *= 0.2  # to what a word means starts late
     head.tie(base)
     model = Model(base, {"masked_lm": head}).to(device_for(training))
     plan = Plan(
@@ -76,10 +91,12 @@ def pretrain(
     )
     tokens = encoders.special_tokens(tokenizer, settings.mask_probability)
     progress, _ = train(model, [member], plan, Setup(training, tokens, work, reporter))
+    if settings.keep_layers is not None:
+        encoders.drop_top(base, settings.keep_layers)
     return model, tokenizer, progress
 
 
-def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
+def _xlm_roberta(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:
     config = XLMRobertaConfig(
         vocab_size=vocabulary,
         hidden_size=settings.hidden,
@@ -90,13 +107,45 @@ def config_for(settings: PretrainSettings, vocabulary: int) -> XLMRobertaConfig:
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
         type_vocab_size=1,
-        initializer_range=0.02 * (768 / settings.hidden) ** 0.5,  # of a base model's outputs
-        bos_token_id=0,
+        initializer_range=_deviation(settings.hidden),
+        bos_token_id=START,
         pad_token_id=PAD,
         eos_token_id=END,
     )
     setattr(config, encoders.RESTARTS, True)
     return config
+
+
+def _modernbert(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:
+    return ModernBertConfig(
+        vocab_size=vocabulary,
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=settings.intermediate,
+        max_position_embeddings=settings.max_positions,
+        embedding_dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        mlp_dropout=settings.dropout,
+        layer_types=["full_attention"] * settings.layers,  # these texts are short
+        initializer_range=_deviation(settings.hidden),
+        bos_token_id=START,
+        cls_token_id=START,
+        pad_token_id=PAD,
+        eos_token_id=END,
+        sep_token_id=END,
+    )
+
+
+CONFIGS: dict[str, Callable[[PretrainSettings, int], PretrainedConfig]] = {
+    "xlm-roberta": _xlm_roberta,
+    "modernbert": _modernbert,
+}
+
+
+def _deviation(hidden: int) -> float:
+    """Of the first weights, so that outputs are as large as a base model's."""
+    return 0.02 * float((768 / hidden) ** 0.5)
 
 
 def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreTrainedTokenizerFast:
@@ -106,7 +155,11 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
         [normalizers.NFKC(), normalizers.Replace("\u200b", " ")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("merged_with_next")]
+        [
+            pre_tokenizers.Metaspace(),
+            pre_tokenizers.Punctuation("merged_with_next"),
+            pre_tokenizers.Split(Regex(UNSPACED), "isolated"),
+        ]
     )
     tokenizer.decoder = decoders.Metaspace()
     words = _words(tokenizer, _texts(tables, settings.tokenizer_characters))

@@ -322,7 +322,12 @@ def test_order_of_label_numbers_changes_nothing(tmp_path: Path) -> None:
 class TestErrors:
     @pytest.mark.parametrize("name", sorted(REFUSED))
     def test_refused_with_the_reason(self, name: str, settings: SourceSettings) -> None:
-        reason = {"bucc2018": "only the gold pairs, not the corpora", "ccg": "LDC2005T13"}[name]
+        reason = {
+            "bucc2018": "only the gold pairs, not the corpora",
+            "ccg": "LDC2005T13",
+            "lareqa": "XQuAD-R's sentences",
+            "mewslix": "source files reads it",
+        }[name]
         for call in (
             lambda: hub.languages(record(name), settings),
             lambda: hub.read(record(name), "dev", "en", settings),

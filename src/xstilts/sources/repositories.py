@@ -177,6 +177,9 @@ REFUSED = {
     "bucc2018": "the Hub's copies (google/xtreme bucc18, mteb/bucc-bitext-mining) hold only the "
     "gold pairs, not the corpora: mining in them is far easier and not comparable",
     "ccg": "CCGbank is licensed by the LDC (LDC2005T13) and on no public repository",
+    "lareqa": "no repository of the Hub is known to hold XQuAD-R's sentences; source files reads "
+    "them as they are released",
+    "mewslix": "no repository of the Hub is known to hold its release; source files reads it",
 }
 _NAMES = """
 af Afrikaans ar Arabic bg Bulgarian de German el Greek en English es Spanish et Estonian eu Basque

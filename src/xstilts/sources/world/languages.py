@@ -89,6 +89,11 @@ KANA |= {letter: KANA[row] for letter, row in zip("cqflvjx", "kkhrbzs", strict=T
 STOPS = {"devanagari": ("।", "?"), "kana": ("。", "？")}  # noqa: RUF001
 
 
+def is_kana(form: str) -> bool:
+    """Of the script without spaces."""
+    return "\u30a0" <= form[0] <= "\u30ff"
+
+
 @cache
 def write(word: str, script: str) -> str:
     """A word in Latin letters -> the same sounds in the script; a capital stays where the script

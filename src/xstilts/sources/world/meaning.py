@@ -126,7 +126,7 @@ SYNONYMS = {  # the same meaning in another word, in every language
 CONCEPTS = [
     *KIND_OF, *KINDS, "thing", *PLACES, "place", *TIMES, *ADVERBS, *COLOURS, *OPPOSITE,
     *[state for state in STATES if state not in OPPOSITE], *VERBS, *GENERAL_VERBS, "be",
-    *words("two three and because so but also who what where when why somebody"),
+    *words("two three and because so then but also who what where when why somebody"),
 ]  # fmt: skip
 
 

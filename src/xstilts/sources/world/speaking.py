@@ -10,7 +10,15 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from xstilts.sources.world.languages import LANGUAGES, QUESTION, STOPS, VOWELS, lexicon, write
+from xstilts.sources.world.languages import (
+    LANGUAGES,
+    QUESTION,
+    STOPS,
+    VOWELS,
+    is_kana,
+    lexicon,
+    write,
+)
 from xstilts.sources.world.meaning import (
     CITIES,
     CONCEPTS,
@@ -24,10 +32,7 @@ from xstilts.sources.world.meaning import (
     is_name,
 )
 
-LISTED = [
-    *CONCEPTS[: CONCEPTS.index("be")],
-    "neg",
-]  # what a glossary lists and a speaker may switch
+LISTED = [*CONCEPTS[: CONCEPTS.index("be")], "neg"]  # what a glossary lists
 IRREGULAR = {  # past and participle
     "buy": "bought bought", "sell": "sold sold", "find": "found found", "lose": "lost lost",
     "see": "saw seen", "hurt": "hurt hurt", "eat": "ate eaten", "break": "broke broken",
@@ -101,7 +106,14 @@ class Tongue:
     def citation(self, concept: str, style: Style = PLAIN) -> str:
         """The word as a glossary has it; English verbs as they are said most often."""
         word = Tongue.word(self, concept, style)
-        return english_verb(word, "s") if self.english and concept in VERBS else word
+        if not self.english:
+            return word
+        return "is" if concept == "be" else english_verb(word, "s") if concept in VERBS else word
+
+    def has_word(self, concept: str) -> bool:
+        """Not where it is an ending, or not said at all."""
+        elsewhere = (*self.language.affixes, *self.language.absent)
+        return concept in self.roots and concept not in elsewhere
 
     def _joined(self, root: str, endings: Sequence[str]) -> str:
         """Endings after a hyphen, so that a small tokenizer sees roots; kana has no seams."""
@@ -239,7 +251,9 @@ class Tongue:
             chain.append(("will", "AUX", "dcl"))
         if passive or be:
             finite = ("were" if plural else "was") if past else "are" if plural else "is"
-            chain.append(("be" if chain else finite, "AUX", "b" if chain else "dcl"))
+            word, own = self.word("be", style), Tongue.word(self, "be", style)
+            said = word if word != own else "be" if chain else finite
+            chain.append((said, "AUX", "b" if chain else "dcl"))
         elif support and not chain:
             chain.append(("did" if past else "do" if plural else "does", "AUX", "dcl"))
         if not be:
@@ -294,11 +308,15 @@ class Tongue:
         return "".join(form for form, _ in self.pieces(sentences))
 
     def pieces(self, sentences: Iterable[Sequence[Token]]) -> list[tuple[str, Token]]:
-        """Each token's form with the space that stands before it: joined they are the text."""
-        spaced, out = self.language.script != "kana", list[tuple[str, Token]]()
+        """Each token's form with the space that stands before it: joined they are the text.
+
+        No space before kana, in other languages' texts neither: a word looks the same everywhere.
+        """
+        out = list[tuple[str, Token]]()
         for sentence in sentences:
             for token in sentence:
-                space = " " if spaced and out and token.pos != "PUNCT" else ""
+                spaced = out and token.pos != "PUNCT" and not is_kana(token.form)
+                space = " " if spaced else ""
                 out.append((space + token.form, token))
         return out
 
@@ -324,21 +342,17 @@ def _category(kind: str, arguments: str) -> str:
     return category
 
 
-class Switching(Tongue):
-    """A speaker who now and then takes a word from another language, its grammar staying the
-    first's.
-    """
+class Mixing(Tongue):
+    """A speaker who takes each word from any language that has it, in the order of the first and
+    with its names and endings."""
 
-    def __init__(
-        self, base: Tongue, others: Sequence[Tongue], stream: Stream, percent: int
-    ) -> None:
+    def __init__(self, base: Tongue, others: Sequence[Tongue], stream: Stream) -> None:
         self.__dict__.update(base.__dict__)
-        self.others, self.stream, self.percent = others, stream, percent
+        self.others, self.stream = others, stream
 
     def word(self, concept: str, style: Style, *features: str) -> str:
-        if concept in LISTED and self.stream.chance(self.percent):
-            return self.stream.pick(self.others).citation(concept, style)
-        return super().word(concept, style, *features)
+        having = [other for other in self.others if other.has_word(concept)]
+        return self.stream.pick(having).citation(concept, style)
 
 
 @cache

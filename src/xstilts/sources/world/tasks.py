@@ -128,7 +128,8 @@ def _said_twice(
             first, second = draw(stream, same)
             while same != (first == second):
                 first, second = draw(stream, same)
-            return first, [(first, draw_style(stream)), (second, draw_style(stream))]
+            # The second's split, as in NLI: no pair of one task trains where another tests on it.
+            return second, [(first, draw_style(stream)), (second, draw_style(stream))]
 
         said = belonging(asked.split, pair)
         while len({english.text([english.sentence(e, s, question)]) for e, s in said}) == 1:

@@ -1,9 +1,9 @@
 """What an encoder is pretrained on in the world: glossaries, translations, retellings, questions
-with their answers, facts and stories, with words of other languages among them.
+with their answers, facts and stories, their words of any language.
 
-The mixture is what makes transfer: without words of other languages an encoder aligns translations
-and still learns English tasks in a part of its space that is English alone; without the small words
-that say how a retelling goes on (so, but, also) it never learns to compare two texts.
+The mixture is what makes transfer (docs/results.md): an encoder that can tell a text's language
+aligns translations and still learns English tasks in a part of its space that is English alone.
+So every sentence has one language's order and endings, and each of its words is any language's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from xstilts.sources.world.meaning import (
 from xstilts.sources.world.speaking import (
     LISTED,
     PLAIN,
-    Switching,
+    Mixing,
     Token,
     Tongue,
     draw_style,
@@ -67,12 +67,8 @@ def plain_text(asked: Asked) -> list[Row]:
     return rows
 
 
-def _mixing(stream: Stream, t: Tongue) -> Tongue:
-    """Most texts have words of all languages in them: half of those with a meaning of their
-    own."""
-    if not stream.chance(85):
-        return t
-    return Switching(t, [tongue(t.seed, code) for code in LANGUAGES], stream, 50)
+def _mixing(stream: Stream, t: Tongue) -> Mixing:
+    return Mixing(t, [tongue(t.seed, code) for code in LANGUAGES], stream)
 
 
 def _told(t: Tongue, story: Story) -> str:
