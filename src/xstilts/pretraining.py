@@ -47,7 +47,7 @@ from xstilts.training import Member, Plan, Setup, train
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
 START, PAD, END, UNKNOWN = 0, 1, 2, 3
-UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]+"
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
 
 
 def pretrain(
@@ -149,7 +149,11 @@ def _deviation(hidden: int) -> float:
 
 
 def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreTrainedTokenizerFast:
-    """SentencePiece-like Unigram over all languages: NFKC, white space as `▁`, pairs as XLM-R's."""
+    """SentencePiece-like Unigram over all languages: NFKC, white space as `▁`, pairs as XLM-R's.
+
+    In scripts without spaces `▁` says nothing: it goes, so that a word is the same pieces inside a
+    sentence and alone, as taggers read it.
+    """
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace("\u200b", " ")]
@@ -158,7 +162,8 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
         [
             pre_tokenizers.Metaspace(),
             pre_tokenizers.Punctuation("merged_with_next"),
-            pre_tokenizers.Split(Regex(UNSPACED), "isolated"),
+            pre_tokenizers.Split(Regex(f"▁(?={UNSPACED})"), "removed"),
+            pre_tokenizers.Split(Regex(f"{UNSPACED}+"), "isolated"),
         ]
     )
     tokenizer.decoder = decoders.Metaspace()
@@ -233,14 +238,22 @@ def _with_words(
     """The pieces, and the most frequent whole words that they lack, up to `size`.
 
     The trainer proposes only what at least two different words contain: `▁the` would never be a
-    piece where no other word begins so.
+    piece where no other word begins so. Without spaces, what seems a word is several: none is
+    added.
     """
     known = {piece for piece, _ in pieces}
     total = sum(words.values())
     ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))
     missing = [(word, count) for word, count in ranked if word not in known and count > 1]
+    missing = [(word, count) for word, count in missing if not unspaced(word)]
     extra = [(word, round(math.log(count / total), 6)) for word, count in missing]
     return pieces + extra[: size - len(pieces)]
+
+
+def unspaced(word: str) -> bool:
+    """Whether it is of a script that writes no spaces."""
+    others = pre_tokenizers.Split(Regex(UNSPACED), "removed")
+    return not others.pre_tokenize_str(word)
 
 
 def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:

@@ -114,6 +114,15 @@ class TestLayout:
         assert _tree(tmp_path / "text") == ["counts.json", "notes.json", "record.json", *tables]
         assert read_json(tmp_path / "text/counts.json")["train-en"] == {"read": 2, "rows": 2}
 
+    def test_a_member_without_text_is_an_error(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        none = settings.model_copy(update={"tasks": {"text": TaskFiles(languages=[])}})
+        prepare_text(none, tmp_path / "text")  # a public encoder needs none
+        with pytest.raises(UserError, match=r"source\.tasks\.text"):
+            prepare_intermediate({"text": None}, none, tmp_path / "row")
+        assert not (tmp_path / "row").exists()
+
     def test_baseline_has_no_members(self, settings: SourceSettings, tmp_path: Path) -> None:
         prepare_intermediate({}, settings, tmp_path / "none")
         assert _tree(tmp_path / "none") == ["members.json"]

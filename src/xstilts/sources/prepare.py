@@ -125,6 +125,11 @@ def prepare_intermediate(
                     "of the role intermediate; `xstilts tasks` lists them"
                 )
             if record.family == "masked_lm":
+                if not source(settings.name).languages(record, settings):
+                    raise UserError(
+                        f"params.yaml: intermediates: {name} is a member, and the source has none; "
+                        "expected some, in source.tasks.text.languages; or remove the member"
+                    )
                 _write_text(folder / name, record, settings, limit)
             else:
                 unlike += _write_step(folder / name, (record, record), settings, limit, {})

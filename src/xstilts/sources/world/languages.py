@@ -24,7 +24,6 @@ class Language:
     head_first: bool
     adjective_first: bool
     fronts_question: bool = False
-    article: bool = False
     agreement: bool = False
     affixes: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -40,7 +39,7 @@ FEATURES = ["past", "future", "passive", "neg", "plural", "acc", "loc", "to", "o
 LANGUAGES = {
     language.code: language
     for language in (
-        Language("en", "SVOIALT", "latin", True, True, True, True, absent=("acc",)),
+        Language("en", "SVOIALT", "latin", True, True, True, absent=("acc",)),
         Language(
             "qal", "SVOIATL", "latin", True, True, True, affixes=("past", "plural", "of"),
             absent=("acc",), cognates=30, sounds=("tdpbcw", "dtbpkv"),
@@ -129,7 +128,15 @@ def lexicon(seed: int, code: str) -> dict[str, str]:
     language, stream = LANGUAGES[code], Stream(seed, "lexicon", code)
     if code == "en":
         own = {concept: concept for concept in CONCEPTS}
-        features = {"plural": "s", "to": "to", "of": "of", "loc": "in", "by": "by", "neg": "never"}
+        features = {
+            "plural": "s",
+            "to": "to",
+            "of": "of",
+            "loc": "in",
+            "by": "by",
+            "neg": "never",
+            "the": "the",
+        }
         return own | {f"{word}2": other for word, other in SYNONYMS.items()} | features
     relative = lexicon(seed, language.kin[0]) if language.kin[0] else {}
     english = lexicon(seed, "en")

@@ -163,7 +163,7 @@ class Tongue:
         if noun.number > 1:
             number = self.word("two" if noun.number == 2 else "three", style)
             phrase = [Token(number, "NUM", "O", "N/N", role), *phrase]
-        elif self.language.article and not (noun.new and not self.english):
+        elif self.english or not noun.new:
             phrase = [Token(self._article(noun, phrase), "DET", "O", "NP[nb]/N", role), *phrase]
         if noun.owner:
             suffix = "of" if "of" in self.language.affixes else ""
@@ -173,9 +173,9 @@ class Tongue:
         return self.particle(case, phrase, "ADP", category)
 
     def _article(self, noun: Noun, phrase: Sequence[Token]) -> str:
-        if not self.english:
+        if not noun.new:
             return self.word("the", PLAIN)
-        return "the" if not noun.new else "an" if phrase[0].form[0] in VOWELS else "a"
+        return "an" if phrase[0].form[0] in VOWELS else "a"
 
     def clause(self, event: Event, style: Style = PLAIN, question: bool = False) -> list[Token]:
         """An event in the language's order, without a stop."""
@@ -344,7 +344,7 @@ def _category(kind: str, arguments: str) -> str:
 
 class Mixing(Tongue):
     """A speaker who takes each word from any language that has it, in the order of the first and
-    with its names and endings."""
+    with its endings; a name, in any language's letters."""
 
     def __init__(self, base: Tongue, others: Sequence[Tongue], stream: Stream) -> None:
         self.__dict__.update(base.__dict__)
@@ -353,6 +353,10 @@ class Mixing(Tongue):
     def word(self, concept: str, style: Style, *features: str) -> str:
         having = [other for other in self.others if other.has_word(concept)]
         return self.stream.pick(having).citation(concept, style)
+
+    def _joined(self, root: str, endings: Sequence[str]) -> str:
+        name = self.stream.pick(self.others)._joined(root, [])
+        return "-".join([name, *(write(part, self.language.script) for part in endings)])
 
 
 @cache
