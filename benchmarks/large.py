@@ -29,7 +29,7 @@ LARGE = {
     "type_vocab_size": 1,
     "pad_token_id": 1,
 }
-TRAINED = ("classification", "choice", "tagging", "span", "masked_lm")
+TRAINED = ("classification", "choice", "tagging", "span", "ranking", "masked_lm")
 LABELS = {"classification": ("contradiction", "entailment", "neutral"), "tagging": ("NOUN", "VERB")}
 SENTENCE = "The old dog saw a small cat near the river ."
 
@@ -63,9 +63,10 @@ def rows(family: str, count: int) -> list[dict[str, Any]]:
             "question": "Where was the cat ?",
             "answers": [{"text": "near the river", "start": context.index("near")}],
         },
+        "ranking": {"query": SENTENCE, "candidate": SENTENCE, "context": context},
         "masked_lm": {"text": context, "pair": None},
     }
-    return [{"id": str(n), **kinds[family]} for n in range(count)]
+    return [{"id": str(n), "gold": [str(n)], **kinds[family]} for n in range(count)]
 
 
 def two_steps(name: str, batch_size: int, threads: int) -> dict[str, Any]:
