@@ -13,7 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: $(READY)  ## make the virtual environment
+setup:  ## make the virtual environment, or bring it up to date (EXTRAS=dev,gpu)
+	scripts/setup
 
 $(READY): pyproject.toml constraints.txt scripts/setup
 	scripts/setup

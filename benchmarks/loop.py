@@ -124,11 +124,12 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     from transformers import AutoModel
 
     from xstilts.batches import Features
+    from xstilts.encoder import RESTARTS
     from xstilts.evaluation import Task
     from xstilts.families import FAMILIES
     from xstilts.families.protocol import TaskSettings
     from xstilts.params import PretrainSettings
-    from xstilts.pretraining import config_for, train_tokenizer
+    from xstilts.pretraining import CONFIGS, train_tokenizer
     from xstilts.tables import Table
 
     found = rows(arguments.family)
@@ -149,7 +150,9 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     )
     task = Task("bench", arguments.family, FAMILIES[arguments.family], settings, "bench")  # type: ignore[arg-type]
     features: Features = task.family.encode(found, tokenizer, settings)
-    torch_model = AutoModel.from_config(config_for(shape, len(tokenizer)))
+    config = CONFIGS[shape.architecture](shape, len(tokenizer))
+    setattr(config, RESTARTS, False)  # Trainer's model counts positions as XLM-R does
+    torch_model = AutoModel.from_config(config)
     return tokenizer, torch_model, (task, features, found)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from xstilts import params
+from xstilts import experiments, params
 
 ROOT = Path(__file__).parent.parent
 RAN = "ran.txt"
@@ -105,7 +105,7 @@ def real_graph(folder: Path, grid: dict[str, Any]) -> Path:
     shutil.copy(ROOT / "dvc.yaml", folder)
     ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
     shutil.copytree(ROOT / "src/xstilts", folder / "src/xstilts", ignore=ignored)
-    world = params.resolve(ROOT / "experiments/world.yaml")
+    world = experiments.resolve(ROOT / "experiments/world.yaml")
     chosen = world.model_copy(update={"grid": params.GridSettings(**grid)})
     params.write(chosen, folder / "params.yaml", "a test's")
     (folder / "bin").mkdir()

@@ -101,7 +101,7 @@ STAGES = """
 import json
 from dataclasses import asdict
 from pathlib import Path
-from xstilts import params, phases
+from xstilts import experiments, phases
 from xstilts.cards import read_card
 from xstilts.catalogue import RECORDS
 from xstilts.params import PhaseSettings, RowSettings, SourceSettings
@@ -113,7 +113,7 @@ RECORDS["topics"] = Record(
     metrics=("accuracy",), main=("accuracy",), licence="none", title="made up",
     labels=("animals", "places"),
 )
-given = params.resolve(Path("experiments/rte.yaml"))
+given = experiments.resolve(Path("experiments/rte.yaml"))
 two_steps = {"epochs": 1.0, "batch_size": 4}
 row = given.intermediates["rte"].model_copy(update=two_steps)
 chosen = given.model_copy(update={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ def problem(tmp_path: Path, text: str) -> str:
     """The message for an experiment file with that text, without the file's name."""
     path = written(tmp_path / "wrong.yaml", text)
     with pytest.raises(UserError) as caught:
-        params.resolve(path)
+        experiments.resolve(path)
     message = str(caught.value)
     assert "\n" not in message
     return message.removeprefix(f"{path}: ").removeprefix(str(path))
@@ -58,7 +59,7 @@ def test_error_names_key_and_what_was_expected(tmp_path: Path, text: str, expect
 @pytest.mark.parametrize("text", ["1e-5", "1.0e-5", "0.00001", "1E-5"])
 def test_small_number_is_a_number(tmp_path: Path, text: str) -> None:
     path = written(tmp_path / "a.yaml", f"targets: {{xnli: {{learning_rate: {text}}}}}")
-    target = params.resolve(path).targets["xnli"]
+    target = experiments.resolve(path).targets["xnli"]
     assert isinstance(target, params.PhaseSettings)
     assert target.learning_rate == 1e-5
 
@@ -84,7 +85,7 @@ def test_experiment_inherits_and_members_replace(tmp_path: Path) -> None:
         "training: {seed: 7, clip: 2}\nintermediates: {m: {members: {mnli: null, qqp: 5}}}",
     )
     child = "inherits: base.yaml\ntraining: {clip: 3}\nintermediates: {m: {members: {mnli: 9}}}"
-    resolved = params.resolve(written(tmp_path / "child.yaml", child))
+    resolved = experiments.resolve(written(tmp_path / "child.yaml", child))
     assert (resolved.training.seed, resolved.training.clip) == (7, 3)
     assert resolved.intermediates["m"].members == {"mnli": 9}
 
@@ -93,7 +94,7 @@ def test_circle_of_inheritance_is_an_error(tmp_path: Path) -> None:
     written(tmp_path / "a.yaml", "inherits: b.yaml")
     path = written(tmp_path / "b.yaml", "inherits: a.yaml")
     with pytest.raises(UserError, match="inherits itself"):
-        params.resolve(path)
+        experiments.resolve(path)
 
 
 @given(
@@ -135,3 +136,20 @@ def test_use_writes_all_and_keeps_what_git_does_not_have(
     assert params.load().training.clip == 5
     experiments.use_experiment(Path("small.yaml"), force=True)
     assert params.load().training.clip == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"study": {"target": {"xnlii": {"trials": 20}}}}, "study.target: 'xnlii' .*nearest: xnli"),
+        ({"pretrain": {"heads": 5}}, "hidden, divided by heads"),
+        ({"pretrain": {"max_length": 600}}, "600: max_length; expected at most max_positions, 512"),
+        ({"pretrain": {"keep_layers": 4}}, "4: keep_layers; expected at most layers, 3"),
+        ({"grid": {"replicates": [0]}}, "expected numbers from 1 on"),
+        ({"intermediates": {"none": {"members": {"mnli": None}}}}, "the others are compared"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change: dict[str, Any], message: str) -> None:
+    values = {"targets": {"xnli": {}}, **change}
+    with pytest.raises(UserError, match=message):
+        params.check(values, Path("params.yaml"))

@@ -103,7 +103,7 @@ def test_params_are_the_world_in_full(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_experiment_is_valid_and_its_graph_resolves(experiment: Path, tmp_path: Path) -> None:
     folder = new_repository(tmp_path / "repository")
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    chosen = params.resolve(experiment)
+    chosen = experiments.resolve(experiment)
     params.write(chosen, folder / "params.yaml", "a test's")
     assert params.load(folder / "params.yaml").grid == chosen.grid
     grid = chosen.grid

@@ -180,6 +180,35 @@ def forget(folder: Path, row: str) -> None:
         shutil.rmtree(folder / name)
 
 
+def test_a_stage_of_plain_dvc_has_the_drivers_bytes(repository: Path, tmp_path: Path) -> None:
+    """Run again by `dvc repro`, without the threads and variables that the driver sets."""
+    folder = copy(repository, tmp_path / "plain")
+    for stage in ("intermediate@mnli-1", "target@mnli-xnli-1"):
+        words = ("repro", "--force", "--no-run-cache", "--single-item", stage)
+        dvc(folder, *words, XSTILTS_TRACKING="off", OMP_NUM_THREADS="2")
+    assert outputs(folder) == outputs(repository)
+    assert locked(folder) == locked(repository)
+
+
+def test_every_entry_point_of_mlflow_finds_its_stage(repository: Path) -> None:
+    """All is up to date: nothing trains again."""
+    points: dict[str, dict[str, str]] = {
+        "main": {},
+        "data": {"stage": "data-intermediate@mnli"},
+        "pretrain": {},
+        "study": {"phase": "target", "name": "xnli"},
+        "intermediate": {"intermediate": "mnli"},
+        "target": {"intermediate": "mnli", "task": "udpos"},
+        "report": {},
+    }
+    assert set(points) == set(read_yaml(repository / "MLproject")["entry_points"])
+    before = outputs(repository)
+    for name, values in points.items():
+        given = [word for key, value in values.items() for word in ("-P", f"{key}={value}")]
+        run(repository, "mlflow", "run", ".", "-e", name, *given, "--env-manager", "local")
+    assert outputs(repository) == before
+
+
 def test_run_that_mlflow_opened_is_the_parent(repository: Path, tmp_path: Path) -> None:
     folder = copy(repository, tmp_path / "project")
     text = (folder / "params.yaml").read_text()

@@ -12,8 +12,7 @@ import torch
 
 from tests.models import tiny_encoder
 from tests.test_phases import SPAN, TRAIN, MadeUp, Watched, names, sentence
-from xstilts import params as parameters
-from xstilts import phases, sources
+from xstilts import experiments, phases, sources
 from xstilts.batches import Batch, micro_batches
 from xstilts.cards import Card, read_card
 from xstilts.catalogue import record as record_of
@@ -212,7 +211,7 @@ def test_lareqa_of_the_real_files(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """225 questions in ten languages; what trains is what XQuAD trains on, as sentences."""
-    source = parameters.resolve(ROOT / "experiments/files-small.yaml").source
+    source = experiments.resolve(ROOT / "experiments/files-small.yaml").source
     source = source.model_copy(update={"path": str(shared / "data")})
     monkeypatch.setattr(prepare, "source", sources.source)
     prepare.prepare_target("lareqa", source, tmp_path / "lareqa")

@@ -119,6 +119,21 @@ def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
     return encoder
 
 
+def check_length(encoder: PreTrainedModel, length: int) -> None:
+    """UserError where a sequence of so many pieces has more places than the encoder knows."""
+    config = encoder.config
+    places = getattr(config, "max_position_embeddings", None)
+    if places is None or not getattr(config, "position_biased_input", True):
+        return  # distances alone, as DeBERTa's: any length
+    if "roberta" in config.model_type:  # counts from its padding piece + 1
+        places -= config.pad_token_id + 1
+    if length > places:
+        raise UserError(
+            f"params.yaml: max_length: {length}; expected at most {places}, which is as far as the "
+            "encoder's positions go; lower it"
+        )
+
+
 def drop_top(encoder: PreTrainedModel, layers: int) -> None:
     """Leaves the lower layers for good: what is saved then loads as an encoder of so many.
 

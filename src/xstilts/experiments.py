@@ -9,14 +9,21 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from xstilts import params
 from xstilts.errors import UserError
 
 
+def resolve(experiment: Path) -> params.Params:
+    """An experiment with all that it inherits (`inherits: NAME.yaml`, beside it) and every
+    default."""
+    return params.check(_inherited(experiment, ()), experiment)
+
+
 def use_experiment(experiment: Path, force: bool = False, target: Path = params.PARAMS) -> str:
     """Replace `target` by the resolved experiment; UserError where the old one would be lost."""
-    resolved = params.resolve(experiment)
+    resolved = resolve(experiment)
     if not force and (problem := _would_be_lost(target)):
         raise UserError(
             f"{target}: {problem}; expected git to have it, as it is about to be replaced; "
@@ -61,7 +68,29 @@ def _is_written_out(target: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / target.name
         try:
-            _write(params.resolve(Path(made[1])), Path(made[1]), again)
+            _write(resolve(Path(made[1])), Path(made[1]), again)
         except UserError:
             return False
         return again.read_bytes() == target.read_bytes()
+
+
+def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise UserError(
+            f"{path}: inherits itself through {' -> '.join(map(str, seen))}; remove one `inherits`"
+        )
+    raw = params.read_yaml(path)
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected a mapping of sections; found {type(raw).__name__}")
+    parent = raw.pop("inherits", None)
+    return _merged(_inherited(path.parent / parent, (*seen, path)), raw) if parent else raw
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key; a list, a number and a row's `members` replace what they stand
+    over."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "members"
+        result[key] = _merged(base[key], value) if both else value
+    return result

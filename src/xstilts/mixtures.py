@@ -65,6 +65,15 @@ def members_of(
     return members, counts
 
 
+def inputs_of(members: Sequence[Member]) -> dict[str, str]:
+    """Digests of the tables that train and select."""
+    return {
+        f"{member.task.name} {table.split}-{table.language}": table.digest
+        for member in members
+        for table in (*member.train, *([member.select] if member.select else []))
+    }
+
+
 def _member(one: Task, record: Record, train: Table, select: Table, reading: Reading) -> Member:
     if not train.rows or not select.rows:
         raise UserError(

@@ -30,6 +30,7 @@ from ruamel.yaml.error import YAMLError
 from xstilts.errors import UserError, nearest
 
 PARAMS = Path("params.yaml")
+BASELINE = "none"  # the row without an intermediate task
 
 Name = str
 Pooling = Literal["mean", "cls"]  # all pieces of a sentence, or the first
@@ -100,8 +101,8 @@ class PretrainSettings(Section):
     hidden: int = Field(default=64, ge=8)
     heads: int = Field(default=4, ge=1)
     intermediate: int = Field(default=256, ge=8)  # width of the feed-forward layer
-    max_length: int = Field(default=128, ge=8)  # pieces of a text with its pair; fixes positions
-    max_positions: int = Field(default=512, ge=16)
+    max_length: int = Field(default=128, ge=8)  # pieces of a text with its pair
+    max_positions: int = Field(default=512, ge=16)  # the longest max_length of all phases
     steps: int = Field(default=1500, ge=1)
     batch_size: int = Field(default=128, ge=1)
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the layers' weights, AdamW for others
@@ -111,11 +112,14 @@ class PretrainSettings(Section):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _keeps_what_it_has(self) -> PretrainSettings:
-        if (self.keep_layers or 1) > self.layers:
-            raise ValueError(
-                f"keep_layers: {self.keep_layers}; expected at most layers, {self.layers}; lower it"
-            )
+    def _shape_is_possible(self) -> PretrainSettings:
+        for found, allowed, names in (
+            (self.keep_layers or 1, self.layers, "keep_layers; expected at most layers"),
+            (self.max_length, self.max_positions, "max_length; expected at most max_positions"),
+            (self.hidden % self.heads, 0, "hidden, divided by heads, leaves a rest; expected"),
+        ):
+            if found > allowed:
+                raise ValueError(f"{found}: {names}, {allowed}; correct one of the two")
         return self
 
 
@@ -187,6 +191,13 @@ class GridSettings(Section):
     replicates: list[int] = [1]
     benchmark: Literal["xtreme", "xtreme-r"] = "xtreme"  # whose languages and averages
 
+    @field_validator("replicates")
+    @classmethod
+    def _count_from_one(cls, values: list[int]) -> list[int]:
+        if bad := [value for value in values if value < 1]:
+            raise ValueError(f"{bad[0]}; expected numbers from 1 on (studies have 0's seeds)")
+        return values
+
     @field_validator("intermediates", "targets", "replicates")
     @classmethod
     def _no_twins(cls, values: list[Any]) -> list[Any]:
@@ -242,15 +253,26 @@ class Params(Section):
     @model_validator(mode="after")
     def _grid_names_have_sections(self) -> Params:
         for kind, names, sections in (
-            ("intermediates", self.grid.intermediates, self.intermediates),
-            ("targets", self.grid.targets, self.targets),
+            ("grid.intermediates", self.grid.intermediates, self.intermediates),
+            ("grid.targets", self.grid.targets, self.targets),
+            ("study.intermediate", self.study.intermediate, self.intermediates),
+            ("study.target", self.study.target, self.targets),
         ):
+            where = "intermediates" if "intermediate" in kind else "targets"
             for name in names:
                 if name not in sections:
                     raise ValueError(
-                        f"grid.{kind}: '{name}' has no section {kind}.{name}"
-                        f"{nearest(name, sections)}"
+                        f"{kind}: '{name}' has no section {where}.{name}{nearest(name, sections)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _the_baseline_has_no_members(self) -> Params:
+        if (row := self.intermediates.get(BASELINE)) and row.members:
+            raise ValueError(
+                f"intermediates.{BASELINE}.members: '{next(iter(row.members))}'; expected none, as "
+                "the others are compared with it; give the row another name"
+            )
         return self
 
 
@@ -302,12 +324,6 @@ def dump(params: Params) -> dict[str, Any]:
     return values
 
 
-def resolve(experiment: Path) -> Params:
-    """An experiment with all that it inherits (`inherits: NAME.yaml`, beside it) and every
-    default."""
-    return check(_inherited(experiment, ()), experiment)
-
-
 def write(params: Params, path: Path, header: str) -> None:
     """The whole of `params` as YAML that both DVC and we read alike."""
     yaml = YAML()
@@ -316,28 +332,6 @@ def write(params: Params, path: Path, header: str) -> None:
     text = io.StringIO()
     yaml.dump(dump(params), text)
     path.write_text(f"# {header}\n{text.getvalue()}", encoding="utf-8")
-
-
-def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path in seen:
-        raise UserError(
-            f"{path}: inherits itself through {' -> '.join(map(str, seen))}; remove one `inherits`"
-        )
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: expected a mapping of sections; found {type(raw).__name__}")
-    parent = raw.pop("inherits", None)
-    return _merged(_inherited(path.parent / parent, (*seen, path)), raw) if parent else raw
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Mappings merge key by key; a list, a number and a row's `members` replace what they stand
-    over."""
-    result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "members"
-        result[key] = _merged(base[key], value) if both else value
-    return result
 
 
 def _require_all(raw: Any, full: Any, path: Path, where: str) -> None:

@@ -25,7 +25,7 @@ from xstilts.encoder import EncoderRef, Model
 from xstilts.errors import UserError
 from xstilts.evaluation import Inference, Predictor, Task, evaluate_target, passport, task
 from xstilts.families import retrieval
-from xstilts.mixtures import Counts, Reading, check_target, members_of, weigh
+from xstilts.mixtures import Counts, Reading, check_target, inputs_of, members_of, weigh
 from xstilts.params import (
     FrozenSettings,
     Params,
@@ -86,12 +86,15 @@ def pretrain_stage(params: Params) -> None:
             name = f"pretrained here, {layers} x {settings.hidden}"
             ref = EncoderRef(name, str(PRETRAIN), None, file_digest(out / "model.safetensors"))
         encoders.write_ref(out, ref)
+        text = DATA / "text"
         card = Card(
             "pretrain",
             encoder=ref.name,
             source=params.source.name,
             key=key,
             settings=origins(settings),
+            counts={} if named else read_json(text / "counts.json"),
+            inputs={"encoder": ref.digest} if named else {"text": folder_digest(text)},
         )
         write_phase(out, card, progress.history)
     run.finish(card, PRETRAIN)
@@ -153,6 +156,11 @@ def train_row(
         members += found
         counts |= {f"{name}/{key}": value for key, value in seen.items()}
         notes += read_json(data / name / "notes.json")
+    if section.span and not any(member.task.family_name == "span" for member in members):
+        raise UserError(
+            f"params.yaml: intermediates: span is given, and none of {', '.join(section.members)} "
+            "is a span task; expected null; remove it"
+        )
     weighed, steps = weigh(members, section)
     torch.manual_seed(place.seed)
     encoder = encoders.load_encoder(base)
@@ -160,7 +168,10 @@ def train_row(
     plan = Plan(section.learning_rate, steps, section.batch_size, place.seed)
     setup = Setup(training, encoders.special_tokens(tokenizer), place.work, place.run)
     progress, selection = train(model, weighed, plan, setup)
-    return Trained(model, tokenizer, progress, selection, counts, tuple(dict.fromkeys(notes)))
+    inputs = {"encoder": base.digest, **inputs_of(weighed)}
+    return Trained(
+        model, tokenizer, progress, selection, counts, tuple(dict.fromkeys(notes)), inputs
+    )
 
 
 # Phase 3
@@ -190,6 +201,7 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     with fresh_folder(out_folder) as out:
         predictor = trained.predictor(params.training)
         evaluated = evaluate_target(predictor, data, out)
+        evaluated.inputs.update(trained.inputs)  # a number means what it was trained on, too
         card = replace(
             trained.onto(card),
             scores=evaluated.scores,
@@ -240,7 +252,8 @@ def train_target(
         work = place.work / f"step-{number + 1}"
         setup = Setup(training, encoders.special_tokens(tokenizer), work, place.run)
         progress, selection = train(model, ours, plan, setup)
-    return Trained(model, tokenizer, progress, selection, counts, (), target)
+    inputs = inputs_of([member for members, _ in read for member in members])
+    return Trained(model, tokenizer, progress, selection, counts, (), inputs, target)
 
 
 def freeze(
@@ -256,7 +269,7 @@ def freeze(
     tokenizer = encoders.load_tokenizer(base)
     torch.set_num_threads(training.threads)
     model = build(encoders.load_encoder(base, section.layer), [target], base, training)
-    return Trained(model, tokenizer, Progress(), None, {}, (), target)
+    return Trained(model, tokenizer, Progress(), target=target)
 
 
 # Studies: the same trainings, seen through their English dev score alone
@@ -324,13 +337,21 @@ class Trained:
     selection: Selection | None = None
     counts: Counts = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)  # digests of what trained and selected
     target: Task | None = None
 
     def onto(self, card: Card) -> Card:
         """The card with what the training adds to it."""
         flags = (self.progress.flag,) if self.progress.flag else ()
         notes = tuple(dict.fromkeys((*card.notes, *self.notes)))
-        return replace(card, selection=self.selection, counts=self.counts, flags=flags, notes=notes)
+        return replace(
+            card,
+            selection=self.selection,
+            counts=self.counts,
+            flags=flags,
+            notes=notes,
+            inputs=self.inputs,
+        )
 
     def predictor(self, training: TrainingSettings) -> Predictor:
         assert self.target is not None
@@ -360,6 +381,7 @@ def build(
     one."""
     heads: dict[str, torch.nn.Module] = {}
     for one in tasks:
+        encoders.check_length(encoder, one.settings.max_length)
         if one.head not in heads:
             heads[one.head] = one.family.head(encoders.config_copy(encoder), one.settings)
             if one.family_name == "masked_lm":

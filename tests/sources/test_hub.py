@@ -19,7 +19,7 @@ from datasets import ClassLabel, Value
 from tests.graphs import environment
 from tests.sources import hub_tables
 from tests.sources.hub_tables import NLI_COLUMNS, TEXT, commit_of, nli, repositories, write
-from xstilts import params
+from xstilts import experiments, params
 from xstilts.catalogue import RECORDS, record
 from xstilts.errors import UserError
 from xstilts.params import SourceSettings, TaskFiles
@@ -289,13 +289,13 @@ class TestRevisions:
         assert done.returncode == 2 and "source.name is world; expected hub" in done.stderr
 
     def test_tasks_of_a_grid(self) -> None:
-        given = params.resolve(ROOT / "experiments/xtreme-hub.yaml")
+        given = experiments.resolve(ROOT / "experiments/xtreme-hub.yaml")
         names = tasks_of(given.grid, given.intermediates)
         assert set(names) == set(SERVED) - {"siqa", "copa", "xcopa"}
         assert len(names) == len(set(names))
 
     def test_locks_of_the_repository_are_commits(self) -> None:
-        given = params.resolve(ROOT / "experiments/xtreme-hub.yaml").source
+        given = experiments.resolve(ROOT / "experiments/xtreme-hub.yaml").source
         locks = sorted((ROOT / given.path).glob("*.lock"))
         assert locks and given.complete
         for lock in locks:

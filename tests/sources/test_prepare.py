@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts import params
+from xstilts import experiments
 from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
@@ -297,7 +297,7 @@ class TestGroups:
 @pytest.fixture(scope="module")
 def small(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything that experiments/files-small.yaml prepares, of the real files."""
-    found = params.resolve(ROOT / "experiments/files-small.yaml")
+    found = experiments.resolve(ROOT / "experiments/files-small.yaml")
     source = found.source.model_copy(update={"path": str(shared / "data")})
     out = tmp_path_factory.mktemp("small")
     for row, section in found.intermediates.items():
@@ -318,11 +318,14 @@ class TestRealFiles:
     def test_no_training_row_is_or_shares_a_text_with_a_test_row(self, small: Path) -> None:
         """Of rows that we chose: PAN-X's official splits repeat some, which stay, counted."""
         reported: dict[str, str] = {}
-        for path in sorted(small.glob("target/*/test-*.parquet")):
-            task, language = path.parent.name, path.stem.partition("-")[2]
+        for path in sorted(small.glob("target/*/*.parquet")):
+            task, (split, _, language) = path.parent.name, path.stem.partition("-")
+            tested = any(path.parent.glob("test-*"))  # else its dev is what is reported
+            if split != ("test" if tested else "dev"):
+                continue
             if task in ("panx", "tatoeba"):  # tatoeba: everyday sentences that NLI pairs hold too
                 continue
-            for row in read_table(path.parent, "test", language).rows:
+            for row in read_table(path.parent, split, language).rows:  # type: ignore[arg-type]
                 reported |= {text: f"{task} {language}" for text in splits.texts_of(row)}
         assert len(reported) > 20_000
         for name, rows in _members(small):

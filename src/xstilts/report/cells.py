@@ -16,10 +16,9 @@ from typing import Any
 from xstilts.cards import Card, read_card, task_number
 from xstilts.errors import UserError
 from xstilts.metrics.benchmark import average
-from xstilts.params import GridSettings
+from xstilts.params import BASELINE, GridSettings
 from xstilts.tables import ENGLISH
 
-BASELINE = "none"
 MEAN = "mean"  # over the grid's targets, whichever they are
 AVERAGES = ("classification", "tagging", "qa", "retrieval", "without_retrieval", "all")
 OWN = ("seed", "thresholds")  # what a passport says of its cell alone

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xstilts.report.cells import BASELINE, MEAN, Results, gain, names, numbers, score
+from xstilts.params import BASELINE
+from xstilts.report.cells import MEAN, Results, gain, names, numbers, score
 
 SMALLEST_SCALE = 1.0  # points: below it a colour would show noise
 

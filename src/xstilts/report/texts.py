@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xstilts.cards import Card
+from xstilts.params import BASELINE
 from xstilts.report.cells import (
     AVERAGES,
-    BASELINE,
     MEAN,
     Column,
     Estimate,
