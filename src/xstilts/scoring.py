@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from xstilts.errors import UserError, nearest
 from xstilts.metrics import mlqa
@@ -23,9 +23,9 @@ from xstilts.metrics.mining import mining_f1
 from xstilts.metrics.ranking import map_at_k, mewslix
 from xstilts.metrics.squad import squad1, unanswered
 from xstilts.metrics.tags import Convention, chunk_scores
+from xstilts.submitted import Questions, read_lines, read_object, read_questions, read_tags
 
 Scored = tuple[dict[str, float], int]
-Questions = list[tuple[str, list[str]]]
 Languages = tuple[Mapping[str, Sequence[str]], dict[str, list[str]]]  # a task's, and what it lacks
 
 MANIFEST = "manifest.json"  # beside the tasks' folders of a submission that we wrote
@@ -55,15 +55,15 @@ def score_submission(
     predictions: Path,
     labels: Path,
     benchmark: str = "xtreme",
-    convention: Convention = "seqeval-0.0.12",
+    convention: str = "seqeval-0.0.12",
 ) -> dict[str, Any]:
     """What evaluate.py writes (percent), and beside it: benchmark, convention, unanswered
     ({task: {language: questions without prediction}}), not_scored (tasks without a folder), partial
     ({task: languages that the folder's manifest says are not in it})."""
     if benchmark not in TASKS:
         raise UserError(f"--benchmark {benchmark}: not a benchmark{nearest(benchmark, TASKS)}")
-    if convention not in get_args(Convention):
-        known = get_args(Convention)
+    known = get_args(Convention)
+    if convention not in known:
         raise UserError(f"--convention {convention}: not a convention{nearest(convention, known)}")
     _folders(predictions=predictions, labels=labels)
     tasks, partial = _languages(predictions, benchmark)
@@ -78,7 +78,8 @@ def score_submission(
     for task in present:
         per_task[task] = {}
         for language in tasks[task]:
-            metrics, count = _score_language(predictions, labels, (task, language), convention)
+            files = _files(predictions, labels, (task, language), cast(Convention, convention))
+            metrics, count = _TASKS[task].score(files)
             for name, value in metrics.items():
                 per_task[task].setdefault(name, {})[language] = 100 * value
             if count:
@@ -112,12 +113,16 @@ def _languages(predictions: Path, benchmark: str) -> Languages:
     source may have languages of its own, and a folder may be incomplete on purpose."""
     official = TASKS[benchmark]
     path = predictions / MANIFEST
-    manifest: dict[str, Any] = _read_object(path) if path.is_file() else {}
+    manifest: dict[str, Any] = read_object(path) if path.is_file() else {}
     if manifest.get("benchmark") != benchmark:
         return official, {}
     try:
         written = manifest["tasks"].items()
-        told = {task: (list(one["languages"]), one["expected languages"]) for task, one in written}
+        told = {
+            task: (list(one["languages"]), [*one["expected languages"]]) for task, one in written
+        }
+        if not all(had for had, _ in told.values()):
+            raise KeyError("languages")
     except (KeyError, TypeError, AttributeError):
         what = "expected tasks with languages, as `xstilts submission` writes"
         raise UserError(f"{path}: not a manifest; {what}; remove it") from None
@@ -126,9 +131,9 @@ def _languages(predictions: Path, benchmark: str) -> Languages:
     return tasks, {task: names for task, names in lacking.items() if names}
 
 
-def _score_language(
+def _files(
     predictions: Path, labels: Path, cell: tuple[str, str], convention: Convention
-) -> Scored:
+) -> _Files:
     task, language = cell
     name = file_name(task, language)
     files = _Files(task, language, predictions / task / name, labels / task / name, convention)
@@ -138,75 +143,7 @@ def _score_language(
                 f"{path}: missing; expected one file for each of {task}'s languages; add it or "
                 f"leave the whole folder {task} out"
             )
-    return _TASKS[task].score(files)
-
-
-# Readers: lines are those of a text file in universal-newline mode, as evaluate.py iterates them.
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8; expected UTF-8 text; save it as such") from None
-
-
-def _read_lines(path: Path) -> list[str]:
-    """Every line stripped; a blank line at the end is a label of its own, as in `read_label`."""
-    lines = _read_text(path).split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [line.strip() for line in lines]
-
-
-def _read_tags(path: Path) -> tuple[list[list[str]], list[int]]:
-    """Sentences, and the line each begins on; every blank line ends one, an empty one too."""
-    sentences: list[list[str]] = [[]]
-    begins = [1]
-    for number, tag in enumerate(_read_lines(path), 1):
-        if tag:
-            sentences[-1].append(tag)
-        else:
-            sentences.append([])
-            begins.append(number + 1)
-    if not sentences[-1]:
-        sentences.pop()
-    return sentences, begins
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}); correct it") from None
-    return content["data"] if isinstance(content, dict) and "data" in content else content
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    content = _read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not one JSON object; expected {{id: prediction}}; write it so")
-    return content
-
-
-def _read_questions(path: Path) -> Questions:
-    """(id, gold texts) of every question, ids that stand twice included."""
-    try:
-        questions = [
-            (question["id"], [answer["text"] for answer in question["answers"]])
-            for article in _read_json(path)
-            for paragraph in article["paragraphs"]
-            for question in paragraph["qas"]
-        ]
-    except (KeyError, TypeError):
-        raise UserError(
-            f"{path}: not a SQuAD file; expected data[].paragraphs[].qas[] with id and answers"
-        ) from None
-    for name, golds in questions:
-        if not golds:
-            raise UserError(f"{path}: question {name} has no answer; expected at least one")
-    return questions
+    return files
 
 
 # Checks
@@ -235,7 +172,7 @@ def _score_labels(known: Collection[str] | None = None) -> Callable[[_Files], Sc
     """Accuracy of one label a line; `known` None: line numbers (Tatoeba)."""
 
     def score(files: _Files) -> Scored:
-        predicted, gold = _read_lines(files.predictions), _read_lines(files.labels)
+        predicted, gold = read_lines(files.predictions), read_lines(files.labels)
         if known is None:
             numbers = {label for label in gold if label.lstrip("-").isdigit()}
             found, expected = len(numbers) > (len(gold) > 1), "a line number a line, not all equal"
@@ -252,8 +189,8 @@ def _score_tags(is_tag: Callable[[str], bool]) -> Callable[[_Files], Scored]:
     """Chunk F1 of one tag a line, blank lines between sentences."""
 
     def score(files: _Files) -> Scored:
-        predicted, begins = _read_tags(files.predictions)
-        gold, _ = _read_tags(files.labels)
+        predicted, begins = read_tags(files.predictions)
+        gold, _ = read_tags(files.labels)
         known = [is_tag(tag) for sentence in gold for tag in sentence]
         # Most, not any: a stripped file holds words, and `O` and `X` are words somewhere.
         found = bool(known) and 2 * sum(known) >= len(known)
@@ -273,9 +210,9 @@ def _score_tags(is_tag: Callable[[str], bool]) -> Callable[[_Files], Scored]:
 
 def _score_pairs(files: _Files) -> Scored:
     """BUCC: sets of lines split at tabs; a blank line is one wrong pair, an empty file scores 0."""
-    gold = [tuple(line.split("\t")) for line in _read_lines(files.labels)]
+    gold = [tuple(line.split("\t")) for line in read_lines(files.labels)]
     _refuse_blanked(files.labels, any(len(pair) == 2 for pair in gold), "pairs of ids")
-    predicted = [tuple(line.split("\t")) for line in _read_lines(files.predictions)]
+    predicted = [tuple(line.split("\t")) for line in read_lines(files.predictions)]
     scores = mining_f1(predicted, gold)
     return {name: scores[name] for name in ("f1", "precision", "recall")}, 0
 
@@ -286,10 +223,10 @@ def _score_answers(
     """Exact match and F1 of {question id: answer}; unknown ids are ignored, missing ones get 0."""
 
     def score(files: _Files) -> Scored:
-        questions = _read_questions(files.labels)
+        questions = read_questions(files.labels)
         found = any(gold for _, golds in questions for gold in golds)
         _refuse_blanked(files.labels, found, "answers with text")
-        predicted = _read_object(files.predictions)
+        predicted = read_object(files.predictions)
         for name, _ in questions:
             if not isinstance(predicted.get(name, ""), str):
                 raise UserError(f"{files.predictions}: answer to {name} is not text; expected text")
@@ -308,10 +245,10 @@ def _score_choices(files: _Files) -> Scored:
 
 def _read_choices(path: Path) -> list[object]:
     labels: list[object] = []
-    for number, line in enumerate(_read_lines(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         try:
             labels.append(json.loads(line)["label"])
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             raise UserError(f'{path}:{number}: expected {{"label": 0 or 1}}; correct it') from None
     return labels
 
@@ -322,7 +259,7 @@ def _score_rankings(
     """MAP@20 of {query id: ranked ids} against {query id: right ids}; a missing query counts 0."""
 
     def score(files: _Files) -> Scored:
-        gold, predicted = _read_object(files.labels), _read_object(files.predictions)
+        gold, predicted = read_object(files.labels), read_object(files.predictions)
         _refuse_blanked(files.labels, any(gold.values()), "{id: right ids}")
         for path, content in ((files.labels, gold), (files.predictions, predicted)):
             for name in gold:

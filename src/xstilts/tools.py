@@ -80,17 +80,21 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="Folder: TASK/test-LANGUAGE.SUFFIX.")],
     labels: Annotated[Path, typer.Argument(help="Folder of the same shape, with the gold.")],
     benchmark: Annotated[str, typer.Option(help="xtreme or xtreme-r.")] = "xtreme",
+    convention: Annotated[
+        str,
+        typer.Option(help="F1 of tags: seqeval-0.0.12, as published, or seqeval-1.2.2, as of now."),
+    ] = "seqeval-0.0.12",
     as_json: Annotated[bool, typer.Option("--json", help="As evaluate.py prints.")] = False,
 ) -> None:
     """Score a folder of predictions exactly as XTREME's evaluate.py does, in percent.
 
-    Example: xstilts score predictions/ labels/ --json
+    Example: xstilts score predictions/ labels/ --convention seqeval-1.2.2 --json
     """
     import json
 
     from xstilts import scoring
 
-    result = scoring.score_submission(predictions, labels, benchmark)
+    result = scoring.score_submission(predictions, labels, benchmark, convention)
     print(json.dumps(result, indent=2) if as_json else scoring.render(result))
 
 

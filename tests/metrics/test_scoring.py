@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from xstilts.cli import app
 from xstilts.errors import UserError
 from xstilts.metrics.benchmark import XTREME_R_TASKS, XTREME_TASKS
 from xstilts.scoring import render, score_submission
@@ -230,6 +232,43 @@ def test_blanked_labels_are_refused(only, task, name, blank) -> None:
     path = labels / task / name
     path.write_text(blank(path.read_text("utf-8")), encoding="utf-8")
     with pytest.raises(UserError, match=f"{name}: holds no gold labels"):
+        score_submission(predictions, labels)
+
+
+@pytest.mark.parametrize("name", ["case_a", "case_b"])
+@pytest.mark.parametrize("convention", list(FILES))
+def test_the_command_has_both_conventions(golden, read, name, convention) -> None:
+    folder = golden(f"xtreme/{name}")
+    given = [str(folder / "predictions"), str(folder / "labels"), "--convention", convention]
+    done = CliRunner().invoke(app, ["score", *given, "--json"])
+    assert done.exit_code == 0, done.output
+    expected = read(f"xtreme/{name}/{FILES[convention]}")
+    assert flat(json.loads(done.output)) == pytest.approx(flat(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"data": [{"paragraphs": [{"qas": [{"id": "1", "answers": [{"text": null}]}]}]}]}',
+        '{"data": [{"paragraphs": [{"qas": [{"id": ["1"], "answers": [{"text": "a"}]}]}]}]}',
+        "[" * 100_000,
+        '{"data": ' + "1" * 5000 + "}",
+    ],
+)
+def test_odd_gold_is_one_line(only, text) -> None:
+    predictions, labels = only("xquad")
+    (labels / "xquad" / "test-en.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"test-en\.json"):
+        score_submission(predictions, labels)
+
+
+@pytest.mark.parametrize(("languages", "wanted"), [({}, ["en"]), (3, ["en"]), ({"en": 1}, 3)])
+def test_odd_manifest_is_one_line(only, languages, wanted) -> None:
+    predictions, labels = only("xnli")
+    tasks = {"xnli": {"languages": languages, "expected languages": wanted}}
+    manifest = {"benchmark": "xtreme", "tasks": tasks}
+    (predictions / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="not a manifest"):
         score_submission(predictions, labels)
 
 
