@@ -23,6 +23,7 @@ from xstilts import phases
 from xstilts.batches import Features, Ragged, draw_members
 from xstilts.cards import Card, Selection, read_card
 from xstilts.encoder import Model
+from xstilts.errors import UserError
 from xstilts.evaluation import task as task_of
 from xstilts.metrics import mining
 from xstilts.mixtures import weigh
@@ -483,3 +484,28 @@ def test_a_study_cannot_tell_which_rows_are_tested(
         objective = phases.target_objective("xnli", params(), tmp_path / place)
         scores.append(objective(1e-3, 2.0, 1, None))
     assert scores[0] == scores[1]
+
+
+def test_cards_name_what_trained_and_selected() -> None:
+    row = intermediate("mixed")
+    assert {"mnli train-en", "mnli select-en", "squad1 train-en", "text train-de"} <= set(
+        row.inputs
+    )
+    card = target("xnli")
+    trained = {"xnli train-en", "xnli select-en"}
+    assert trained | {"test-de", "encoder"} <= set(card.inputs)
+    tables = card.passport["tables"]
+    assert {name: tables[name] for name in trained} == {name: card.inputs[name] for name in trained}
+
+
+def test_settings_of_another_family_and_of_longer_texts_are_refused() -> None:
+    for row, changes, message in (
+        ("mnli", {"span": check(PARAMS, Path("p")).intermediates["mixed"].span}, "span is given"),
+        ("mnli", {"max_length": 4000}, "max_length: 4000; expected at most"),
+    ):
+        given = params()
+        section = given.intermediates[row].model_copy(update=changes)
+        changed = given.model_copy(update={"intermediates": {row: section}})
+        with pytest.raises(UserError, match=message):
+            phases.intermediate_stage(row, 7, changed)
+        assert not Path("models/intermediate", row, "7").exists()
