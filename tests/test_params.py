@@ -153,3 +153,15 @@ def test_what_cannot_be_meant_is_refused(change: dict[str, Any], message: str) -
     values = {"targets": {"xnli": {}}, **change}
     with pytest.raises(UserError, match=message):
         params.check(values, Path("params.yaml"))
+
+
+def test_experiments_say_whose_settings_they_are() -> None:
+    """The published ones disagree: nothing is built in, and the file says who is followed."""
+    given = experiments.resolve(ROOT / "experiments/xtreme-xlmr-large.yaml")
+    chosen = [given.targets[name] for name in ("xnli", "pawsx", "udpos", "xquad")]
+    assert [one.epochs for one in chosen if isinstance(one, params.PhaseSettings)] == [2, 5, 10, 2]
+    assert given.intermediates["squad1"].epochs == 3
+    tuning = experiments.resolve(ROOT / "experiments/xtreme-r.yaml").targets["tatoeba"].tuning
+    assert tuning is not None and (tuning.learning_rate, tuning.epochs) == (3e-5, 2)
+    for name, whose in {"xtreme": "epochs: the paper", "xtreme-r": "As XTREME's scripts"}.items():
+        assert whose in (ROOT / f"experiments/{name}.yaml").read_text(encoding="utf-8")

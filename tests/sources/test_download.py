@@ -2,23 +2,29 @@
 
 Tiny files of every language, as scripts/download_data.sh and utils_preprocess.py (838c13b) leave
 them: csv dialect, stripped test labels, blanked answers, renamed BUCC and TyDi QA, sorted Tatoeba.
+XTREME-R's are there too: the languages that it adds, (X)COPA whose test labels are all 0, Social
+IQa, LAReQA as released, Mewsli-X cut by language.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xstilts.catalogue import RECORDS, official_size, record
+from tests.sources.ranked import ARTICLE, ENTITIES, ENTITY, PAIR, XQUAD_R, changed, line
+from xstilts.catalogue import RECORDS, is_published, official_size, record
+from xstilts.errors import UserError
 from xstilts.params import SourceSettings
+from xstilts.sources import files
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
 from xstilts.sources.readers.squad import TYDIQA_NAMES
-from xstilts.tables import GOLD, read_record, read_table, tables_in
+from xstilts.tables import GOLD, POOL, read_record, read_table, tables_in
 
 XTREME = tuple(["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"])
 NLI = ("entailment", "neutral", "contradiction")
@@ -32,6 +38,8 @@ def download(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _tagged(root)
     _questions(root)
     _retrieval(root)
+    _choices(root)
+    _ranking(root)
     return root
 
 
@@ -60,11 +68,10 @@ def _pairs(root: Path) -> None:
 
 def _tagged(root: Path) -> None:
     for task, tags in (("udpos", ("NOUN", "VERB")), ("panx", ("B-PER", "I-PER"))):
-        for language in record(task).languages:
+        own = record(task, "xtreme-r")
+        for language in own.languages:
             for split in ("train", "dev", "test"):
-                if task == "udpos" and not official_size(record(task), split, language) and (
-                    split != "train"
-                ):  # fmt: skip
+                if split != "train" and not is_published(own, split, language):
                     continue
                 words = [(f"{split}{n}", tag) for n in range(3) for tag in tags]
                 lines = [word if split == "test" else f"{word}\t{tag}" for word, tag in words]
@@ -111,9 +118,42 @@ def _retrieval(root: Path) -> None:
                 lines = [f"{side}-{n:09}\tsentence {n}" for n in range(3)]
                 _write(root / f"bucc2018/{code}-en.{split}.{side}", "\n".join(lines) + "\n")
         _write(root / f"bucc2018/{code}-en.dev.gold", f"{code}-000000001\ten-000000002\n")
-    for code in record("tatoeba").languages:
+    for code in record("tatoeba", "xtreme-r").languages:
         _write(root / f"tatoeba/{code}-en.{code}", "x\ny\nz\n")
         _write(root / f"tatoeba/{code}-en.en", "a\nb\nc\n")
+
+
+def _choices(root: Path) -> None:
+    """XCOPA's files and COPA's under one pattern of names."""
+    for code in ("en", *record("xcopa").languages):
+        for split in ("train", "val", "test") if code == "en" else ("val", "test"):
+            item = {"premise": split, "choice1": "a", "choice2": code, "question": "cause"}
+            labels = [0, 0] if split == "test" else [0, 1]
+            rows = [line(item | {"idx": n, "label": label}) for n, label in enumerate(labels)]
+            _write(root / f"xcopa/{split}-{code}.jsonl", "".join(rows))
+    item = {"question": "?", "answerA": "a", "answerB": "b", "answerC": "c", "correct": "B"}
+    for split in ("trn", "dev"):
+        _write(root / f"siqa/socialIQa_v1.4_{split}.jsonl", line(item | {"context": split}))
+
+
+def _ranking(root: Path) -> None:
+    """Mewsli-X's mentions are shards, and those of test have lost their entities."""
+    for code in record("lareqa").languages:
+        _write(root / f"lareqa/xquad-r/{code}.json", line(XQUAD_R))
+    _write(root / f"mewslix/{ENTITIES}", line(ENTITY))
+    for split in ("train", "dev"):
+        pair = changed(PAIR, "contextual_mention.mention.example_id", split)
+        _write(root / f"mewslix/wikipedia_pairs-{split}.jsonl", line(pair))
+    for code in record("mewslix").languages:
+        for split in ("dev", "test"):
+            found = _article(split, code)
+            shard = found if split == "dev" else changed(found, "mentions.0.entity_id", "")
+            _write(root / f"mewslix/wikinews_mentions/{split}-{code}.jsonl", line(shard))
+
+
+def _article(split: str, code: str) -> Any:
+    found = changed(ARTICLE, "mentions.0.example_id", f"{split}-{code}")
+    return changed(found, "context.language", code)
 
 
 @pytest.mark.parametrize("task", XTREME)
@@ -165,3 +205,68 @@ def test_intermediates_that_xtreme_brings(download: Path, tmp_path: Path) -> Non
     settings = SourceSettings(name="files", path=str(download))
     prepare_intermediate({"squad1": None}, settings, tmp_path / "squad1")
     assert len(read_table(tmp_path / "squad1/squad1", "train", "en").rows) == 20
+
+
+@pytest.mark.parametrize("task", ["udpos", "panx", "tatoeba"])
+def test_languages_that_xtreme_r_adds_are_read(task: str, download: Path, tmp_path: Path) -> None:
+    settings = SourceSettings(name="files", path=str(download))
+    prepare_target(task, settings, tmp_path / task, "xtreme-r")
+    tested = {language for split, language in tables_in(tmp_path / task) if split == "test"}
+    assert tested == set(record(task, "xtreme-r").languages) > set(record(task).languages)
+
+
+def test_romanian_xquad_must_be_added(download: Path, tmp_path: Path) -> None:
+    """evaluate.py scores it as XTREME-R's; the script does not fetch it."""
+    settings = SourceSettings(name="files", path=str(download))
+    with pytest.raises(UserError, match=r"no file for xquad test ro; expected one of xquad/"):
+        prepare_target("xquad", settings, tmp_path / "xquad", "xtreme-r")
+
+
+@pytest.mark.parametrize("task", ["xcopa", "copa"])
+def test_copa_is_read_in_every_language(task: str, download: Path, tmp_path: Path) -> None:
+    """Dev is labelled, test has zeros for labels: predicted, never scored."""
+    settings = SourceSettings(name="files", path=str(download))
+    prepare_target(task, settings, tmp_path / task)
+    own = record(task).languages
+    tables = list(tables_in(tmp_path / task))
+    assert set(tables) == {(split, code) for split in ("dev", "test") for code in own}
+    for split, language in tables:
+        labels = [row["label"] for row in read_table(tmp_path / task, split, language).rows]
+        assert labels == ([0, 1] if split == "dev" else [None, None])
+    steps = sorted((tmp_path / task / "train").iterdir())
+    expected = {"xcopa": ["1-siqa", "2-copa"], "copa": ["1-copa"]}[task]
+    assert [step.name for step in steps] == expected
+    for step, name in zip(steps, ["siqa", "copa"][-len(steps) :], strict=True):
+        for split, siqa, copa in (("train", "trn", "train"), ("select", "dev", "val")):
+            rows = read_table(step, split, "en").rows
+            assert {row["context"] for row in rows} == {siqa if name == "siqa" else copa}
+
+
+def test_lareqa_is_read_with_its_labels(download: Path, tmp_path: Path) -> None:
+    """The script takes XQuAD's answers away, not XQuAD-R's; training is SQuAD's."""
+    settings = SourceSettings(name="files", path=str(download))
+    prepare_target("lareqa", settings, tmp_path / "lareqa")
+    tables = set(tables_in(tmp_path / "lareqa"))
+    assert tables == {("test", code) for code in record("lareqa").languages}
+    for split, language in tables:
+        assert all(row["gold"] for row in read_table(tmp_path / "lareqa", split, language).rows)
+    step = tmp_path / "lareqa/train/1-squad1"
+    sizes = [len(read_table(step, split, "en").rows) for split in ("train", "select")]
+    assert sizes == [20, 9]
+
+
+def test_mewslix_needs_its_mentions_uncut(download: Path, tmp_path: Path) -> None:
+    """What trains is there; what is scored is read as get-mewsli-x.sh makes it, beside the rest."""
+    settings, own = SourceSettings(name="files", path=str(tmp_path)), record("mewslix")
+    folder = shutil.copytree(download / "mewslix", tmp_path / "mewslix")
+    for split in ("train", "select"):
+        found = files.read(own, split, "en", settings)
+        assert found is not None and found.rows[0]["gold"] == ["Q1"]
+    with pytest.raises(UserError, match=r"expected one of mewslix/wikinews_mentions-test\.jsonl"):
+        files.read(own, "test", "de", settings)
+    for split in ("dev", "test"):
+        whole = [line(_article(split, code)) for code in own.languages]
+        _write(folder / f"wikinews_mentions-{split}.jsonl", "".join(whole))
+        for language in (*own.languages, POOL):
+            found = files.read(own, split, language, settings)
+            assert found is not None and [row["gold"] for row in found.rows] == [["Q1"]]

@@ -132,6 +132,7 @@ def test_other_copies_are_read(name: str, number: int, mirror: Path, tmp_path: P
     for split in [split for split in task.splits if split in copy.splits]:
         found = hub.read(task, split, "en" if split == "train" else language, settings)
         assert found is not None and found.note.startswith(f"Hub: {copy.id} at")
+        assert copy.note in found.note
         golds = [_gold(row, task) for row in found.rows]
         assert any(gold is not None for gold in golds)
         if task.labels:

@@ -161,6 +161,8 @@ class TestTags:
         found = read(tmp_path, "bio", text, "panx")
         assert [row["tokens"] for row in found.rows] == [["a b", "\u2028x"], ["c"]]
         assert found.counts == {"read": 2, "empty sentences": 1}
+        early = read(tmp_path, "bio", "\na\tO\n", "panx")
+        assert [row["tokens"] for row in early.rows] == [["a"]]
         hidden = read(tmp_path, "bio", "a\nb\n\nc\n", "panx")
         assert [row["tags"] for row in hidden.rows] == [None, None]
 
