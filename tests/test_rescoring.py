@@ -42,8 +42,9 @@ METRICS = {
     "tagging": {"f1": "seqeval-0.0.12", "accuracy": "seqeval-0.0.12"},
     "span": {"f1": "mlqa", "exact_match": "mlqa"},
     "retrieval": {"accuracy": "nearest"},
+    "ranking": {"map@20": "plain"},
 }
-MAIN = {"tagging": ("f1",), "span": ("f1", "exact_match")}
+MAIN = {"ranking": ("map@20",), "tagging": ("f1",), "span": ("f1", "exact_match")}
 Lines = list[tuple[Any, Any]]  # (prediction, gold) of each row
 
 
@@ -200,6 +201,20 @@ def test_equal_english_sentences_are_equally_right() -> None:
     assert one.own == {"de": 0.0}
     name = "equal English sentences equally right"
     assert one.conventions[name] == {"de": pytest.approx(2 / 3)}
+
+
+def test_rankings_are_scored_by_the_ids_of_their_right_candidates() -> None:
+    """As kept: no candidates' rows; a query that nothing answers counts 0."""
+    english: Lines = [(["a", "b"], ["a"]), (["b", "a"], ["a"]), (["a"], [])]
+    tables = {"test-en": english, "test-de": [(["b", "c", "a"], ["a", "b"])], "dev-en": english}
+    dev, test = rescore(cell("ranking", tables), dev_rows=2)
+    assert test.conventions == {
+        "map@20": {"en": pytest.approx(1.5 / 3), "de": pytest.approx((1 + 2 / 3) / 2)}
+    }
+    assert list(dev.conventions) == ["map@20"]  # jiant has no rankings, nor a part of their dev
+    pooled = 100 * (1.5 + (1 + 2 / 3) / 2) / 4
+    (note,) = test.notes
+    assert note.endswith(f"all languages at once (LAReQA's): {pooled:.2f}") and note in render(test)
 
 
 def test_hidden_gold_is_named_and_not_scored() -> None:
