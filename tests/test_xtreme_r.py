@@ -17,6 +17,7 @@ from xstilts.batches import Batch, micro_batches
 from xstilts.cards import Card, read_card
 from xstilts.catalogue import record as record_of
 from xstilts.errors import UserError
+from xstilts.inspection import Asked, inspect
 from xstilts.metrics.ranking import map_at_k
 from xstilts.params import Params, check
 from xstilts.rescoring import rescore
@@ -119,6 +120,14 @@ def test_rankings_are_scored_again_from_what_is_kept(name: str) -> None:
     for one in rescore(folder):
         wanted = {code: scores["map@20"] for code, scores in card.scores[one.split].items()}
         assert list(one.conventions.values()) == [wanted] and not one.hidden
+
+
+@pytest.mark.parametrize("name", ["lareqa", "mewslix"])
+def test_ranking_tasks_can_be_looked_at(name: str) -> None:
+    lines = list(inspect(params(), name, "", Asked()))
+    assert lines[0].startswith(f"{name}: ranking, at most")
+    shown = {line.rpartition("-")[2] for line in lines if line.startswith("== ")}
+    assert shown == {"en", "de", *(["all"] if name == "mewslix" else [])}
 
 
 def test_lareqa_trains_on_squads_questions_and_their_sentences(
