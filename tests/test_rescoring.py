@@ -257,6 +257,25 @@ def test_what_is_no_cell_is_one_line() -> None:
         rescore(folder)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", "[]", "null", '{"settings": []}', '{"settings": {"a": 1}}', "\udcff"]
+)
+def test_a_card_that_is_none_is_one_line(text: str) -> None:
+    folder = cell("classification", {"test-en": [("a", "a")]})
+    (folder / "card.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"^cells/none/made_up/1/card.json: not a card; expected"):
+        rescore(folder)
+
+
+@pytest.mark.parametrize("change", [{"main": None}, {"selection": {"metric": "f1"}}, {"more": 1}])
+def test_a_foreign_card_is_one_line(change: dict[str, Any]) -> None:
+    folder = cell("classification", {"test-en": [("a", "a")]})
+    values = json.loads((folder / "card.json").read_text())
+    write_text(folder / "card.json", json.dumps({**values, **change}))
+    with pytest.raises(UserError, match=r"card.json: not a card; expected"):
+        rescore(folder)
+
+
 def test_command_shows_and_prints_json(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(world)
     run = CliRunner().invoke
