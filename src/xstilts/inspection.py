@@ -30,7 +30,8 @@ from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettin
 from xstilts.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
 
 DATA, PRETRAIN = Path("data"), Path("models/pretrain")
-TEXTS = ("text_a", "text_b", "context", "question", "text", "pair", "query", "candidate")  # columns
+# Columns that hold a text.
+TEXTS = ("text_a", "text_b", "context", "question", "text", "pair", "query", "candidate")
 SPLITS = ("train", "select", "dev", "test")
 LABELS = 20  # that a line of the histogram shows
 LENGTHS = ((1, "1 piece"), (3, "2-3"), (7, "4-7"), (15, "8-15"), (10**6, "16 and more"))  # answers
