@@ -158,9 +158,38 @@ def test_right_choice_is_named(tokenizer: Tokenizer) -> None:
 def test_a_new_family_is_shown_without_marks(tokenizer: Tokenizer) -> None:
     """A family is one file (docs/adding.md)."""
     table = seen("classification", tokenizer)
-    new = replace(table, task=replace(table.task, family_name="ranking"))  # type: ignore[arg-type]
+    new = replace(table, task=replace(table.task, family_name="new"))  # type: ignore[arg-type]
     assert shown(new, tokenizer, 4)[0] == "4"
     assert histogram(new) == ""
+    assert inspection._pieces([{"id": "0", "words": "a dog"}], tokenizer) == (0, 0, 0, 0)
+
+
+def test_queries_and_candidates_are_shown_by_what_they_are(tokenizer: Tokenizer) -> None:
+    pairs = seen("ranking", tokenizer)
+    lines = shown(pairs, tokenizer, 3)
+    assert lines[0] == "3: 老狗 ? -> 小猫"
+    assert [line.split(",")[0] for line in lines if ", " in line] == ["query", "candidate"]
+    assert histogram(pairs) == "pair 100.0"
+    empty = {"query": None, "candidate": None, "context": None, "gold": ["a"]}
+    query, candidate = {**empty, "query": "Who ?"}, {**empty, "candidate": "The dog ."}
+    made = [
+        {**query, "id": "0"},
+        {**query, "id": "1", "gold": ["b"]},
+        {**query, "id": "2", "gold": None},
+        {**candidate, "id": "3"},
+    ]
+    table = seen("ranking", tokenizer, made)
+    assert [shown(table, tokenizer, row)[0] for row in range(4)] == [
+        "0: Who ? -> The dog .",
+        "1: Who ? -> (none in this table)",
+        f"2: Who ? -> {HIDDEN}",
+        "3 (candidate)",
+    ]
+    assert histogram(table) == f"query 50.0, {HIDDEN} 25.0, candidate 25.0"
+    (_, sizes) = inspection._sizes([table], tokenizer)
+    assert sizes[:3] == ["test-en", "4", "4"]
+    pieces, words, *_ = inspection._pieces(made, tokenizer)
+    assert pieces and words == 5
 
 
 def test_partner_stands_beside_the_sentence(tokenizer: Tokenizer) -> None:

@@ -42,8 +42,9 @@ METRICS = {
     "tagging": {"f1": "seqeval-0.0.12", "accuracy": "seqeval-0.0.12"},
     "span": {"f1": "mlqa", "exact_match": "mlqa"},
     "retrieval": {"accuracy": "nearest"},
+    "ranking": {"map@20": "plain"},
 }
-MAIN = {"tagging": ("f1",), "span": ("f1", "exact_match")}
+MAIN = {"ranking": ("map@20",), "tagging": ("f1",), "span": ("f1", "exact_match")}
 Lines = list[tuple[Any, Any]]  # (prediction, gold) of each row
 
 
@@ -202,6 +203,20 @@ def test_equal_english_sentences_are_equally_right() -> None:
     assert one.conventions[name] == {"de": pytest.approx(2 / 3)}
 
 
+def test_rankings_are_scored_by_the_ids_of_their_right_candidates() -> None:
+    """As kept: no candidates' rows; a query that nothing answers counts 0."""
+    english: Lines = [(["a", "b"], ["a"]), (["b", "a"], ["a"]), (["a"], [])]
+    tables = {"test-en": english, "test-de": [(["b", "c", "a"], ["a", "b"])], "dev-en": english}
+    dev, test = rescore(cell("ranking", tables), dev_rows=2)
+    assert test.conventions == {
+        "map@20": {"en": pytest.approx(1.5 / 3), "de": pytest.approx((1 + 2 / 3) / 2)}
+    }
+    assert list(dev.conventions) == ["map@20"]  # jiant has no rankings, nor a part of their dev
+    pooled = 100 * (1.5 + (1 + 2 / 3) / 2) / 4
+    (note,) = test.notes
+    assert note.endswith(f"all languages at once (LAReQA's): {pooled:.2f}") and note in render(test)
+
+
 def test_hidden_gold_is_named_and_not_scored() -> None:
     folder = cell("classification", {"test-en": [("a", "a")]})
     card = read_card(folder)
@@ -239,6 +254,25 @@ def test_what_is_no_cell_is_one_line() -> None:
     folder = cell("classification", {"test-en": [("a", "a")]})
     shutil.rmtree(folder / "predictions")
     with pytest.raises(UserError, match=r"predictions: nothing in it; expected"):
+        rescore(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", "[]", "null", '{"settings": []}', '{"settings": {"a": 1}}', "\udcff"]
+)
+def test_a_card_that_is_none_is_one_line(text: str) -> None:
+    folder = cell("classification", {"test-en": [("a", "a")]})
+    (folder / "card.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"^cells/none/made_up/1/card.json: not a card; expected"):
+        rescore(folder)
+
+
+@pytest.mark.parametrize("change", [{"main": None}, {"selection": {"metric": "f1"}}, {"more": 1}])
+def test_a_foreign_card_is_one_line(change: dict[str, Any]) -> None:
+    folder = cell("classification", {"test-en": [("a", "a")]})
+    values = json.loads((folder / "card.json").read_text())
+    write_text(folder / "card.json", json.dumps({**values, **change}))
+    with pytest.raises(UserError, match=r"card.json: not a card; expected"):
         rescore(folder)
 
 

@@ -281,6 +281,19 @@ def test_existing_folder_is_never_replaced() -> None:
         write()
 
 
+@pytest.mark.parametrize("labels", ["out", "./out/", "out/gold", "x/../out", "."])
+def test_predictions_and_labels_are_two_folders(labels: str) -> None:
+    with pytest.raises(UserError, match=r"^\S+: (--labels is --out|is there already)"):
+        write(labels=labels)
+    assert not Path("out").exists()
+
+
+def test_predictions_inside_the_labels_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^gold: --labels is --out \(gold/out\), or one is inside"):
+        write_submission(settings(), Asked("none"), Path("gold/out"), Path("gold"))
+    assert not Path("gold").exists()
+
+
 def test_broken_manifest_is_one_line() -> None:
     write(labels="gold")
     write_json(Path("out") / MANIFEST, {"benchmark": "xtreme", "tasks": {"xnli": {}}})

@@ -17,8 +17,10 @@ from xstilts.batches import Batch, micro_batches
 from xstilts.cards import Card, read_card
 from xstilts.catalogue import record as record_of
 from xstilts.errors import UserError
+from xstilts.inspection import Asked, inspect
 from xstilts.metrics.ranking import map_at_k
 from xstilts.params import Params, check
+from xstilts.rescoring import rescore
 from xstilts.sources import prepare, sentences
 from xstilts.sources.reading import Reading
 from xstilts.tables import Record, Row, read_json, read_record, read_table, tables_in, write_text
@@ -104,17 +106,28 @@ def test_lareqa_ranks_the_candidates_of_all_languages() -> None:
     assert set(card.scores["test"]) == {"en", "de"}
     assert card.selection is not None and "map@20" in card.selection.metric
     kept = said(folder, "test-de")
+    assert [line["gold"] for line in kept] == [[f"de_{n}", f"en_{n}"] for n in range(8)]
     assert [line["id"] for line in kept] == [f"test-de-{n}" for n in range(8)]
     assert {name[:2] for name in kept[0]["prediction"]} == {"de", "en"}
     assert len(kept[0]["prediction"]) == 16 and card.counts["test-de"]["predicted"] == 8
-    right = [[name for name in line["prediction"] if _is_right(name, line)] for line in kept]
-    assert all(len(found) == 2 for found in right)  # in each language
-    value = map_at_k(right, [line["prediction"] for line in kept])
+    value = map_at_k([line["gold"] for line in kept], [line["prediction"] for line in kept])
     assert card.scores["test"]["de"]["map@20"] == pytest.approx(value)
 
 
-def _is_right(name: str, line: dict[str, Any]) -> bool:
-    return line["gold"] == [f"Q{name.partition('_')[2]}"]
+@pytest.mark.parametrize("name", ["lareqa", "mewslix"])
+def test_rankings_are_scored_again_from_what_is_kept(name: str) -> None:
+    card, folder = cell(name)
+    for one in rescore(folder):
+        wanted = {code: scores["map@20"] for code, scores in card.scores[one.split].items()}
+        assert list(one.conventions.values()) == [wanted] and not one.hidden
+
+
+@pytest.mark.parametrize("name", ["lareqa", "mewslix"])
+def test_ranking_tasks_can_be_looked_at(name: str) -> None:
+    lines = list(inspect(params(), name, "", Asked()))
+    assert lines[0].startswith(f"{name}: ranking, at most")
+    shown = {line.rpartition("-")[2] for line in lines if line.startswith("== ")}
+    assert shown == {"en", "de", *(["all"] if name == "mewslix" else [])}
 
 
 def test_lareqa_trains_on_squads_questions_and_their_sentences(

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from xstilts.errors import UserError
 from xstilts.tables import ENGLISH, read_json, write_json
 
 Origin = Literal["default", "params", "study"]
@@ -66,12 +67,21 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def read_card(folder: Path) -> Card:
-    values = read_json(folder / "card.json")
-    values["settings"] = {name: Setting(**setting) for name, setting in values["settings"].items()}
-    values["selection"] = Selection(**values["selection"]) if values["selection"] else None
-    for name in ("main", "flags", "notes"):
-        values[name] = tuple(values[name])
-    return Card(**values)
+    """UserError: a missing file, or one that holds no card."""
+    path = folder / "card.json"
+    try:
+        values = read_json(path)
+        settings = values["settings"].items()
+        values["settings"] = {name: Setting(**setting) for name, setting in settings}
+        values["selection"] = Selection(**values["selection"]) if values["selection"] else None
+        for name in ("main", "flags", "notes"):
+            values[name] = tuple(values[name])
+        return Card(**values)
+    except (ValueError, LookupError, TypeError, AttributeError):  # ValueError: not UTF-8, not JSON
+        raise UserError(
+            f"{path}: not a card; expected the JSON object that this version's stages write; "
+            "remove it and run its stage again with `dvc repro`"
+        ) from None
 
 
 def task_number(scores: Mapping[str, float], main: Iterable[str]) -> float:

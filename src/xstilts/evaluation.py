@@ -19,6 +19,7 @@ from xstilts.encoder import Model
 from xstilts.encoder import Tokenizer as TokenizerBase
 from xstilts.families import FAMILIES
 from xstilts.families.protocol import Family, Output, Prediction, TaskSettings, Tokens
+from xstilts.families.ranking import right
 from xstilts.params import FrozenSettings, PhaseSettings
 from xstilts.tables import (
     GOLD,
@@ -199,7 +200,8 @@ def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
 def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
     """As `evaluate_target`, where a language's queries rank the candidates of all languages.
 
-    A table without queries is read and ranked, and nothing is predicted for it.
+    A table without queries is read and ranked, and nothing is predicted for it. What is kept as
+    gold are the ids of the right candidates: those of one language stand in tables of others.
     """
     task, evaluated = predictor.task, Evaluated()
     counts = read_json(data / "counts.json")
@@ -213,19 +215,23 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
         ]
         rows = [row for table in tables for row in table.rows]
         found = iter(task.family.decode(concatenate(parts), outputs, rows, task.settings))
-        pool = [row for row in rows if row["candidate"] is not None]
+        answers = iter(right(rows))
         for table, part in zip(tables, parts, strict=True):
             name = f"{split}-{table.language}"
-            own = zip(islice(found, len(table.rows)), table.rows, strict=True)
-            asked = [(one, row) for one, row in own if row["query"] is not None]
+            size = len(table.rows)
+            own = zip(islice(found, size), islice(answers, size), table.rows, strict=True)
+            asked = [
+                (one, {"id": row["id"], "gold": answer})
+                for one, answer, row in own
+                if row["query"] is not None
+            ]
             said, queries = [one for one, _ in asked], [row for _, row in asked]
             counted = {**counts.get(name, {}), **part.counts, "predicted": len(said)}
             evaluated.counts[name], evaluated.inputs[name] = counted, table.digest
             if asked:
                 write_predictions(out / "predictions" / f"{name}.jsonl", task, queries, said)
             if table.labelled(task.family_name):
-                both = [*said, *[None] * len(pool)], [*queries, *pool]
-                scores = task.family.score(*both, table.language, task.settings)
+                scores = task.family.score(said, queries, table.language, task.settings)
                 evaluated.scores.setdefault(split, {})[table.language] = scores
     return evaluated
 

@@ -162,6 +162,19 @@ def _retrieval_heading(row: Row, rows: Sequence[Row]) -> Heading:
     return [f"{row['id']} <-> {' / '.join(partners)}"], []
 
 
+def _ranking_heading(row: Row, rows: Sequence[Row]) -> Heading:
+    """A query's candidates of other languages stand in their tables: its own here, if any."""
+    if row["query"] is None:
+        return [f"{row['id']} (candidate)"], []
+    if row["candidate"] is not None:
+        return [f"{row['id']}: {row['query']} -> {row['candidate']}"], ["query", "candidate"]
+    names = set(row["gold"] or ())
+    found = [one["candidate"] for one in rows if names & set(one["gold"] or ())]
+    answers = list(dict.fromkeys(text for text in found if text is not None))
+    said = HIDDEN if row["gold"] is None else " / ".join(answers) or "(none in this table)"
+    return [f"{row['id']}: {row['query']} -> {said}"], []
+
+
 def _text_heading(row: Row, rows: Sequence[Row]) -> Heading:
     return ["a text" if row["pair"] is None else "a pair"], []
 
@@ -176,6 +189,7 @@ _HEADINGS: dict[str, Callable[[Row, Sequence[Row]], Heading]] = {
     "tagging": _tag_heading,
     "span": _span_heading,
     "retrieval": _retrieval_heading,
+    "ranking": _ranking_heading,
     "masked_lm": _text_heading,
 }
 

@@ -30,7 +30,8 @@ from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettin
 from xstilts.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
 
 DATA, PRETRAIN = Path("data"), Path("models/pretrain")
-TEXTS = ("text_a", "text_b", "context", "question", "text", "pair")  # columns that hold a text
+# Columns that hold a text.
+TEXTS = ("text_a", "text_b", "context", "question", "text", "pair", "query", "candidate")
 SPLITS = ("train", "select", "dev", "test")
 LABELS = 20  # that a line of the histogram shows
 LENGTHS = ((1, "1 piece"), (3, "2-3"), (7, "4-7"), (15, "8-15"), (10**6, "16 and more"))  # answers
@@ -221,6 +222,8 @@ def _sizes(tables: Iterable[Seen], tokenizer: Tokenizer) -> Iterator[list[str]]:
 def _pieces(rows: Sequence[Row], tokenizer: Tokenizer) -> tuple[int, int, int, int]:
     """(pieces, words, characters without white space, unknown pieces) of the distinct texts."""
     texts = list(dict.fromkeys(text for row in rows for text in _texts(row)))
+    if not texts:  # of a family whose columns are not among TEXTS; a tokenizer takes no empty list
+        return 0, 0, 0, 0
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
     unknown = tokenizer.unk_token_id
     words = [text.split() for text in texts]
@@ -270,8 +273,19 @@ def _labels(seen: Seen) -> Iterator[str]:
             yield from row["tags"] or [HIDDEN] * len(row["tokens"])
         elif family == "retrieval" and row["side"] == "foreign":
             yield HIDDEN if row["gold"] is None else f"partners: {len(row['gold'])}"
+        elif family == "ranking":
+            yield _asked(row)
         elif family == "masked_lm":
             yield "single text" if row["pair"] is None else "pair"
+
+
+def _asked(row: Row) -> str:
+    """What a row of ranking is: a pair to learn from, or one side of what is ranked."""
+    if row["query"] is None:
+        return "candidate"
+    if row["gold"] is None:
+        return HIDDEN
+    return "query" if row["candidate"] is None else "pair"
 
 
 def _answer_lengths(seen: Seen) -> Iterator[str]:

@@ -109,6 +109,8 @@ def _split(
         _check(folder, card, kept, found)
     hidden = [code for code in languages if code not in scored]
     notes = _notes(card, list(scored), unread)
+    if card.family == "ranking" and found:
+        notes.append(_over_queries(card, split, next(iter(found.values()))))
     return Rescored(folder.as_posix(), split, found, hidden, notes)
 
 
@@ -123,6 +125,13 @@ def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
     if _convention(card) == "mlqa" and foreign:
         notes.append(f"MLQA's normaliser has no rules for {' '.join(foreign)}: SQuAD's there")
     return notes
+
+
+def _over_queries(card: Card, split: str, own: Numbers) -> str:
+    """LAReQA's official mean; no other than that over languages where each asks as much."""
+    asked = {code: card.counts[f"{split}-{code}"]["predicted"] for code in own}
+    mean = sum(number * asked[code] for code, number in own.items()) / sum(asked.values())
+    return f"mean over the queries of all languages at once (LAReQA's): {100 * mean:.2f}"
 
 
 def _numbers(card: Card, one: _Language, dev_rows: int) -> dict[str, float]:
@@ -148,7 +157,8 @@ def _numbers(card: Card, one: _Language, dev_rows: int) -> dict[str, float]:
     if one.texts is not None and own.settings.convention == NEAREST:
         lenient = _equally_right(kept.predictions, one.texts)
         found["equal English sentences equally right"] = number(own, lenient, one.rows)
-    if kept.split == "dev" and card.family != "retrieval" and dev_rows < len(one.rows):
+    jiants = card.family not in ("retrieval", "ranking")
+    if kept.split == "dev" and jiants and dev_rows < len(one.rows):
         found[f"first {dev_rows} rows (jiant)"] = of(range(dev_rows))
         found[f"{dev_rows} rows drawn (seed 1)"] = of(_drawn(len(one.rows), dev_rows))
     return found
@@ -269,7 +279,7 @@ def render(one: Rescored) -> str:
 
 def _spread(one: Rescored) -> list[str]:
     if len(one.conventions) == 1:
-        return ["no other convention can be computed from what was kept"]
+        return ["no other convention of a language can be computed from what was kept"]
     whole, low, high = one.spread(list(one.own))
     lines = [f"spread {100 * whole:.2f} points: {low} to {high}"] if whole else ["no spread"]
     each = {code: one.spread([code])[0] for code in one.own}

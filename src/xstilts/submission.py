@@ -79,6 +79,11 @@ def write_submission(params: Params, asked: Asked, out: Path, labels: Path | Non
                 f"{folder}: is there already; expected the name of a new folder; remove it, or "
                 "choose another with --out or --labels"
             )
+    if labels and _nested(out.resolve(), labels.resolve()):
+        raise UserError(
+            f"{labels}: --labels is --out ({out}), or one is inside the other; expected two "
+            "folders beside each other; choose another with --out or --labels"
+        )
     found, missing = _cells(params, asked)
     chosen = _choose(found, asked)
     tables = {task: _tables(one, params.source, missing) for task, one in chosen.items()}
@@ -114,6 +119,11 @@ def write_submission(params: Params, asked: Asked, out: Path, labels: Path | Non
             )
         write_json(folders[0] / MANIFEST, manifest)
     return written
+
+
+def _nested(one: Path, other: Path) -> bool:
+    """Whether one of the folders would take the other's place, or hold it."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 # Which cells

@@ -118,18 +118,31 @@ def score(
 
     LAReQA's official number is over all languages' questions at once: the mean over its languages,
     which have as many each. Mewsli-X's one right entity makes it the reciprocal rank, cut at 20.
+    Rows as they are kept have no texts: queries, whose gold is what `right` found.
     """
+    texts = all("query" in row for row in rows)
+    answers = right(rows) if texts else [row["gold"] for row in rows]
+    targets, ranked = [], []
+    for prediction, row, found in zip(predictions, rows, answers, strict=True):
+        if found is not None:
+            targets.append(found or [f"no candidate for {row['id']}"])
+            ranked.append(prediction or [])
+    return {"map@20": map_at_k(targets, ranked)}
+
+
+def right(rows: Sequence[Row]) -> list[list[str] | None]:
+    """For a query the ids of the rows' candidates that answer it; None for a candidate alone, and
+    where gold is hidden."""
     answers: dict[str, list[str]] = {}
     for number in _candidates(rows):
         for name in rows[number]["gold"] or ():
             answers.setdefault(name, []).append(str(rows[number]["id"]))
-    targets, ranked = [], []
-    for prediction, row in zip(predictions, rows, strict=True):
-        if row["query"] is not None:
-            right = [one for name in row["gold"] for one in answers.get(name, [])]
-            targets.append(right or [f"no candidate for {row['id']}"])
-            ranked.append(prediction or [])
-    return {"map@20": map_at_k(targets, ranked)}
+    return [
+        None
+        if row["query"] is None or row["gold"] is None
+        else [one for name in row["gold"] for one in answers.get(name, [])]
+        for row in rows
+    ]
 
 
 def _candidates(rows: Sequence[Row]) -> Iterator[int]:
