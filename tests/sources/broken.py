@@ -96,6 +96,8 @@ AUTO = (
     "(<L S[dcl]\\NP VBZ VBZ smiles S[dcl]\\NP_1>) )\n"
 )
 CAD = "sentence1\tsentence2\tgold_label\n"
+LONG = "1" * 5000  # digits
+DEEP = "[" * 100_000 + "]" * 100_000 + "\n"
 HELLA_TEXT = "Cooking: A cook.\n1\na\nb\nc\nd\n"
 SQUAD = json.dumps(squad())
 
@@ -105,41 +107,6 @@ def doc(**change: Any) -> str:
     return json.dumps(squad(**change))
 
 
-TASKS = {
-    "bio": "panx",
-    "text": "text",
-    "squad": "squad1",
-    "xtreme-pairs": "xnli",
-    "xnli": "xnli",
-    "x-final": "pawsx",
-    "glue-mnli": "mnli",
-    "glue-qqp": "qqp",
-    "three-columns": "mnli",
-    "multinli-en": "mnli",
-    "snli": "mnli",
-    "anli": "anli_plus",
-    "chaosnli": "mnli",
-    "hellaswag": "hellaswag",
-    "hellaswag-text": "hellaswag",
-    "commonsenseqa": "commonsenseqa",
-    "siqa": "siqa",
-    "copa": "xcopa",
-    "cosmosqa": "cosmosqa",
-    "cosmosqa-test": "cosmosqa",
-    "rahimi": "panx",
-    "ccg": "ccg",
-    "ccg-auto": "ccg",
-    "quora": "qqp",
-    "snli-txt": "mnli",
-    "conllu": "udpos",
-    "tydiqa": "tydiqa",
-    "laser": "tatoeba",
-    "tatoeba-sorted": "tatoeba",
-    "xquad-r": "lareqa",
-    "mewslix": "mewslix",
-    "mewslix-pairs": "mewslix",
-    "bucc": "bucc2018",
-}
 BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken: content, message
     "bio": {
         "empty file": ("", ": the file is empty; expected rows"),
@@ -157,6 +124,16 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "squad": {
         "mark in json": (b"\xef\xbb\xbf{}", ":1: a byte order mark"),
         "squad cut off": (SQUAD[:50], ":1: not JSON"),
+        "squad title": (
+            json.dumps({"data": [squad()["data"][0] | {"title": ["A"]}]}),
+            "data[0].title: list; expected text, or none",
+        ),
+        "squad half a character": (
+            SQUAD.replace('"data"', '\n"data"').replace("Who?", r"\uD83D?"),
+            r":2: \uD83D is half a character; expected a surrogate pair",
+        ),
+        "squad number": (SQUAD.replace(": 4", f": {LONG}"), ":1: a number of over 4,300 digits"),
+        "squad nested": (DEEP, ":1: nested too deeply; expected one JSON value"),
         "squad list": ("[]", "a JSON list; expected an object with 'data'"),
         "squad without data": ('{"version": 1}', "data: missing; expected a list"),
         "squad no questions": (doc(data=[]), "no questions; expected data[]"),
@@ -224,6 +201,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     },
     "glue-qqp": {
         "qqp header": ("id\tq1\tq2\n1\ta\tb\n", ":1: columns id, q1, q2; expected GLUE's"),
+        "qqp header only": (QQP, "no rows; expected some"),
         "qqp too many": (QQP + "1\t2\t3\ta\tb\t1\tx\n", ":2: 7 columns; expected 6"),
         "qqp label": (QQP + "1\t2\t3\ta\tb\tyes\n", ":2: label 'yes' is not one of 0, 1"),
     },
@@ -258,6 +236,12 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "snli label": (lines(SNLI | {"gold_label": "e"}), ":1: label 'e'"),
         "snli label number": (lines(SNLI | {"gold_label": 1}), ":1: label 1 is not"),
         "snli without text": (lines(SNLI | {"sentence2": ""}), "'sentence2' is ''; expected text"),
+        "half a character": (
+            lines(SNLI, SNLI | {"pairID": "\udc00"}),
+            r":2: \udc00 is half a character; expected a surrogate pair; correct it",
+        ),
+        "number": (lines(SNLI)[:-2] + f', "n": {LONG}}}\n', ":1: a number of over 4,300 digits"),
+        "nested": (lines(SNLI) + DEEP, ":2: nested too deeply; expected one object a line"),
         "snli id twice": (lines(SNLI, SNLI), "id 'p1' occurs twice"),
     },
     "anli": {
@@ -282,6 +266,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "hellaswag-text": {
         "five lines a task": ("C: A.\n1\na\nb\nc\n", "5 lines; expected 6 for each"),
         "text6 label": (HELLA_TEXT.replace("1", "x"), ":2: label 'x'"),
+        "text6 number": (HELLA_TEXT.replace("1", LONG), ":2: label '1111"),
         "text6 head": (HELLA_TEXT.replace(":", ""), "expected an activity, a colon"),
         "text6 ending": (HELLA_TEXT.replace("c\n", "\n"), ":5: a blank ending"),
     },
@@ -314,6 +299,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
             lines(COPA | {"question": "why"}),
             "question 'why'; expected cause or effect",
         ),
+        "copa questions": (lines(COPA | {"question": ["cause"]}), "question ['cause']; expected"),
         "copa label": (lines(COPA | {"label": 2}), "label 2; expected a number from 0 to 1"),
         "copa true": (lines(COPA | {"label": True}), "label True; expected a number"),
         "copa number": (lines(COPA | {"idx": None}), "'idx' is None; expected the item's number"),
@@ -323,6 +309,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "cosmos header": ("id,context\n", ":1: columns id, context; expected id"),
         "cosmos columns": (COSMOS + "x,c,q,a,b,c\n", ":2: 6 columns; expected 8"),
         "cosmos label": (COSMOS + "x,c,q,a,b,c,d,-1\n", "label '-1'; expected a number"),
+        "cosmos number": (COSMOS + f"x,c,q,a,b,c,d,{LONG}\n", ":2: label '1111"),
         "cosmos label high": (COSMOS + "x,c,q,a,b,c,d,4\n", ":2: label 4"),
         "cosmos open quote": (COSMOS + 'x,"c,q\n', ":2: not CSV"),
         "cosmos id twice": (COSMOS + "x,c,q,a,b,c,d,0\n" * 2, "id 'x' occurs twice"),
@@ -346,6 +333,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "auto bracket too many": (AUTO[:-1] + " )\n", ":2: a bracket too early at character 98"),
         "auto daughter": (AUTO.replace("0 1>", "0 2>"), ":2: a bracket too early at character 51"),
         "auto daughters": (AUTO.replace("0 2>", "0 1>"), ":2: a daughter too many at character 53"),
+        "auto number": (AUTO.replace("0 2>", f"0 {LONG}>"), ":2: '(<T' at character 1"),
         "auto leaf": (AUTO.replace(" NNP Ada", " Ada"), ":2: '(<L' at character 29"),
         "auto words": ("ID=w.1\nAda smiles\n", ":2: 'Ada' at character 1; expected nested"),
         "auto id twice": (AUTO * 2, "id 'wsj_0001.1' occurs twice"),
@@ -354,6 +342,13 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "conllu columns": ("1\ta\t_\tNOUN\n", ":1: 4 columns; expected CoNLL-U's 10"),
         "conllu tag": (conllu("1 a CONJ 0"), ":2: label 'CONJ' is not one of"),
         "conllu id": (conllu("x a NOUN 0"), ":2: id 'x'; expected 1, 1-2 or 1.1"),
+        "conllu number": (conllu(f"{LONG} a NOUN 0"), ":2: id '1111"),
+        "conllu head number": (
+            conllu("1-2 ab _ _", f"1 a X {LONG}", "2 b X 1"),
+            ":3: head '1111",
+        ),
+        "conllu range number": (conllu(f"1-{LONG} ab _ _", "1 a X 0"), ":2: id '1-1111"),
+        "conllu no sentences": ("# text = x\n", "no rows; expected some"),
         "conllu number lost": (
             conllu("1 a NOUN 0", "3 b NOUN 1"),
             "words are not numbered 1, 2, 3",

@@ -28,7 +28,6 @@ from tests.sources.broken import (
     SNLI,
     SNLI_TXT,
     SQUAD,
-    TASKS,
     X_FINAL,
     XNLI,
     Content,
@@ -48,6 +47,7 @@ from tests.sources.ranked import (
     changed,
     line,
 )
+from tests.sources.right import TASKS
 from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.sources.readers import READERS, RawFile
