@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.sources.broken import read
 from tests.sources.right import RIGHT, TASKS
+from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.sources.readers import READERS
+from xstilts.tables import write_table
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", ": the file is empty; expected rows"),
@@ -33,6 +38,10 @@ def _files(reader: str) -> dict[str, bytes]:
     return {
         name: data if isinstance(data, bytes) else data.encode() for name, data in files.items()
     }
+
+
+def _first(reader: str) -> bytes:
+    return next(iter(_files(reader).values()))
 
 
 def _read(folder: Path, reader: str, files: dict[str, bytes]) -> int:
@@ -65,3 +74,42 @@ def test_file_cut_off_is_one_line_or_rows(reader: str, name: str, tmp_path: Path
             _read(tmp_path, reader, right | {name: right[name][:end]})
         except UserError as error:
             assert "\n" not in str(error)
+
+
+JSON = [reader for reader in RIGHT if _first(reader).startswith(b"{")]
+ODD = [None, "", " ", "x", "\ud800", 7, -1, True, 1.5, 10**4000, [], {}, [None], ["x"], {"a": 1}]
+
+
+def _paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Of every value below: keys and places."""
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
+    for key in keys:
+        yield (*above, key)
+        yield from _paths(value[key], (*above, key))
+
+
+def _with(value: Any, path: tuple[Any, ...], odd: object) -> Any:
+    changed = deepcopy(value)
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = odd
+    return changed
+
+
+@pytest.mark.parametrize("reader", JSON)
+def test_odd_value_in_json_is_one_line_or_a_table(reader: str, tmp_path: Path) -> None:
+    right = json.loads(_first(reader))
+    family = record(TASKS[reader]).family
+    language = "en" if reader == "tydiqa" else "de"
+    for path in _paths(right):
+        for odd in ODD:
+            text = json.dumps(_with(right, path, odd)) + "\n"
+            try:
+                found = read(tmp_path, reader, text, TASKS[reader], language=language)
+            except UserError as error:
+                assert "\n" not in str(error)
+            else:
+                write_table(tmp_path, family, "dev", "de", found.rows)
