@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources.broken import read
-from tests.sources.right import RIGHT, TASKS
+from tests.sources.right import RIGHT, TASKS, read
 from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.sources.readers import READERS

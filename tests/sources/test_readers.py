@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.broken import (
+from tests.sources.broken import BROKEN
+from tests.sources.ranked import (
+    ARTICLE,
+    ENTITIES,
+    ENTITY,
+    PAIR,
+    PARAGRAPH,
+    XQUAD_R,
+    changed,
+    line,
+)
+from tests.sources.right import (
     ANLI,
     AUTO,
-    BROKEN,
     CAD,
     CHAOS,
     COPA,
@@ -28,6 +38,7 @@ from tests.sources.broken import (
     SNLI,
     SNLI_TXT,
     SQUAD,
+    TASKS,
     X_FINAL,
     XNLI,
     Content,
@@ -37,17 +48,6 @@ from tests.sources.broken import (
     read,
     squad,
 )
-from tests.sources.ranked import (
-    ARTICLE,
-    ENTITIES,
-    ENTITY,
-    PAIR,
-    PARAGRAPH,
-    XQUAD_R,
-    changed,
-    line,
-)
-from tests.sources.right import TASKS
 from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.sources.readers import READERS, RawFile
