@@ -1,145 +1,40 @@
-"""Hand-made files for the readers: small right ones, and BROKEN, each with what its error says."""
+"""Hand-made files for the readers: BROKEN, each with what its error says."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 from tests.sources.ranked import BROKEN_RANKING
-from xstilts.catalogue import record
-from xstilts.sources.readers import READERS, RawFile
-from xstilts.sources.reading import Reading
-
-Content = str | bytes | dict[str, str | bytes]
-
-
-def read(
-    folder: Path, reader: str, content: Content, task: str, name: str = "", **rest: Any
-) -> Reading:
-    """Write `content` (of several files: the first is read) and read it."""
-    files = content if isinstance(content, dict) else {name or "test-de.tsv": content}
-    for file, data in files.items():
-        data = data.encode() if isinstance(data, str) else data
-        (folder / file).write_bytes(data)
-    wanted = {"split": "dev", "language": "de"} | rest
-    return READERS[reader](RawFile(folder / next(iter(files)), record(task), **wanted))
-
-
-def lines(*objects: object) -> str:
-    return "".join(json.dumps(value) + "\n" for value in objects)
-
-
-def squad(**change: Any) -> dict[str, Any]:
-    """A SQuAD document with one question; `change` replaces a part of it."""
-    qa = {"id": "q1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 4}]}
-    qa |= {key: value for key, value in change.items() if key in ("id", "question", "answers")}
-    qa |= {"is_impossible": change["is_impossible"]} if "is_impossible" in change else {}
-    paragraph = {"context": change.get("context", "I am Ada."), "qas": change.get("qas", [qa])}
-    paragraph["context"] = change.get("context", "Yes Ada came.")
-    article = {"title": "A", "paragraphs": change.get("paragraphs", [paragraph])}
-    return {"version": "1.1", "data": change.get("data", [article])}
-
-
-def answer(text: object, start: object) -> list[dict[str, object]]:
-    return [{"text": text, "answer_start": start}]
-
-
-def conllu(*words: str) -> str:
-    """ID FORM UPOS HEAD, space-separated, as ten columns."""
-    rows = [word.split(" ") for word in words]
-    return (
-        "# text = x\n"
-        + "".join(
-            "\t".join([i, form, "_", tag, "_", "_", head, "_", "_", "_"]) + "\n"
-            for i, form, tag, head in rows
-        )
-        + "\n"
-    )
-
-
-SNLI = {"gold_label": "neutral", "sentence1": "a", "sentence2": "b", "pairID": "p1"}
-ANLI = {"uid": "u1", "context": "a", "hypothesis": "b", "label": "e"}
-CHAOS = {"uid": "u", "majority_label": "n", "example": {"premise": "a", "hypothesis": "b"}}
-HELLA = {"ind": 1, "ctx_a": "A man.", "ctx_b": "he", "endings": ["a", "b", "c", "d"], "label": 2}
-CSQA = {
-    "id": "c1",
-    "answerKey": "B",
-    "question": {"stem": "Why?", "choices": [{"label": x, "text": x.lower()} for x in "ABCDE"]},
-}
-CSQA_FLAT = {
-    "id": "c1",
-    "answerKey": "B",
-    "question": "Why?",
-    "choices": {"label": list("ABCDE"), "text": list("abcde")},
-}
-SIQA = {
-    "context": "x",
-    "question": "y",
-    "answerA": "a",
-    "answerB": "b",
-    "answerC": "c",
-    "correct": "C",
-}
-COPA = {"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", "label": 1, "idx": 0}
-COSMOS = "id,context,question,answer0,answer1,answer2,answer3,label\n"
-COSMOS_TEST = {"id": "i", "context": "c", "question": "q"} | {f"answer{i}": "a" for i in range(4)}
-QQP = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
-GLUE = "index\tpairID\tsentence1\tsentence2\tgold_label\n"
-XNLI = "language\tgold_label\tsentence1\tsentence2\tpairID\n"
-X_FINAL = "id\tsentence1\tsentence2\tlabel\n"
-QUORA = QQP  # the same columns, quoted
-SNLI_TXT = "gold_label\tsentence1\tsentence2\tpairID\tlabel1\tlabel2\n"
-AUTO = (
-    "ID=wsj_0001.1 PARSER=GOLD NUMPARSE=1\n"
-    "(<T S[dcl] 0 2> (<T NP 0 1> (<L N NNP NNP Ada N>) ) "
-    "(<L S[dcl]\\NP VBZ VBZ smiles S[dcl]\\NP_1>) )\n"
+from tests.sources.right import (
+    ANLI,
+    AUTO,
+    CHAOS,
+    COPA,
+    COSMOS,
+    COSMOS_TEST,
+    CSQA,
+    CSQA_FLAT,
+    DEEP,
+    GLUE,
+    HELLA,
+    HELLA_TEXT,
+    LONG,
+    QQP,
+    QUORA,
+    SIQA,
+    SNLI,
+    SNLI_TXT,
+    SQUAD,
+    X_FINAL,
+    XNLI,
+    Content,
+    answer,
+    conllu,
+    doc,
+    lines,
+    squad,
 )
-CAD = "sentence1\tsentence2\tgold_label\n"
-HELLA_TEXT = "Cooking: A cook.\n1\na\nb\nc\nd\n"
-SQUAD = json.dumps(squad())
 
-
-def doc(**change: Any) -> str:
-    """The document of `squad`, as text."""
-    return json.dumps(squad(**change))
-
-
-TASKS = {
-    "bio": "panx",
-    "text": "text",
-    "squad": "squad1",
-    "xtreme-pairs": "xnli",
-    "xnli": "xnli",
-    "x-final": "pawsx",
-    "glue-mnli": "mnli",
-    "glue-qqp": "qqp",
-    "three-columns": "mnli",
-    "multinli-en": "mnli",
-    "snli": "mnli",
-    "anli": "anli_plus",
-    "chaosnli": "mnli",
-    "hellaswag": "hellaswag",
-    "hellaswag-text": "hellaswag",
-    "commonsenseqa": "commonsenseqa",
-    "siqa": "siqa",
-    "copa": "xcopa",
-    "cosmosqa": "cosmosqa",
-    "cosmosqa-test": "cosmosqa",
-    "rahimi": "panx",
-    "ccg": "ccg",
-    "ccg-auto": "ccg",
-    "quora": "qqp",
-    "snli-txt": "mnli",
-    "conllu": "udpos",
-    "tydiqa": "tydiqa",
-    "laser": "tatoeba",
-    "tatoeba-sorted": "tatoeba",
-    "xquad-r": "lareqa",
-    "mewslix": "mewslix",
-    "mewslix-pairs": "mewslix",
-    "bucc": "bucc2018",
-}
 BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken: content, message
     "bio": {
         "empty file": ("", ": the file is empty; expected rows"),
@@ -157,6 +52,16 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "squad": {
         "mark in json": (b"\xef\xbb\xbf{}", ":1: a byte order mark"),
         "squad cut off": (SQUAD[:50], ":1: not JSON"),
+        "squad title": (
+            json.dumps({"data": [squad()["data"][0] | {"title": ["A"]}]}),
+            "data[0].title: list; expected text, or none",
+        ),
+        "squad half a character": (
+            SQUAD.replace('"data"', '\n"data"').replace("Who?", r"\uD83D?"),
+            r":2: \uD83D is half a character; expected a surrogate pair",
+        ),
+        "squad number": (SQUAD.replace(": 4", f": {LONG}"), ":1: a number of over 4,300 digits"),
+        "squad nested": (DEEP, ":1: nested too deeply; expected one JSON value"),
         "squad list": ("[]", "a JSON list; expected an object with 'data'"),
         "squad without data": ('{"version": 1}', "data: missing; expected a list"),
         "squad no questions": (doc(data=[]), "no questions; expected data[]"),
@@ -224,6 +129,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     },
     "glue-qqp": {
         "qqp header": ("id\tq1\tq2\n1\ta\tb\n", ":1: columns id, q1, q2; expected GLUE's"),
+        "qqp header only": (QQP, "no rows; expected some"),
         "qqp too many": (QQP + "1\t2\t3\ta\tb\t1\tx\n", ":2: 7 columns; expected 6"),
         "qqp label": (QQP + "1\t2\t3\ta\tb\tyes\n", ":2: label 'yes' is not one of 0, 1"),
     },
@@ -258,6 +164,12 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "snli label": (lines(SNLI | {"gold_label": "e"}), ":1: label 'e'"),
         "snli label number": (lines(SNLI | {"gold_label": 1}), ":1: label 1 is not"),
         "snli without text": (lines(SNLI | {"sentence2": ""}), "'sentence2' is ''; expected text"),
+        "half a character": (
+            lines(SNLI, SNLI | {"pairID": "\udc00"}),
+            r":2: \udc00 is half a character; expected a surrogate pair; correct it",
+        ),
+        "number": (lines(SNLI)[:-2] + f', "n": {LONG}}}\n', ":1: a number of over 4,300 digits"),
+        "nested": (lines(SNLI) + DEEP, ":2: nested too deeply; expected one object a line"),
         "snli id twice": (lines(SNLI, SNLI), "id 'p1' occurs twice"),
     },
     "anli": {
@@ -282,6 +194,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "hellaswag-text": {
         "five lines a task": ("C: A.\n1\na\nb\nc\n", "5 lines; expected 6 for each"),
         "text6 label": (HELLA_TEXT.replace("1", "x"), ":2: label 'x'"),
+        "text6 number": (HELLA_TEXT.replace("1", LONG), ":2: label '1111"),
         "text6 head": (HELLA_TEXT.replace(":", ""), "expected an activity, a colon"),
         "text6 ending": (HELLA_TEXT.replace("c\n", "\n"), ":5: a blank ending"),
     },
@@ -314,6 +227,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
             lines(COPA | {"question": "why"}),
             "question 'why'; expected cause or effect",
         ),
+        "copa questions": (lines(COPA | {"question": ["cause"]}), "question ['cause']; expected"),
         "copa label": (lines(COPA | {"label": 2}), "label 2; expected a number from 0 to 1"),
         "copa true": (lines(COPA | {"label": True}), "label True; expected a number"),
         "copa number": (lines(COPA | {"idx": None}), "'idx' is None; expected the item's number"),
@@ -323,6 +237,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "cosmos header": ("id,context\n", ":1: columns id, context; expected id"),
         "cosmos columns": (COSMOS + "x,c,q,a,b,c\n", ":2: 6 columns; expected 8"),
         "cosmos label": (COSMOS + "x,c,q,a,b,c,d,-1\n", "label '-1'; expected a number"),
+        "cosmos number": (COSMOS + f"x,c,q,a,b,c,d,{LONG}\n", ":2: label '1111"),
         "cosmos label high": (COSMOS + "x,c,q,a,b,c,d,4\n", ":2: label 4"),
         "cosmos open quote": (COSMOS + 'x,"c,q\n', ":2: not CSV"),
         "cosmos id twice": (COSMOS + "x,c,q,a,b,c,d,0\n" * 2, "id 'x' occurs twice"),
@@ -346,6 +261,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "auto bracket too many": (AUTO[:-1] + " )\n", ":2: a bracket too early at character 98"),
         "auto daughter": (AUTO.replace("0 1>", "0 2>"), ":2: a bracket too early at character 51"),
         "auto daughters": (AUTO.replace("0 2>", "0 1>"), ":2: a daughter too many at character 53"),
+        "auto number": (AUTO.replace("0 2>", f"0 {LONG}>"), ":2: '(<T' at character 1"),
         "auto leaf": (AUTO.replace(" NNP Ada", " Ada"), ":2: '(<L' at character 29"),
         "auto words": ("ID=w.1\nAda smiles\n", ":2: 'Ada' at character 1; expected nested"),
         "auto id twice": (AUTO * 2, "id 'wsj_0001.1' occurs twice"),
@@ -354,6 +270,13 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "conllu columns": ("1\ta\t_\tNOUN\n", ":1: 4 columns; expected CoNLL-U's 10"),
         "conllu tag": (conllu("1 a CONJ 0"), ":2: label 'CONJ' is not one of"),
         "conllu id": (conllu("x a NOUN 0"), ":2: id 'x'; expected 1, 1-2 or 1.1"),
+        "conllu number": (conllu(f"{LONG} a NOUN 0"), ":2: id '1111"),
+        "conllu head number": (
+            conllu("1-2 ab _ _", f"1 a X {LONG}", "2 b X 1"),
+            ":3: head '1111",
+        ),
+        "conllu range number": (conllu(f"1-{LONG} ab _ _", "1 a X 0"), ":2: id '1-1111"),
+        "conllu no sentences": ("# text = x\n", "no rows; expected some"),
         "conllu number lost": (
             conllu("1 a NOUN 0", "3 b NOUN 1"),
             "words are not numbered 1, 2, 3",

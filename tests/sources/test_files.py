@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.broken import AUTO, QQP, QUORA
+from tests.sources.right import AUTO, QQP, QUORA
 from xstilts.catalogue import RECORDS, record
 from xstilts.errors import UserError
 from xstilts.params import FileSpec, SourceSettings, TaskFiles

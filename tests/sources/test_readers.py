@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.broken import (
+from tests.sources.broken import BROKEN
+from tests.sources.ranked import (
+    ARTICLE,
+    ENTITIES,
+    ENTITY,
+    PAIR,
+    PARAGRAPH,
+    XQUAD_R,
+    changed,
+    line,
+)
+from tests.sources.right import (
     ANLI,
     AUTO,
-    BROKEN,
     CAD,
     CHAOS,
     COPA,
@@ -37,16 +47,6 @@ from tests.sources.broken import (
     lines,
     read,
     squad,
-)
-from tests.sources.ranked import (
-    ARTICLE,
-    ENTITIES,
-    ENTITY,
-    PAIR,
-    PARAGRAPH,
-    XQUAD_R,
-    changed,
-    line,
 )
 from xstilts.catalogue import record
 from xstilts.errors import UserError

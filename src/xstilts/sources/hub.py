@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +160,14 @@ def _read_part(
     configs = [config.format(**fields) for config in repository.configs]
     config, found = snapshots.files_of(snapshot, configs, repository.splits[split])
     place = f"{snapshot.id}@{snapshot.revision[:12]}/{config}/{repository.splits[split]}"
-    features, rows = snapshots.table([snapshot.local(file) for file in found])
     raw = Columns(Path(place), record, split, language)
+    try:
+        features, rows = snapshots.table([snapshot.local(file) for file in found])
+    except UnicodeDecodeError as error:  # Parquet does not check its texts
+        raise raw.at(None, f"a text that is not UTF-8: {error}; fetch it again") from None
     _require_columns(raw, repository.columns.split(), features)
     named = [{key: _named(row[key], features[key]) for key in features} for row in rows]
-    reading = TABLES[repository.reader](Columns(Path(place), record, split, language, None, named))
+    reading = TABLES[repository.reader](replace(raw, records=named))
     if not repository.part:
         return reading
     # Parts may call their rows alike: the part's name makes the ids unlike.
@@ -194,9 +198,14 @@ def _require_columns(raw: Columns, expected: Sequence[str], features: Features) 
 
 
 def _named(value: Any, feature: Any) -> Any:
-    """A label's name for its number, whose order differs from copy to copy; -1: None."""
+    """A label's name for its number, whose order differs from copy to copy; -1: None.
+
+    A number that has no name stays one, which no reader takes for a label.
+    """
     if isinstance(feature, ClassLabel):
-        return None if value is None or value < 0 else feature.int2str(value)
+        if value is None or value == -1:
+            return None
+        return feature.names[value] if 0 <= value < feature.num_classes else value
     if isinstance(feature, List) and isinstance(feature.feature, ClassLabel):
         return [_named(item, feature.feature) for item in value or ()]
     return value

@@ -14,7 +14,7 @@ from xstilts.tables import Row
 
 _NAME = re.compile(r"ID=(\S+)(?: \S+=\S*)*")
 _LEAF = r"\(<L (?P<tag>\S+) \S+ \S+ (?P<word>\S+) \S+>\)"
-_NODE = re.compile(rf"{_LEAF}|\(<T \S+ \d+ (?P<daughters>\d+)>|(?P<close>\))|(?P<other>\S+)")
+_NODE = re.compile(rf"{_LEAF}|\(<T \S+ \d+ (?P<daughters>\d{{1,9}})>|(?P<close>\))|(?P<other>\S+)")
 
 
 def ccg_auto(raw: RawFile) -> Reading:

@@ -43,11 +43,14 @@ class Columns(RawFile):
 
     def _article(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
         answers = record["answers"]
-        if not isinstance(answers, dict) or len(answers["text"]) != len(answers["answer_start"]):
+        texts, starts = (
+            answers.get(key) if isinstance(answers, dict) else None
+            for key in ("text", "answer_start")
+        )
+        if not (isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts)):
             raise self.at(number, f"answers {answers!r}; expected as many starts as texts")
         listed = [
-            {"text": text, "answer_start": start}
-            for text, start in zip(answers["text"], answers["answer_start"], strict=True)
+            {"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)
         ]
         question = {key: record.get(key) for key in ("id", "question")} | {"answers": listed}
         if self.record.no_answer:
@@ -77,7 +80,7 @@ def pairs(
         text_a, text_b = record[first], record[second]
         if not (isinstance(text_a, str) and isinstance(text_b, str)):
             raise raw.at(number, f"'{first}' or '{second}' is not a text; expected two")
-        label = raw.label(number, (names or {}).get(gold, gold))
+        label = raw.label(number, _renamed(names or {}, gold))
         rows.append(pair_row(name, text_a, text_b, label))
     dropped = len(records) - len(rows)
     return counted_pairs(raw, rows, len(records), dropped_no_majority_label=dropped)
@@ -103,7 +106,9 @@ def tagged(raw: Columns, column: str) -> Reading:
         tokens, tags = record["tokens"] or [], record[column] or []
         if not tokens and not tags:
             continue
-        if len(tokens) != len(tags) or not all(tokens):
+        if not (isinstance(tokens, list) and isinstance(tags, list)):
+            raise raw.at(number, f"'tokens' or '{column}' is no list; expected words and tags")
+        if len(tokens) != len(tags) or not all(isinstance(word, str) and word for word in tokens):
             problem = f"{len(tokens)} words, {len(tags)} tags, or an empty word"
             raise raw.at(number, f"{problem}; expected as many, none empty")
         labels = [raw.label(number, tag) for tag in tags]
@@ -158,7 +163,9 @@ def siqa(raw: Columns) -> Reading:
 def commonsenseqa(raw: Columns) -> Reading:
     """Flat, letters as keys; the key is empty in test."""
     records = [
-        raw.changed(number, record, answerKey=record["answerKey"] or None)
+        raw.changed(
+            number, record, answerKey=None if record["answerKey"] == "" else record["answerKey"]
+        )
         for number, record in raw.objects()
     ]
     return jsonl.commonsenseqa(replace(raw, records=records))
@@ -180,15 +187,20 @@ def copa(raw: Columns) -> Reading:
     """Label choice1 or choice2 (SuperGLUE), or its place from 0 (XCOPA); hidden in COPA's test."""
     names = {"choice1": 0, "choice2": 1}
     records = [
-        raw.changed(number, record, label=names.get(record["label"], record["label"]))
+        raw.changed(number, record, label=_renamed(names, record["label"]))
         for number, record in raw.objects()
     ]
     return jsonl.copa(replace(raw, records=records))
 
 
+def _renamed(names: Mapping[str, Any], label: Any) -> Any:
+    """A copy's label as the task calls it; what is no text stays, for the check that follows."""
+    return names.get(label, label) if isinstance(label, str) else label
+
+
 def _index(raw: Columns, number: int, label: Any, names: str) -> int | None:
     """Which of `names` a label is; None: hidden."""
-    return names.index(raw.label(number, label, names)) if label else None
+    return None if label in (None, "") else names.index(raw.label(number, label, names))
 
 
 TABLES: dict[str, Callable[[Columns], Reading]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xstilts.sources.readers.raw import RawFile
+from xstilts.sources.readers.raw import RawFile, whole_number
 from xstilts.sources.reading import Reading
 from xstilts.tables import Row
 
@@ -94,27 +94,28 @@ def _depth(raw: RawFile, words: dict[int, _Line], word: int) -> int:
     depth = 0
     while word:
         line, values = words[word]
-        head = values[6]
-        if not head.isdecimal() or int(head) > len(words) or depth > len(words):
-            raise raw.at(line, f"head {head!r}; expected a word's number that leads to the root")
-        word, depth = int(head), depth + 1
+        head = whole_number(values[6])
+        if head is None or head > len(words) or depth > len(words):
+            problem = f"head {values[6]!r}; expected a word's number that leads to the root"
+            raise raw.at(line, problem)
+        word, depth = head, depth + 1
     return depth
 
 
 def _number(raw: RawFile, line: _Line) -> int:
     number, values = line
-    if not values[0].isdecimal():
+    if (found := whole_number(values[0])) is None:
         raise raw.at(number, f"id {values[0]!r}; expected 1, 1-2 or 1.1")
     if not values[1]:
         raise raw.at(number, "no form; expected a word")
-    return int(values[0])
+    return found
 
 
 def _range(raw: RawFile, line: int, value: str, last: int) -> tuple[int, int]:
-    start, _, end = value.partition("-")
-    if not (start.isdecimal() and end.isdecimal() and 1 <= int(start) < int(end) <= last):
+    start, end = (whole_number(side) for side in (value.partition("-")[0], value.partition("-")[2]))
+    if start is None or end is None or not 1 <= start < end <= last:
         raise raw.at(line, f"id {value!r}; expected a range of this sentence's words")
-    return int(start), int(end)
+    return start, end
 
 
 def _is_withheld(forms: Sequence[str]) -> bool:

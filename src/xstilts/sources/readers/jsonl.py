@@ -156,7 +156,7 @@ def copa(raw: RawFile) -> Reading:
     rows: list[Row] = []
     for number, value in objects:
         asked = value.get("question")
-        if asked not in _COPA_QUESTIONS:
+        if not isinstance(asked, str) or asked not in _COPA_QUESTIONS:
             raise raw.at(number, f"question {asked!r}; expected cause or effect")
         if isinstance(value.get("idx"), bool) or not isinstance(value.get("idx"), int):
             raise raw.at(number, f"'idx' is {value.get('idx')!r}; expected the item's number")

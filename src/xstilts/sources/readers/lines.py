@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xstilts.sources.readers.raw import RawFile
+from xstilts.sources.readers.raw import RawFile, whole_number
 from xstilts.sources.reading import Reading
 from xstilts.tables import Row
 
@@ -29,7 +29,7 @@ def hellaswag_text(raw: RawFile) -> Reading:
         _, colon, context = head.partition(": ")
         if not colon or not context.strip():
             raise raw.at(start + 1, f"{head!r}; expected an activity, a colon, the context")
-        if not label.isdecimal():
+        if (right := whole_number(label)) is None:
             raise raw.at(start + 2, f"label {label!r}; expected a number from 0 to 3")
         if blank := [i for i, choice in enumerate(choices) if not choice.strip()]:
             raise raw.at(start + 3 + blank[0], "a blank ending; expected text")
@@ -39,7 +39,7 @@ def hellaswag_text(raw: RawFile) -> Reading:
             "question": None,
             "choices": choices,
         }
-        rows.append(row | {"label": raw.choice(start + 2, int(label))})
+        rows.append(row | {"label": raw.choice(start + 2, right)})
     return raw.reading(rows, len(rows))
 
 

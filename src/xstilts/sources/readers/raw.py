@@ -7,6 +7,7 @@ writer and so XTREME's own script leaves, is accepted if every line has it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ from xstilts.tables import Record, Row, Split
 
 Item = TypeVar("Item")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DIGITS = 18  # of a number in a text; Python refuses to convert over 4,300
+# Half of a surrogate pair, written as an escape: JSON allows it, UTF-8 cannot hold it.
+_ESCAPES = re.compile(
+    r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)"
+)
 
 
 @dataclass(frozen=True)
@@ -68,22 +74,13 @@ class RawFile:
 
     def document(self) -> Any:
         """The file as one JSON value."""
-        text = self._decoded(self._bytes())
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise self.at(error.lineno, f"not JSON: {error.msg}; the file may be cut off") from None
+        return self._json(self._decoded(self._bytes()), 1, "one JSON value; it may be cut off")
 
     def objects(self) -> list[tuple[int, dict[str, Any]]]:
         """(line number, object) of a file with one JSON object a line."""
         found: list[tuple[int, dict[str, Any]]] = []
         for number, line in enumerate(self.lines(), 1):
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise self.at(
-                    number, f"not JSON: {error.msg}; expected one object a line"
-                ) from None
+            value = self._json(line, number, "one object a line")
             if not isinstance(value, dict):
                 raise self.at(number, f"{type(value).__name__}; expected one JSON object a line")
             found.append((number, value))
@@ -94,7 +91,9 @@ class RawFile:
         return f"{self.path.stem}:{number}"
 
     def reading(self, rows: Sequence[Row], read: int, **counts: int) -> Reading:
-        """The rows with how they were counted; an id that occurs twice is an error."""
+        """The rows with how they were counted; none read, or an id twice, is an error."""
+        if not read:
+            raise self.at(None, "no rows; expected some; fetch it again")
         seen: set[str] = set()
         for row in rows:
             if row["id"] in seen:
@@ -125,6 +124,24 @@ class RawFile:
             raise self.at(
                 number, f"label {value!r}; expected a number from 0 to {self.record.choices - 1}"
             )
+        return value
+
+    def _json(self, text: str, first: int, expected: str) -> Any:
+        """The value of a JSON text that begins in line `first`."""
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            line = first + error.lineno - 1
+            raise self.at(line, f"not JSON: {error.msg}; expected {expected}") from None
+        except ValueError:  # Python's limit
+            raise self.at(first, "a number of over 4,300 digits; expected a short one") from None
+        except RecursionError:
+            raise self.at(first, f"nested too deeply; expected {expected}") from None
+        for escape in _ESCAPES.finditer(text):
+            if escape["half"]:
+                line = first + text.count("\n", 0, escape.start())
+                problem = f"{escape['half']} is half a character; expected a surrogate pair"
+                raise self.at(line, f"{problem}; correct it")
         return value
 
     def _bytes(self) -> bytes:
@@ -163,9 +180,9 @@ def text_field(raw: RawFile, number: int, value: dict[str, Any], key: str) -> st
     return found
 
 
-def _reason(key: str) -> str:
-    """dropped_no_label -> dropped: no label."""
-    return key.replace("_", " ").replace("dropped ", "dropped: ", 1)
+def whole_number(text: str) -> int | None:
+    """A number of decimal digits, too few to be refused by Python; None: it is something else."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def _line(data: bytes, position: int) -> int:

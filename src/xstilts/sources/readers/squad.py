@@ -108,13 +108,17 @@ def _questions(raw: RawFile) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         raise raw.at(None, f"a JSON {type(document).__name__}; expected an object with 'data'")
     for i, article in enumerate(listed(raw, "", document, "data")):
         path = f"data[{i}]"
-        for j, paragraph in enumerate(listed(raw, path, article, "paragraphs")):
+        paragraphs = listed(raw, path, article, "paragraphs")
+        title = article.get("title") or ""
+        if not isinstance(title, str):
+            raise raw.at(None, f"{path}.title: {type(title).__name__}; expected text, or none")
+        for j, paragraph in enumerate(paragraphs):
             below = f"{path}.paragraphs[{j}]"
             context = text_at(raw, below, paragraph, "context")
             for k, qa in enumerate(listed(raw, below, paragraph, "qas")):
                 if not isinstance(qa, dict):
                     raise raw.at(None, f"{below}.qas[{k}]: {type(qa).__name__}; expected an object")
-                yield f"{below}.qas[{k}]", article.get("title") or "", context, qa
+                yield f"{below}.qas[{k}]", title, context, qa
 
 
 def answers_at(raw: RawFile, path: str, qa: dict[str, Any]) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 
-from xstilts.sources.readers.raw import RawFile
+from xstilts.sources.readers.raw import RawFile, whole_number
 from xstilts.sources.reading import Reading
 from xstilts.tables import Row
 
@@ -141,9 +141,9 @@ def cosmosqa(raw: RawFile) -> Reading:
     rows: list[Row] = []
     for number, values in _records(raw, ["id", "context", "question", *answers, "label"]):
         name, context, question, *choices, label = values
-        if not label.isdecimal():
+        if (right := whole_number(label)) is None:
             raise raw.at(number, f"label {label!r}; expected a number from 0 to {len(answers) - 1}")
-        gold = raw.choice(number, int(label))
+        gold = raw.choice(number, right)
         row = {
             "id": name,
             "context": context,
