@@ -81,7 +81,7 @@ def test_every_gold_answer_comes_back_or_is_counted_by_cause(
         answers += len(one_each)
         causes.update(lost)
         tasks.add(record.name)
-    assert tasks == {"xquad", "squad1", "squad2", "tydiqa", "mlqa"} and answers > 18_000
+    assert tasks == {"xquad", "squad1", "squad2", "tydiqa", "mlqa"} and answers > 16_000
     print(f"{answers} answers, not brought back: {dict(causes)}")
     assert sum(causes.values()) < 0.01 * answers, causes
     assert causes["answers in no window whole"] < 0.001 * answers, causes
