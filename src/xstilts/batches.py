@@ -116,7 +116,7 @@ class Features:
             for name in meta["columns"]
         }
         rows = np.load(folder / "rows.npy")
-        return cls(columns, rows, meta["group"], meta["counts"], meta.get("whole", False))
+        return cls(columns, rows, meta["group"], meta["counts"], meta["whole"])
 
 
 def concatenate(parts: Sequence[Features]) -> Features:

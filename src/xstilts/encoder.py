@@ -110,9 +110,7 @@ def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
             "layers; correct it"
         )
     if layers < len(stack):
-        parent = encoder.get_submodule(_stack_name(encoder).rpartition(".")[0])
-        setattr(parent, _stack_name(encoder).rpartition(".")[2], stack[:layers])
-        encoder.config.num_hidden_layers = layers
+        drop_top(encoder, layers)
         for name in ("final_norm", "norm"):  # ModernBERT, decoders: only their last state is normed
             if isinstance(getattr(encoder, name, None), nn.Module):
                 setattr(encoder, name, nn.Identity())
