@@ -7,22 +7,27 @@ blocks: besides the vectors there is never more in memory than a few block x blo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_info, threadpool_limits
 
 Floats = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Pair = tuple[str, str]
+Offers = tuple[Rows, Rows, Floats]  # owners, partners, similarities
 
 BLOCK = 4096
-STRIP = 4  # blocks of one side that meet a block of the other while it is at hand, normalised
+PIECES = 2  # that a block is cut into, by rows: what one thread multiplies and compares at a time
+STRIP = 8  # blocks of one side that meet a block of the other while it is at hand, normalised
 
 
 @dataclass(frozen=True)
@@ -163,52 +168,54 @@ def _neighbours(x: _Vectors, y: _Vectors, rule: Rule, block: int) -> tuple[_Near
     forward = _Nearest(len(x), min(rule.neighbours, len(y)))
     backward = _Nearest(len(y), min(rule.neighbours, len(x)))
     delta = x.mean(block) - y.mean(block) if rule.shift else None
-    # The same arrays for all blocks: fresh memory for each would cost more than comparing.
-    size = min(block, len(x)) * min(block, len(y))
-    products, masks = np.empty(size, np.float32), np.empty((2, size), np.bool_)
+    piece, room = min(max(block // PIECES, 1), len(x)), threading.local()
+
+    def furnish() -> None:
+        """A thread's own arrays: fresh memory for each product would cost more than comparing."""
+        room.cosines = np.empty(piece * min(block, len(y)), np.float32)
+        room.above = np.empty(piece * min(block, len(y)), np.bool_)
+
+    def meet(strip: Floats, y_block: Floats, first: int, column: int, start: int) -> Offers:
+        """Let a piece of the strip compete for its targets; what its targets are to compare."""
+        x_block = strip[start : start + piece]
+        shape, area = (len(x_block), len(y_block)), len(x_block) * len(y_block)
+        cosines, above = room.cosines[:area].reshape(shape), room.above[:area].reshape(shape)
+        to_target = to_source = np.matmul(x_block, y_block.T, out=cosines)
+        if delta is not None:
+            to_target = cosines - (y_block @ delta)[None, :]
+            to_source = cosines + (x_block @ delta)[:, None]
+        place = first + start, column
+        forward.offer(*_promising(to_target, forward, place, 1, above))
+        return _promising(to_source, backward, place, 0, above)
+
+    # Threads that share out products of one thread each are faster than one product of them all:
+    # they share the comparing, too, and none waits, busily, for the next product.
+    libraries = threadpool_info()
+    threads = max((one["num_threads"] for one in libraries if one["user_api"] == "blas"), default=1)
     tall, strip = STRIP * block, x.block(0, 0)
-    with ThreadPoolExecutor(1) as beside:  # one direction there, the other here
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, initializer=furnish) as pool:
         for first, column in product(range(0, len(x), tall), range(0, len(y), block)):
             strip = x.block(first, tall) if column == 0 else strip
-            y_block = y.block(column, block)
-            for row in range(first, first + len(strip), block):
-                x_block = strip[row - first : row - first + block]
-                area, shape = len(x_block) * len(y_block), (len(x_block), len(y_block))
-                cosines = np.matmul(x_block, y_block.T, out=products[:area].reshape(shape))
-                to_target, to_source = cosines, cosines
-                if delta is not None:
-                    to_target = cosines - (y_block @ delta)[None, :]
-                    to_source = cosines + (x_block @ delta)[:, None]
-                above = masks[:, :area].reshape(2, *shape)
-                task = beside.submit(_keep, to_target, forward, (row, column), 1, above[0])
-                _keep(to_source, backward, (row, column), 0, above[1])
-                task.result()
+            task = partial(meet, strip, y.block(column, block), first, column)
+            for offers in pool.map(task, range(0, len(strip), piece)):
+                backward.offer(*offers)
     return forward, backward
 
 
-def _keep(
+def _promising(
     block: Floats,
     nearest: _Nearest,
     place: tuple[int, int],
     axis: Literal[0, 1],
     mask: npt.NDArray[np.bool_],
-) -> None:
-    """Let a block compete along `axis`; its first row and column stand at `place`."""
-    rows, columns, scores = _promising(block, nearest, place[1 - axis], axis, mask)
-    pair = rows + place[0], columns + place[1]
-    nearest.offer(pair[1 - axis], pair[axis], scores)
+) -> Offers:
+    """All of a block that may enter the k best along `axis`; its first value stands at `place`.
 
-
-def _promising(
-    block: Floats, nearest: _Nearest, start: int, axis: Literal[0, 1], mask: npt.NDArray[np.bool_]
-) -> tuple[Rows, Rows, Floats]:
-    """(row, column, value) in a block of all that may enter the k best along `axis`.
-
-    `mask`, of the block's shape, is written over. Blocks come in the order of their partners, so
-    one that only equals the worst kept loses to it.
+    `mask`, of the block's shape, is written over. Blocks are offered in the order of their
+    partners, so one that only equals the worst kept loses to it.
     """
-    width = nearest.scores.shape[1]
-    floor = nearest.scores[start : start + block.shape[1 - axis], -1]
+    width, start = nearest.scores.shape[1], place[1 - axis]
+    floor = nearest.scores[start : start + block.shape[1 - axis], -1].copy()
     if block.shape[axis] > width and np.isneginf(floor).any():
         # The k-th best of the maxima of parts is no better than the k-th best, and soon found.
         parts = np.array_split(block, min(8 * width, block.shape[axis]), axis=axis)
@@ -217,8 +224,9 @@ def _promising(
         floor = np.maximum(floor, np.nextafter(bound, np.float32(-np.inf)))
     np.greater(block, np.expand_dims(floor, axis), out=mask)
     flat = np.flatnonzero(mask).astype(np.int64, copy=False)
-    rows, columns = np.divmod(flat, block.shape[1])
-    return rows, columns, block.ravel()[flat]
+    pair = np.divmod(flat, block.shape[1])
+    owners, partners = pair[1 - axis] + place[1 - axis], pair[axis] + place[axis]
+    return owners, partners, block.ravel()[flat]
 
 
 Best = tuple[Scores, Rows]
