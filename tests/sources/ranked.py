@@ -93,6 +93,7 @@ BROKEN_RANKING: dict[str, dict[str, tuple[Any, str]]] = {
             ":1: mention 'She' is in no sentence_span",
         ),
         "no entity": (_spoilt(ARTICLE, "mentions.0.entity_id", ""), "'entity_id' is ''"),
+        "entity": (_spoilt(ARTICLE, "mentions.0.entity_id", 1), "'entity_id' is 1; expected text"),
         "no mentions": (_spoilt(ARTICLE, "mentions", []), "'mentions' is []"),
         "no context": (_spoilt(ARTICLE, "context", 1), "'context' is 1; expected an object"),
         "no spans": (_spoilt(ARTICLE, "context.sentence_spans", 1), "'sentence_spans' is 1"),
@@ -101,6 +102,10 @@ BROKEN_RANKING: dict[str, dict[str, tuple[Any, str]]] = {
     "mewslix-pairs": {
         "another entity": (_spoilt(PAIR, "entity.entity_id", "Q2"), ":1: entity Q2; expected Q1"),
         "no entity": (_spoilt(PAIR, "entity", None), ":1: 'entity_id' is missing"),
+        "blanked": (
+            _spoilt(PAIR, "contextual_mention.mention.entity_id", ""),
+            ":1: entity Q1; expected none, for the mention has none",
+        ),
         "no mention": (_spoilt(PAIR, "contextual_mention", None), ":1: 'context' is None"),
         "description": (
             _spoilt(PAIR, "entity.sentence_spans.0", {"start": 5, "end": 5}),

@@ -24,7 +24,7 @@ from xstilts.params import SourceSettings
 from xstilts.sources import files
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
 from xstilts.sources.readers.squad import TYDIQA_NAMES
-from xstilts.tables import GOLD, POOL, read_record, read_table, tables_in
+from xstilts.tables import GOLD, POOL, Split, read_record, read_table, tables_in
 
 XTREME = tuple(["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"])
 NLI = ("entailment", "neutral", "contradiction")
@@ -255,18 +255,27 @@ def test_lareqa_is_read_with_its_labels(download: Path, tmp_path: Path) -> None:
     assert sizes == [20, 9]
 
 
-def test_mewslix_needs_its_mentions_uncut(download: Path, tmp_path: Path) -> None:
-    """What trains is there; what is scored is read as get-mewsli-x.sh makes it, beside the rest."""
+def test_mewslix_is_read_in_shards_and_whole(download: Path, tmp_path: Path) -> None:
+    """XTREME's shards: dev is labelled, test predicted. get-mewsli-x.sh's files: both labelled."""
     settings, own = SourceSettings(name="files", path=str(tmp_path)), record("mewslix")
     folder = shutil.copytree(download / "mewslix", tmp_path / "mewslix")
-    for split in ("train", "select"):
-        found = files.read(own, split, "en", settings)
-        assert found is not None and found.rows[0]["gold"] == ["Q1"]
-    with pytest.raises(UserError, match=r"expected one of mewslix/wikinews_mentions-test\.jsonl"):
-        files.read(own, "test", "de", settings)
-    for split in ("dev", "test"):
+
+    def gold(split: Split, language: str) -> list[Any]:
+        found = files.read(own, split, language, settings)
+        assert found is not None
+        return [row["gold"] for row in found.rows]
+
+    assert gold("train", "en") == gold("select", "en") == [["Q1"]]
+    for language in own.languages:
+        assert (gold("dev", language), gold("test", language)) == ([["Q1"]], [None])
+    assert gold("dev", POOL) == gold("test", POOL) == [["Q1"]]
+    splits: tuple[Split, ...] = ("dev", "test")
+    for split in splits:
         whole = [line(_article(split, code)) for code in own.languages]
         _write(folder / f"wikinews_mentions-{split}.jsonl", "".join(whole))
         for language in (*own.languages, POOL):
-            found = files.read(own, split, language, settings)
-            assert found is not None and [row["gold"] for row in found.rows] == [["Q1"]]
+            assert gold(split, language) == [["Q1"]]
+    shutil.rmtree(folder / "wikinews_mentions")
+    (folder / "wikinews_mentions-test.jsonl").unlink()
+    with pytest.raises(UserError, match=r"one of mewslix/wikinews_mentions-test\.jsonl, mewslix/w"):
+        files.read(own, "test", "de", settings)

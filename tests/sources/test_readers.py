@@ -315,6 +315,15 @@ class TestRanking:
         assert (row["id"], row["gold"], row["candidate"]) == ("m1", ["Q1"], None)
         assert row["query"] == "She: { She } (really) spoke."
 
+    def test_a_blanked_mention_is_hidden_in_test_alone(self, tmp_path: Path) -> None:
+        """XTREME's script blanks all of a test shard; some without an entity are a mistake."""
+        blank = changed(ARTICLE, "mentions.0.entity_id", "")
+        (row,) = read(tmp_path, "mewslix", line(blank), "mewslix", split="test").rows
+        assert row["gold"] is None and row["query"]
+        other = changed(ARTICLE, "mentions.0.example_id", "m2")
+        with pytest.raises(UserError, match=r":2: 'entity_id' is ''; expected text, or none"):
+            read(tmp_path, "mewslix", line(other) + line(blank), "mewslix", split="test")
+
     def test_entities_stand_in_a_file_beside(self, tmp_path: Path) -> None:
         files: Content = {"m.jsonl": line(ARTICLE), ENTITIES: line(ENTITY)}
         (row,) = read(tmp_path, "mewslix", files, "mewslix", language=POOL).rows

@@ -88,7 +88,7 @@ def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -
     names = {code: name for name, code in TYDIQA_NAMES.items()}
     try:
         filled = path.format(
-            language=language,
+            language=ENGLISH if language == POOL else language,  # what is of none stands beside
             iso3=ISO3.get(language, ""),
             name=names.get(language, ""),
             ud="2.7" if language in ADDED["udpos"] else "2.5",

@@ -143,6 +143,11 @@ def _xcopa(split: str) -> list[Slot]:
     return [_slot(f"copa xcopa/data/{name}", f"copa xcopa/{file}-{{language}}.jsonl")]
 
 
+def _mewslix(split: str) -> Slot:
+    shard = f"mewslix/wikinews_mentions/{split}-{{language}}.jsonl"
+    return _slot(f"mewslix mewslix/wikinews_mentions-{split}.jsonl", f"mewslix {shard}")
+
+
 def _copa(split: str) -> list[Slot]:
     file = "val" if split == "dev" else split
     places = (f"copa copa/{file}.jsonl", f"copa COPA/{file}.jsonl", f"copa copa/{file}-en.jsonl")
@@ -189,8 +194,7 @@ LAYOUTS: dict[str, dict[str, list[Slot]]] = {
     "mewslix": {
         "train": [_slot("mewslix-pairs mewslix/wikipedia_pairs-train.jsonl")],
         "select": [_slot("mewslix-pairs mewslix/wikipedia_pairs-dev.jsonl")],
-        "dev": [_slot("mewslix mewslix/wikinews_mentions-dev.jsonl")],
-        "test": [_slot("mewslix mewslix/wikinews_mentions-test.jsonl")],
+        **{split: [_mewslix(split)] for split in ("dev", "test")},
     },
     "text": {"train": [_slot("text text/{language}.txt")]},
 }

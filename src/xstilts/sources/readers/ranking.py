@@ -11,6 +11,7 @@ from xstilts.sources.reading import Reading
 from xstilts.tables import POOL, Row
 
 CANDIDATES = "candidate_set_entities.jsonl"
+SHARDS = "wikinews_mentions"  # the folder of the mentions that XTREME's script cuts by language
 _BRACES = re.compile(r"\{(.*?)\}")
 
 
@@ -89,22 +90,27 @@ def _breaks(raw: RawFile, path: str, paragraph: Any, context: str) -> list[tuple
 def mewslix(raw: RawFile) -> Reading:
     """The mentions of one language in WikiNews articles; of POOL the entities that are ranked.
 
-    The entities' descriptions stand in a file beside, in 50 languages.
+    The entities' descriptions stand in a file beside, in 50 languages; one folder up from the
+    shards of XTREME's script, which blanks every entity of test.
     """
     if raw.language == POOL:
-        beside = raw.beside(CANDIDATES)
+        shard = raw.path.parent.name == SHARDS
+        beside = raw.beside(f"../{CANDIDATES}" if shard else CANDIDATES)
         rows = [_entity(beside, number, value) for number, value in beside.cut(beside.objects())]
         return beside.reading(rows, len(rows))
-    rows = []
+    named: list[tuple[int, Row]] = []
     for number, value in raw.cut(raw.objects()):
         context, mentions = _context(raw, number, value), value.get("mentions")
         if not isinstance(mentions, list) or not mentions:
             raise raw.at(number, f"'mentions' is {mentions!r}; expected a list of some")
         if context["language"] == raw.language:
-            rows += [_mention(raw, number, context, mention) for mention in mentions]
-    if not rows:
+            named += [(number, _mention(raw, number, context, mention)) for mention in mentions]
+    if not named:
         raise raw.at(None, f"no articles in language {raw.language}; expected some")
-    return raw.reading(rows, len(rows))
+    without = [number for number, row in named if row["gold"] is None]
+    if without and (raw.split != "test" or len(without) < len(named)):
+        raise raw.at(without[0], "'entity_id' is ''; expected text, or none in all of a test file")
+    return raw.reading([row for _, row in named], len(named))
 
 
 def mewslix_pairs(raw: RawFile) -> Reading:
@@ -117,7 +123,8 @@ def mewslix_pairs(raw: RawFile) -> Reading:
         entity, query = value.get("entity"), _mention(raw, number, context, whole.get("mention"))
         candidate = _entity(raw, number, entity if isinstance(entity, dict) else {})
         if query["gold"] != candidate["gold"]:
-            raise raw.at(number, f"entity {candidate['id']}; expected {query['gold'][0]}")
+            named = (query["gold"] or ["none, for the mention has none"])[0]
+            raise raw.at(number, f"entity {candidate['id']}; expected {named}")
         rows.append(query | {"candidate": candidate["candidate"]})
     return raw.reading(rows, len(rows))
 
@@ -148,9 +155,11 @@ def _context(raw: RawFile, number: int, value: dict[str, Any]) -> dict[str, Any]
 
 
 def _mention(raw: RawFile, number: int, context: dict[str, Any], mention: Any) -> Row:
-    """`mention: left { mention } right` of its sentence (XTREME's preprocess_mention)."""
+    """`mention: left { mention } right` of its sentence (XTREME's preprocess_mention); the entity
+    is hidden where it is blank."""
     mention = mention if isinstance(mention, dict) else {}
-    entity = text_field(raw, number, mention, "entity_id").strip()
+    hidden = mention.get("entity_id") == ""
+    gold = None if hidden else [text_field(raw, number, mention, "entity_id").strip()]
     span, text = mention.get("mention_span"), context["text"]
     span = span if isinstance(span, dict) else {}
     name = text_field(raw, number, span, "text")
@@ -163,7 +172,7 @@ def _mention(raw: RawFile, number: int, context: dict[str, Any], mention: Any) -
     left = _BRACES.sub(r"(\1)", text[around[0] : start])
     right = _BRACES.sub(r"(\1)", text[end : around[1]])
     query = _one_line(f"{name}: {left} {{ {name} }} {right}")
-    return _row(text_field(raw, number, mention, "example_id"), [entity], query=query)
+    return _row(text_field(raw, number, mention, "example_id"), gold, query=query)
 
 
 def _spans(raw: RawFile, number: int, value: dict[str, Any], text: str) -> list[tuple[int, int]]:
@@ -188,7 +197,7 @@ def _one_line(text: str) -> str:
 
 def _row(
     name: str,
-    gold: list[str],
+    gold: list[str] | None,
     query: str | None = None,
     candidate: str | None = None,
     context: str | None = None,
