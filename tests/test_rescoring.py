@@ -263,16 +263,28 @@ def test_what_is_no_cell_is_one_line() -> None:
 def test_a_card_that_is_none_is_one_line(text: str) -> None:
     folder = cell("classification", {"test-en": [("a", "a")]})
     (folder / "card.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"^cells/none/made_up/1/card.json: not a card; expected"):
+    with pytest.raises(
+        UserError, match=r"^cells/none/made_up/1/card.json: not a card: .*; expected"
+    ):
         rescore(folder)
 
 
-@pytest.mark.parametrize("change", [{"main": None}, {"selection": {"metric": "f1"}}, {"more": 1}])
-def test_a_foreign_card_is_one_line(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"main": None}, "main: "),
+        ({"selection": {"metric": "f1"}}, "selection.score: "),
+        ({"more": 1}, "more: "),
+        ({"scores": {"test": {"en": {"accuracy": "high"}}}}, "scores.test.en.accuracy: "),
+        ({"counts": {"test-en": 3}}, "counts.test-en: "),
+        ({"settings": {"epochs": {"value": 1, "origin": "guess"}}}, "settings.epochs.origin: "),
+    ],
+)
+def test_a_foreign_card_is_one_line(change: dict[str, Any], where: str) -> None:
     folder = cell("classification", {"test-en": [("a", "a")]})
     values = json.loads((folder / "card.json").read_text())
     write_text(folder / "card.json", json.dumps({**values, **change}))
-    with pytest.raises(UserError, match=r"card.json: not a card; expected"):
+    with pytest.raises(UserError, match=rf"card.json: not a card: {where}.*; expected"):
         rescore(folder)
 
 

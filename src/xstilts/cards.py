@@ -2,8 +2,7 @@
 came from.
 
 A card holds nothing that moves between equal runs: no time, duration, run id or absolute path.
-Scores are
-fractions.
+Scores are fractions.
 """
 
 from __future__ import annotations
@@ -13,15 +12,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from xstilts.errors import UserError
-from xstilts.tables import ENGLISH, read_json, write_json
+from xstilts.tables import ENGLISH, write_json
 
 Origin = Literal["default", "params", "study"]
 Scores = dict[str, dict[str, dict[str, float]]]  # split -> language -> metric -> fraction
 
+_EXACT = ConfigDict(extra="forbid")
+
 
 @dataclass(frozen=True)
 class Setting:
+    __pydantic_config__ = _EXACT
     value: Any
     origin: Origin
 
@@ -30,6 +34,7 @@ class Setting:
 class Selection:
     """What chose the checkpoint: English dev, and nothing else."""
 
+    __pydantic_config__ = _EXACT
     metric: str
     score: float
     step: int  # of the checkpoint that was kept
@@ -43,6 +48,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Card:
+    __pydantic_config__ = _EXACT
     phase: Literal["pretrain", "intermediate", "target"]
     intermediate: str = ""  # the row
     target: str = ""
@@ -66,21 +72,22 @@ def write_card(folder: Path, card: Card) -> None:
     write_json(folder / "card.json", asdict(card))
 
 
+_CARD = TypeAdapter(Card)
+
+
 def read_card(folder: Path) -> Card:
     """UserError: a missing file, or one that holds no card."""
     path = folder / "card.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a stage to have written it; `dvc repro`")
     try:
-        values = read_json(path)
-        settings = values["settings"].items()
-        values["settings"] = {name: Setting(**setting) for name, setting in settings}
-        values["selection"] = Selection(**values["selection"]) if values["selection"] else None
-        for name in ("main", "flags", "notes"):
-            values[name] = tuple(values[name])
-        return Card(**values)
-    except (ValueError, LookupError, TypeError, AttributeError):  # ValueError: not UTF-8, not JSON
+        return _CARD.validate_json(path.read_bytes(), strict=True)
+    except ValidationError as errors:
+        first = errors.errors(include_url=False)[0]
+        problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise UserError(
-            f"{path}: not a card; expected the JSON object that this version's stages write; "
-            "remove it and run its stage again with `dvc repro`"
+            f"{path}: not a card: {problem}; expected the JSON object that this version's stages "
+            "write; remove it and run its stage again with `dvc repro`"
         ) from None
 
 
