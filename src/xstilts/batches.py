@@ -198,9 +198,8 @@ def micro_batches(
     """Cut a step's examples, longest first, so that padded tokens plus `overhead` a cut are fewest.
 
     lengths: (examples,). Yields positions into it. No micro-batch has more than `budget` padded
-    tokens, except
-    that an example is never cut. A shortest-path over the sorted lengths: exact, and 0.2 ms for 32
-    examples.
+    tokens, except that an example is never cut. A shortest-path over the sorted lengths: exact, and
+    0.2 ms for 32 examples.
     """
     order = np.argsort(-lengths, kind="stable")
     width = lengths[order] * group  # padded tokens an example costs in the batch that it opens

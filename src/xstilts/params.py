@@ -2,10 +2,8 @@
 stands here.
 
 What enters: a YAML file. What leaves: `Params`, of which a function is handed the one section it
-needs.
-A params.yaml is complete (every key written out, so that DVC sees it); an experiment names only
-what it
-changes, inherits the rest, and `xstilts use` writes it out in full.
+needs. A params.yaml is complete (every key written out, so that DVC sees it); an experiment names
+only what it changes, inherits the rest, and `xstilts use` writes it out in full.
 """
 
 from __future__ import annotations

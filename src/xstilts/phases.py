@@ -1,9 +1,8 @@
 """The story: pretrain, intermediate, target. What each phase does, a page each.
 
 A stage reads its inputs from the folders that dvc.yaml names and replaces its own output; what is
-unfinished lies
-under work/, keyed by params, inputs and code, so that a killed stage resumes and a changed one
-does not.
+unfinished lies under work/, keyed by params, inputs and code, so that a killed stage resumes and a
+changed one does not.
 """
 
 from __future__ import annotations

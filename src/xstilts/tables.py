@@ -1,8 +1,7 @@
 """A task's record, the columns of each family, and tables on disk.
 
 What enters: rows (plain dicts) from a source. What leaves: Parquet files of equal bytes for equal
-rows, and
-`Table`s read back. This room must not know where rows come from nor how they are encoded.
+rows, and `Table`s read back. This room must not know where rows come from nor how they are encoded.
 """
 
 from __future__ import annotations
@@ -111,15 +110,13 @@ GOLD = {
 class Record:
     """What a task is. The catalogue holds one for each; data stages write it beside the tables.
 
-    `languages`: in the benchmark's order, English included where the task has it.
-    `labels`: the official order. `labelled`: splits whose official distribution carries gold.
+    `languages`: in the benchmark's order, English included where the task has it. `labels`: the
+    official order. `labelled`: splits whose official distribution carries gold.
     `train_from`/`select_from`: the records whose English train rows train, and whose English dev
-    rows select,
-    where not the task's own. `select_share`: where a task has no dev of its own, this share of
-    train's groups
-    selects. `exclude_contexts_of`: contexts of that task's rows are left out of what selects
-    (XQuAD is
-    SQuAD dev). `metrics`: what `score` gives; `main`: the metrics whose mean is the task's number.
+    rows select, where not the task's own. `select_share`: where a task has no dev of its own, this
+    share of train's groups selects. `exclude_contexts_of`: contexts of that task's rows are left
+    out of what selects (XQuAD is SQuAD dev). `metrics`: what `score` gives; `main`: the metrics
+    whose mean is the task's number.
     """
 
     name: str
@@ -284,8 +281,7 @@ def fresh_folder(target: Path) -> Iterator[Path]:
     vanishes.
 
     Outputs may be links into DVC's cache: nothing that exists is ever opened for writing, the old
-    folder is
-    removed (which only unlinks) and the new one renamed.
+    folder is removed (which only unlinks) and the new one renamed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

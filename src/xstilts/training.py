@@ -1,14 +1,10 @@
 """THE loop: every phase, study and benchmark trains here.
 
 What enters: a model, the members of a mixture (one for a single task) with their English tables, a
-plan. What
-leaves: the model with the weights that English dev chose, and how the training went. Each
-optimiser step is
-`batch_size` examples of one member, computed in length-sorted micro-batches whose gradients add up
-to the one
-padded batch's. Data, masks and dropout are functions of (seed, step), so a training that is killed
-and started
-again is the training that was never killed.
+plan. What leaves: the model with the weights that English dev chose, and how the training went.
+Each optimiser step is `batch_size` examples of one member, computed in length-sorted micro-batches
+whose gradients add up to the one padded batch's. Data, masks and dropout are functions of (seed,
+step), so a training that is killed and started again is the training that was never killed.
 """
 
 from __future__ import annotations
@@ -101,8 +97,7 @@ class Plan:
 @dataclass(frozen=True)
 class Setup:
     """What surrounds a training. work: checkpoints, for resuming; the caller names it by what
-    decides the result
-    and removes it at the end.
+    decides the result and removes it at the end.
     """
 
     settings: TrainingSettings
@@ -205,8 +200,8 @@ def optimiser_step(
     """One update; gives the mean loss and the real tokens that were read.
 
     The loss is a mean over units (rows, words, masked pieces) of the whole batch: each micro-batch
-    adds its SUM
-    divided by the whole batch's count, so how the batch is cut changes memory and speed alone.
+    adds its SUM divided by the whole batch's count, so how the batch is cut changes memory and
+    speed alone.
     """
     units = torch.tensor(
         sum(task.family.units(batch) for batch in batches), device=accelerator.device

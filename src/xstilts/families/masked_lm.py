@@ -2,8 +2,7 @@
 have them.
 
 The head is that of the architecture's own ForMaskedLM class, run on the masked pieces alone:
-250,000 logits a
-piece would not fit otherwise.
+250,000 logits a piece would not fit otherwise.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Sentence vectors straight from the encoder, and what they find: BUCC's mining, Tatoeba's nearest
 neighbour.
 
-Nothing is trained. A vector is the mean over all real pieces, special ones included, of one
-layer's states
-(XTREME's evaluate_retrieval.py), or the first piece's.
+Nothing is trained. A vector is the mean over all real pieces, special ones included, of one layer's
+states (XTREME's evaluate_retrieval.py), or the first piece's.
 """
 
 from __future__ import annotations
@@ -78,8 +77,7 @@ def decode(
     features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
 ) -> list[dict[str, Any] | None]:
     """Mining: for a foreign row {"id": English id, "score": margin} or None, before any threshold.
-    Nearest: for an
-    English row {"id": the foreign row's}. None for the other side.
+    Nearest: for an English row {"id": the foreign row's}. None for the other side.
     """
     foreign = [index for index, row in enumerate(rows) if row["side"] == "foreign"]
     english = [index for index, row in enumerate(rows) if row["side"] == "english"]

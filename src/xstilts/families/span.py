@@ -2,10 +2,8 @@
 questions.
 
 A context too long for the encoder is read in windows that share `doc_stride` pieces. Decoding
-follows the
-recipe of BERT's run_squad: n-best starts and ends, each piece counted only in the window where it
-has most
-context, answers no longer than `max_answer` pieces.
+follows the recipe of BERT's run_squad: n-best starts and ends, each piece counted only in the
+window where it has most context, answers no longer than `max_answer` pieces.
 """
 
 from __future__ import annotations
@@ -42,9 +40,8 @@ def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
     """Columns: char_start and char_end of each context piece (NO_CONTEXT elsewhere), best (1 where
-    the piece has
-    its maximal context), labels: first and last piece of the first answer, NULL twice where it is
-    not in the window.
+    the piece has its maximal context), labels: first and last piece of the first answer, NULL twice
+    where it is not in the window.
     """
     questions, cut = _cut_questions(
         [row["question"] for row in rows], tokenizer, settings.max_question

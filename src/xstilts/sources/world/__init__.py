@@ -17,8 +17,7 @@ from xstilts.sources.world.languages import LANGUAGES, PRIVATE
 from xstilts.tables import ENGLISH, Record, Row, Split
 
 # How each task is drawn, and its rows: English train, dev and test a language. Intermediates have
-# several thousand,
-# targets a thousand: room for transfer to help. 0: no such split.
+# several thousand, targets a thousand: room for transfer to help. 0: no such split.
 TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
     "anli_plus": (tasks.anli_plus, 8000, 400, 400),
     "mnli": (tasks.nli, 8000, 400, 400),
