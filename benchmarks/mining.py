@@ -8,7 +8,7 @@ product multiplies them block by block and keeps nothing: no mining in blocks ca
 the two runs in a process of its own, in turn, `--repeats` times; the fastest counts. Prints JSON:
 seconds and peak memory of each, `ratio`, mining's time over the product's, and the same of the
 processor's time, which what else the machine does moves less (read it with one thread). 400,000
-rows of 1,024 numbers take 3.3 GB for the vectors and a quarter of an hour each on two cores.
+rows of 1,024 numbers take 3.3 GB for the vectors; docs/results.md says how long that took.
 """
 
 from __future__ import annotations

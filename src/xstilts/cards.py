@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xstilts.errors import UserError
-from xstilts.tables import ENGLISH, write_json
+from xstilts.tables import ENGLISH, read_output, write_json
 
 Origin = Literal["default", "params", "study"]
 Scores = dict[str, dict[str, dict[str, float]]]  # split -> language -> metric -> fraction
@@ -78,10 +78,9 @@ _CARD = TypeAdapter(Card)
 def read_card(folder: Path) -> Card:
     """UserError: a missing file, or one that holds no card."""
     path = folder / "card.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected a stage to have written it; `dvc repro`")
+    text = read_output(path)
     try:
-        return _CARD.validate_json(path.read_bytes(), strict=True)
+        return _CARD.validate_json(text, strict=True)
     except ValidationError as errors:
         first = errors.errors(include_url=False)[0]
         problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

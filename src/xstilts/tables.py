@@ -231,12 +231,17 @@ def read_record(folder: Path) -> Record:
     return Record(**lists_as_tuples)
 
 
-def read_json(path: Path) -> Any:
+def read_output(path: Path) -> bytes:
+    """A file that a stage writes; a UserError where it has not."""
     if not path.is_file():
         raise UserError(
             f"{path}: no such file; expected a stage to have written it; run `dvc repro`"
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(read_output(path))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,8 +1,8 @@
 """Sentence mining (BUCC) and nearest sentences (Tatoeba): arrays in, rows and scores out.
 
 The rules are those of XTREME's third_party/utils_retrieve.py (there with faiss), computed in
-blocks: besides the vectors there is never more in memory than a few block x block arrays, so
-400,000 x 400,000 rows of 1,024 numbers fit in 8 GiB.
+blocks: besides the vectors there is never more in memory than a strip of them and, for each thread,
+a piece of a block's products, so 400,000 x 400,000 rows of 1,024 numbers fit in 8 GiB.
 """
 
 from __future__ import annotations
@@ -193,7 +193,8 @@ def _neighbours(x: _Vectors, y: _Vectors, rule: Rule, block: int) -> tuple[_Near
     libraries = threadpool_info()
     threads = max((one["num_threads"] for one in libraries if one["user_api"] == "blas"), default=1)
     tall, strip = STRIP * block, x.block(0, 0)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, initializer=furnish) as pool:
+    workers = min(threads, STRIP * PIECES)  # a strip has no more pieces
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers, initializer=furnish) as pool:
         for first, column in product(range(0, len(x), tall), range(0, len(y), block)):
             strip = x.block(first, tall) if column == 0 else strip
             task = partial(meet, strip, y.block(column, block), first, column)
