@@ -73,15 +73,15 @@ def two_steps(name: str, batch_size: int, threads: int) -> dict[str, Any]:
     import numpy as np
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    from xstilts import encoder as encoders
-    from xstilts.evaluation import Task
-    from xstilts.families import FAMILIES
-    from xstilts.families.masked_lm import MaskedLMHead
-    from xstilts.families.protocol import TaskSettings
+    from xstilts.formats.tables import Table
     from xstilts.params import PretrainSettings, TrainingSettings
-    from xstilts.pretraining import train_tokenizer
-    from xstilts.tables import Table
-    from xstilts.training import Member, Plan, Setup, train
+    from xstilts.phases.pretraining import train_tokenizer
+    from xstilts.tasks.families import FAMILIES
+    from xstilts.tasks.families.masked_lm import MaskedLMHead
+    from xstilts.tasks.families.protocol import TaskSettings
+    from xstilts.training import encoder as encoders
+    from xstilts.training.evaluation import Task
+    from xstilts.training.loop import Member, Plan, Setup, train
 
     text = Table("text", "train", "en", [{"text": SENTENCE, "pair": None}])
     tokenizer = train_tokenizer([text], PretrainSettings(vocabulary=60))

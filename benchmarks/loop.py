@@ -123,14 +123,14 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     """Tokenizer, a random XLM-R-like encoder, and our features of the rows."""
     from transformers import AutoModel
 
-    from xstilts.batches import Features
-    from xstilts.encoder import RESTARTS
-    from xstilts.evaluation import Task
-    from xstilts.families import FAMILIES
-    from xstilts.families.protocol import TaskSettings
+    from xstilts.formats.features import Features
+    from xstilts.formats.tables import Table
     from xstilts.params import PretrainSettings
-    from xstilts.pretraining import CONFIGS, train_tokenizer
-    from xstilts.tables import Table
+    from xstilts.phases.pretraining import CONFIGS, train_tokenizer
+    from xstilts.tasks.families import FAMILIES
+    from xstilts.tasks.families.protocol import TaskSettings
+    from xstilts.training.encoder import RESTARTS
+    from xstilts.training.evaluation import Task
 
     found = rows(arguments.family)
     texts = [{"text": row.get("text_a") or row["question"], "pair": None} for row in found]
@@ -159,10 +159,10 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
 def ours(arguments: argparse.Namespace) -> float:
     import numpy as np
 
-    from xstilts import encoder as encoders
+    from xstilts.formats.tables import Table
     from xstilts.params import TrainingSettings
-    from xstilts.tables import Table
-    from xstilts.training import Member, Plan, Setup, train
+    from xstilts.training import encoder as encoders
+    from xstilts.training.loop import Member, Plan, Setup, train
 
     tokenizer, base, (task, features, found) = prepared(arguments)
     settings = TrainingSettings(

@@ -80,7 +80,7 @@ def run(kind: str, folder: Path, block: int) -> dict[str, Any]:
     if kind == "product":
         found = product(source, target, block)
     else:
-        from xstilts.metrics import mining
+        from xstilts.tasks.metrics import mining
 
         texts = [str(number) for number in range(len(source))]
         candidates = mining.mine(source, target, texts, texts, block=block)

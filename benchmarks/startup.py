@@ -17,7 +17,8 @@ import time
 STOPPED = 77
 CODE = f"""
 import sys
-from xstilts import cli, training
+from xstilts.cli import main as cli
+from xstilts.training import loop as training
 
 def stop(*_, **__):
     sys.exit({STOPPED})

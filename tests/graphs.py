@@ -12,7 +12,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from xstilts import experiments, params
+from xstilts import params
+from xstilts.running import experiments
 
 ROOT = Path(__file__).parent.parent
 RAN = "ran.txt"
@@ -38,7 +39,8 @@ STEP = (
 XSTILTS = f"""\
 #!{sys.executable}
 {PREFACE}
-from xstilts import metrics, params  # writes bytecode beside a dependency
+from xstilts import params
+from xstilts.tasks import metrics  # writes bytecode beside a dependency
 settings = params.load()
 kind, names = words[0], words[1:]
 replicate = names[-1] if kind in ("intermediate", "target") else ""
@@ -104,7 +106,7 @@ def real_graph(folder: Path, grid: dict[str, Any]) -> Path:
     new_repository(folder)
     shutil.copy(ROOT / "dvc.yaml", folder)
     ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
-    shutil.copytree(ROOT / "src/xstilts", folder / "src/xstilts", ignore=ignored)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=ignored)
     world = experiments.resolve(ROOT / "experiments/world.yaml")
     chosen = world.model_copy(update={"grid": params.GridSettings(**grid)})
     params.write(chosen, folder / "params.yaml", "a test's")
@@ -123,7 +125,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def driver(folder: Path, jobs: int = 2, **more: str) -> subprocess.Popen[str]:
-    code = f"import sys; from xstilts.grid import run_grid; sys.exit(run_grid({jobs}))"
+    code = f"import sys; from xstilts.running.grid import run_grid; sys.exit(run_grid({jobs}))"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=folder,

@@ -15,10 +15,10 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from xstilts import pretraining
-from xstilts.encoder import EncoderRef, Tokenizer
+from xstilts.formats.tables import Table
 from xstilts.params import PretrainSettings
-from xstilts.tables import Table
+from xstilts.phases import pretraining
+from xstilts.training.encoder import EncoderRef, Tokenizer
 
 TEXTS = [
     "The old dog saw a small cat near the river .",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from xstilts.formats.tables import Record, Row
 from xstilts.params import FrozenSettings, PhaseSettings, SpanSettings
-from xstilts.tables import Record, Row
 
 LONG = " ".join(f"The cat number {n} saw the dog near the river ." for n in range(12))
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+import xstilts_world as world
 from tests.models import tiny_encoder
-from xstilts import params, phases
+from xstilts import params
+from xstilts.formats.tables import write_text
 from xstilts.params import Params, check
-from xstilts.sources import prepare, world
-from xstilts.tables import write_text
+from xstilts.phases import story as phases
+from xstilts.sources import prepare
 
 TRAIN = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 16, "max_length": 96}
 SPAN = {**TRAIN, "span": {"doc_stride": 8, "max_question": 24, "max_answer": 8}}

@@ -19,16 +19,16 @@ ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LABELS = ("entailment", "not_entailment")
 TOUCHED = {
-    "src/xstilts/catalogue.py",
+    "src/xstilts/tasks/catalogue.py",
     "src/xstilts/sources/layouts.py",
     "src/xstilts/sources/readers/table.py",
     "src/xstilts/sources/readers/__init__.py",
     "experiments/rte.yaml",
     "src/xstilts/sources/jsonl.py",
     "src/xstilts/sources/__init__.py",
-    "src/xstilts/families/multilabel.py",
-    "src/xstilts/families/__init__.py",
-    "src/xstilts/tables.py",
+    "src/xstilts/tasks/families/multilabel.py",
+    "src/xstilts/tasks/families/__init__.py",
+    "src/xstilts/formats/tables.py",
     "tests/rows.py",
     "tests/families/test_families.py",
 }
@@ -101,12 +101,13 @@ STAGES = """
 import json
 from dataclasses import asdict
 from pathlib import Path
-from xstilts import experiments, phases
-from xstilts.cards import read_card
-from xstilts.catalogue import RECORDS
+from xstilts.phases import story as phases
+from xstilts.running import experiments
+from xstilts.formats.cards import read_card
+from xstilts.tasks.catalogue import RECORDS
 from xstilts.params import PhaseSettings, RowSettings, SourceSettings
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
-from xstilts.tables import Record, write_text
+from xstilts.formats.tables import Record, write_text
 
 RECORDS["topics"] = Record(
     name="topics", family="multilabel", roles=("target",), group="text", languages=("en", "de"),
@@ -173,7 +174,7 @@ def test_malformed_rows_are_one_line(copy: Path) -> None:
     (copy / "mine/bad/topics/dev-en.jsonl").write_text('{"id": "0"}\n{"id"\n')
     code = """
 from dataclasses import replace
-from xstilts.catalogue import RECORDS
+from xstilts.tasks.catalogue import RECORDS
 from xstilts.errors import UserError
 from xstilts.params import SourceSettings
 from xstilts.sources import source

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xstilts.batches import (
+from xstilts.formats.features import (
     Features,
     Ragged,
     balanced_index,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.catalogue import RECORDS, is_published, official_size, record
 from xstilts.errors import UserError
-from xstilts.listing import listing
-from xstilts.metrics.benchmark import TASKS
-from xstilts.tables import Record, read_record, write_json, write_record
+from xstilts.formats.tables import Record, read_record, write_json, write_record
+from xstilts.looking.listing import listing
+from xstilts.tasks.catalogue import RECORDS, is_published, official_size, record
+from xstilts.tasks.metrics.benchmark import TASKS
 
 NLI = ("contradiction", "entailment", "neutral")
 # name: (family, number of languages, labels or number of choices, train, dev, test in the language)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from xstilts.encoder import pair_positions
+from xstilts.training.encoder import pair_positions
 
 
 def test_positions_begin_again_at_the_second_text() -> None:

@@ -22,7 +22,7 @@ from tests.graphs import (
     run_driver,
     small_graph,
 )
-from xstilts import grid
+from xstilts.running import grid
 
 TWO_BY_TWO = {"intermediates": ["none", "mnli"], "targets": ["xnli", "udpos"], "replicates": [1]}
 
@@ -166,7 +166,7 @@ def test_one_targets_setting_stales_its_own_stages(reproduced: Path, tmp_path: P
 
 def test_new_catalogue_record_retrains_nothing(reproduced: Path, tmp_path: Path) -> None:
     folder = copy(reproduced, tmp_path / "copy")
-    with (folder / "src/xstilts/catalogue.py").open("a") as file:
+    with (folder / "src/xstilts/tasks/catalogue.py").open("a") as file:
         file.write("# one more record\n")
     dvc(folder, "repro")
     assert {line.split()[0] for line in ran(folder)} == {"data"}

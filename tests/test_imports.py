@@ -20,8 +20,14 @@ STAGES: dict[str, Any] = read_yaml(ROOT / "dvc.yaml")["stages"]
 
 # They cannot change a number. params: every setting stands in params.yaml, which DVC compares.
 WITHOUT_NUMBERS = {
-    f"xstilts.{name}"
-    for name in ("cli", "grid", "experiments", "tracking", "logbook", "errors", "params")
+    "xstilts.errors",
+    "xstilts.params",
+    "xstilts.running.tracking",
+    "xstilts.running.logbook",
+    *(
+        f"xstilts.{room}"
+        for room in ("formats", "tasks", "training", "phases", "running", "results")
+    ),
 }
 
 
@@ -48,8 +54,8 @@ def named_in(node: ast.AST) -> set[str]:
 
 
 def command(words: list[str]) -> ast.AST:
-    """The function of cli.py behind `xstilts data text ...`."""
-    tree = ast.parse((ROOT / "src/xstilts/cli.py").read_text(encoding="utf-8"))
+    """The function of cli/main.py behind `xstilts data text ...`."""
+    tree = ast.parse((ROOT / "src/xstilts/cli/main.py").read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     return functions.get(f"{words[0]}_{words[1]}") or functions[words[0]]
 

@@ -19,17 +19,17 @@ from typer.testing import CliRunner
 from tests.models import tiny_tokenizer
 from tests.rows import record, rows, section
 from tests.small_world import LANGUAGES, ROWS, make, settings
-from xstilts import inspection
-from xstilts.cli import app
-from xstilts.encoder import Tokenizer, special_tokens
+from xstilts.cli.main import app
 from xstilts.errors import UserError
-from xstilts.evaluation import task
-from xstilts.examples import AROUND, FIRST, HIDDEN, LAST, WINDOWS, Example, Reader
-from xstilts.families import FAMILIES
-from xstilts.inspection import Asked, Seen, inspect
+from xstilts.formats.tables import folder_digest, read_table
+from xstilts.looking import inspection
+from xstilts.looking.examples import AROUND, FIRST, HIDDEN, LAST, WINDOWS, Example, Reader
+from xstilts.looking.inspection import Asked, Seen, inspect
 from xstilts.params import Params
 from xstilts.sources import prepare
-from xstilts.tables import folder_digest, read_table
+from xstilts.tasks.families import FAMILIES
+from xstilts.training.encoder import Tokenizer, special_tokens
+from xstilts.training.evaluation import task
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,15 @@ import torch
 
 from tests.models import tiny_encoder
 from tests.test_phases import PARAMS, MadeUp
-from xstilts import encoder as encoders
-from xstilts import layers, phases
-from xstilts.cards import read_card
 from xstilts.errors import UserError
-from xstilts.layers import Score
+from xstilts.formats.cards import read_card
+from xstilts.formats.tables import write_text
+from xstilts.looking import layers
+from xstilts.looking.layers import Score
 from xstilts.params import Params, check
+from xstilts.phases import story as phases
 from xstilts.sources import prepare
-from xstilts.tables import write_text
+from xstilts.training import encoder as encoders
 
 
 @pytest.fixture(scope="module", params=["xlm-r", "modernbert"])

@@ -4,9 +4,9 @@ import pytest
 
 from tests.rows import record
 from xstilts.errors import UserError
-from xstilts.mixtures import check_target, subset
+from xstilts.formats.tables import Table
 from xstilts.params import FrozenSettings, PhaseSettings, SpanSettings, TrainingSettings
-from xstilts.tables import Table
+from xstilts.phases.members import check_target, subset
 
 
 @pytest.mark.parametrize(

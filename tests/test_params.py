@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts import experiments, params
+from xstilts import params
 from xstilts.errors import UserError
+from xstilts.running import experiments
 
 ROOT = Path(__file__).parent.parent
 

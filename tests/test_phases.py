@@ -19,19 +19,10 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrai
 from tests.models import TEXTS, tiny_encoder
 from tests.rows import record as made_up
 from tests.rows import section as made_up_section
-from xstilts import phases
-from xstilts.batches import Features, Ragged, draw_members
-from xstilts.cards import Card, Selection, read_card
-from xstilts.encoder import Model
 from xstilts.errors import UserError
-from xstilts.evaluation import task as task_of
-from xstilts.metrics import mining
-from xstilts.mixtures import weigh
-from xstilts.params import Params, RowSettings, check
-from xstilts.progress import Progress
-from xstilts.sources import prepare
-from xstilts.sources.reading import Reading
-from xstilts.tables import (
+from xstilts.formats.cards import Card, Selection, read_card
+from xstilts.formats.features import Features, Ragged, draw_members
+from xstilts.formats.tables import (
     Record,
     Row,
     Split,
@@ -41,7 +32,16 @@ from xstilts.tables import (
     write_table,
     write_text,
 )
-from xstilts.training import Member, Plan, Setup
+from xstilts.params import Params, RowSettings, check
+from xstilts.phases import story as phases
+from xstilts.phases.members import weigh
+from xstilts.sources import prepare
+from xstilts.sources.reading import Reading
+from xstilts.tasks.metrics import mining
+from xstilts.training.encoder import Model
+from xstilts.training.evaluation import task as task_of
+from xstilts.training.loop import Member, Plan, Setup
+from xstilts.training.progress import Progress
 
 SPAN = {"doc_stride": 8, "max_question": 8, "max_answer": 4}
 TRAIN = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "max_length": 96}

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from tests.models import TEXTS
-from xstilts import encoder as encoders
-from xstilts import pretraining
-from xstilts.encoder import EncoderRef
 from xstilts.errors import UserError
+from xstilts.formats.tables import Table, folder_digest, write_table
 from xstilts.params import PretrainSettings, TrainingSettings
-from xstilts.tables import Table, folder_digest, write_table
+from xstilts.phases import pretraining
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import EncoderRef
 
 RUN = """
 import sys
 from pathlib import Path
-from xstilts import pretraining
+from xstilts.phases import pretraining
 from xstilts.params import PretrainSettings, TrainingSettings
 
 text, out, work = (Path(word) for word in sys.argv[1:4])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from xstilts.catalogue import RECORDS
+from xstilts.tasks.catalogue import RECORDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/protocols.md").read_text(encoding="utf-8")

@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.small_world import ROWS, TARGETS, make
-from xstilts.cards import Card, read_card, task_number, write_card
-from xstilts.cli import app
+from xstilts.cli.main import app
 from xstilts.errors import UserError
-from xstilts.families import FAMILIES
-from xstilts.kept import cell_folder
-from xstilts.rescoring import Rescored, _settings, render, rescore
-from xstilts.tables import GOLD, write_table, write_text
+from xstilts.formats.cards import Card, read_card, task_number, write_card
+from xstilts.formats.kept import cell_folder
+from xstilts.formats.tables import GOLD, write_table, write_text
+from xstilts.results.rescoring import Rescored, _settings, render, rescore
+from xstilts.tasks.families import FAMILIES
 
 OLD, NEW, WORDS = "f1 (seqeval-0.0.12)", "f1 (seqeval-1.2.2)", "accuracy of words"
 
@@ -160,7 +160,7 @@ def pairs(texts: list[str]) -> str:
     """data/target/made_up/test-en with these second texts; its digest."""
     rows = [{"id": str(n), "text_a": "A dog .", "text_b": text, "label": "1", "part": None}
             for n, text in enumerate(texts)]  # fmt: skip
-    from xstilts.tables import file_digest
+    from xstilts.formats.tables import file_digest
 
     return file_digest(
         write_table(Path("data/target/made_up"), "classification", "test", "en", rows)
@@ -188,7 +188,7 @@ def test_tables_of_another_run_are_not_read() -> None:
 
 
 def test_equal_english_sentences_are_equally_right() -> None:
-    from xstilts.tables import file_digest
+    from xstilts.formats.tables import file_digest
 
     english = {"3": "Yes .", "4": "Yes .", "5": "No ."}
     rows = [{"id": str(n), "side": "foreign", "text": f"F{n}", "gold": [str(n + 3)]}

@@ -13,7 +13,7 @@ import pytest
 
 from xstilts.errors import UserError
 from xstilts.params import Params, StudySettings, check
-from xstilts.provenance import read_study
+from xstilts.phases.provenance import read_study
 from xstilts.studies import Search, Values, run_study, study_stage
 
 OWN = Values(1e-5, 2.5)  # out of the bounds below, and not a whole number

@@ -13,14 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.small_world import LANGUAGES, ROWS, TARGETS, make, settings
-from xstilts.cards import read_card, write_card
-from xstilts.cli import app
+from xstilts.cli.main import app
 from xstilts.errors import UserError
-from xstilts.kept import read_kept
-from xstilts.metrics.benchmark import XTREME_TASKS
-from xstilts.scoring import MANIFEST, score_submission
-from xstilts.submission import Asked, Written, write_submission
-from xstilts.tables import read_json, read_table, write_json, write_table, write_text
+from xstilts.formats.cards import read_card, write_card
+from xstilts.formats.kept import read_kept
+from xstilts.formats.tables import read_json, read_table, write_json, write_table, write_text
+from xstilts.results.scoring import MANIFEST, score_submission
+from xstilts.results.submission import Asked, Written, write_submission
+from xstilts.tasks.metrics.benchmark import XTREME_TASKS
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_unofficial_number_of_rows_is_incomplete() -> None:
 
 
 def test_sources_of_xtremes_languages_owe_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from xstilts.sources import world
+    import xstilts_world as world
 
     monkeypatch.setattr(world, "languages", lambda record, settings: ("en",))
     missing = write(incomplete=True).missing

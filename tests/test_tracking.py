@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from xstilts import tracking
-from xstilts.cards import Card, Selection, Setting, write_card
-from xstilts.logbook import MODE, History
-from xstilts.tracking import ONE_RUN_A_CELL, log_missing, open_run
+from xstilts.formats.cards import Card, Selection, Setting, write_card
+from xstilts.running import tracking
+from xstilts.running.logbook import MODE, History
+from xstilts.running.tracking import ONE_RUN_A_CELL, log_missing, open_run
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_half_a_line_of_a_killed_process_does_not_count(tmp_path: Path) -> None:
 
 
 def test_tracking_imports_mlflow_only_to_send() -> None:
-    code = "import sys, xstilts.tracking; print({'mlflow', 'pandas'} & set(sys.modules))"
+    code = "import sys, xstilts.running.tracking; print({'mlflow', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -282,8 +282,8 @@ EIGHT = """
 import os, sys
 from pathlib import Path
 import mlflow  # once, before the processes part: what they contend for is the database
-from xstilts.cards import Card
-from xstilts.tracking import open_run
+from xstilts.formats.cards import Card
+from xstilts.running.tracking import open_run
 
 children = []
 for number in range(8):

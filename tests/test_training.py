@@ -14,15 +14,15 @@ import torch
 
 from tests.models import tiny_encoder
 from tests.rows import record, rows, section
-from xstilts import encoder as encoders
-from xstilts.batches import Features
-from xstilts.devices import accelerator_for
 from xstilts.errors import UserError
-from xstilts.evaluation import task
+from xstilts.formats.features import Features
+from xstilts.formats.tables import Table
 from xstilts.params import TrainingSettings
-from xstilts.phases import build
-from xstilts.tables import Table
-from xstilts.training import Member, Plan, Setup, step_batches, train
+from xstilts.phases.story import build
+from xstilts.training import encoder as encoders
+from xstilts.training.devices import accelerator_for
+from xstilts.training.evaluation import task
+from xstilts.training.loop import Member, Plan, Setup, step_batches, train
 
 CPU = TrainingSettings(device="cpu", token_budget=128, checkpoint_every_s=0, evaluations=4)
 
@@ -71,10 +71,10 @@ from pathlib import Path
 import torch
 from tests.models import tiny_encoder
 from tests.test_training import CPU, member
-from xstilts import encoder as encoders
-from xstilts.encoder import EncoderRef
-from xstilts.phases import build
-from xstilts.training import Plan, Setup, train
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import EncoderRef
+from xstilts.phases.story import build
+from xstilts.training.loop import Plan, Setup, train
 
 folder, work = Path(sys.argv[1]), Path(sys.argv[2])
 ref = EncoderRef("xlm-r", str(folder), None, "x")

@@ -12,18 +12,28 @@ import torch
 
 from tests.models import tiny_encoder
 from tests.test_phases import SPAN, TRAIN, MadeUp, Watched, names, sentence
-from xstilts import experiments, phases, sources
-from xstilts.batches import Batch, micro_batches
-from xstilts.cards import Card, read_card
-from xstilts.catalogue import record as record_of
+from xstilts import sources
 from xstilts.errors import UserError
-from xstilts.inspection import Asked, inspect
-from xstilts.metrics.ranking import map_at_k
+from xstilts.formats.cards import Card, read_card
+from xstilts.formats.features import Batch, micro_batches
+from xstilts.formats.tables import (
+    Record,
+    Row,
+    read_json,
+    read_record,
+    read_table,
+    tables_in,
+    write_text,
+)
+from xstilts.looking.inspection import Asked, inspect
 from xstilts.params import Params, check
-from xstilts.rescoring import rescore
+from xstilts.phases import story as phases
+from xstilts.results.rescoring import rescore
+from xstilts.running import experiments
 from xstilts.sources import prepare, sentences
 from xstilts.sources.reading import Reading
-from xstilts.tables import Record, Row, read_json, read_record, read_table, tables_in, write_text
+from xstilts.tasks.catalogue import record as record_of
+from xstilts.tasks.metrics.ranking import map_at_k
 
 ROOT = Path(__file__).parent.parent
 PARAMS: dict[str, Any] = {

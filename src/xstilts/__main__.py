@@ -1,5 +1,5 @@
 """`python -m xstilts`."""
 
-from xstilts.cli import main
+from xstilts.cli.main import main
 
 main()

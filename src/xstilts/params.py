@@ -69,7 +69,7 @@ class TaskFiles(Section):
 
 class SourceSettings(Section):
     name: str = "world"  # world, files or hub: a name in sources.SOURCES
-    path: str = "src/xstilts/sources/world"  # relative; what the data stages depend on
+    path: str = "src/xstilts_world"  # relative; what the data stages depend on
     mirror: str | None = None  # hub: a cache folder of huggingface_hub in the place of the network
     seed: int = Field(default=1, ge=0)  # of the world, and of the splits that we make ourselves
     complete: bool = False  # true (hub's default): row counts unlike the official ones are an error

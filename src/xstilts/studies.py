@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from xstilts.errors import UserError
+from xstilts.formats.tables import digest, folder_digest, write_text
 from xstilts.params import FrozenSettings, Params, StudySettings
-from xstilts.provenance import code_digest
-from xstilts.tables import digest, folder_digest, write_text
+from xstilts.phases.provenance import code_digest
 
 
 class Values(NamedTuple):
@@ -57,8 +57,8 @@ def study_stage(
         write_text(result, "{}\n")
         return
     own = _own_values(phase, name, params, settings)
-    from xstilts import phases
-    from xstilts.tracking import open_run
+    from xstilts.phases import story as phases
+    from xstilts.running.tracking import open_run
 
     place = work / "studies" / phase / name / _study_key(phase, name, params, settings)
     make = phases.intermediate_objective if phase == "intermediate" else phases.target_objective
@@ -250,7 +250,7 @@ def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -
 
 def _metric(phase: str, name: str) -> str:
     """What is maximised: the mean of a task's main metrics; of a mixture, the members' mean."""
-    from xstilts.tables import read_record
+    from xstilts.formats.tables import read_record
 
     records = sorted(Path("data", phase, name).rglob("record.json"))
     named = [" + ".join(read_record(path.parent).main) for path in records]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from xstilts import pretraining
-from xstilts.catalogue import record
-from xstilts.encoder import Tokenizer
+from xstilts.formats.tables import ENGLISH, Table
 from xstilts.params import PretrainSettings, SourceSettings
+from xstilts.phases import pretraining
 from xstilts.sources import files
-from xstilts.tables import ENGLISH, Table
+from xstilts.tasks.catalogue import record
+from xstilts.training.encoder import Tokenizer
 
 SETTINGS = PretrainSettings(vocabulary=12_000, tokenizer_characters=300_000)
 

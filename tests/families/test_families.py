@@ -10,14 +10,14 @@ import torch
 
 from tests.models import ARCHITECTURES, tiny_encoder
 from tests.rows import record, rows, section
-from xstilts import encoder as encoders
-from xstilts.encoder import Model
-from xstilts.evaluation import Inference, predictions, task
-from xstilts.families import FAMILIES
+from xstilts.formats.tables import GOLD, Table
 from xstilts.params import TrainingSettings
-from xstilts.phases import build
-from xstilts.tables import GOLD, Table
-from xstilts.training import Member, Plan, Setup, train
+from xstilts.phases.story import build
+from xstilts.tasks.families import FAMILIES
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import Model
+from xstilts.training.evaluation import Inference, predictions, task
+from xstilts.training.loop import Member, Plan, Setup, train
 
 TRAINED = [name for name in FAMILIES if name != "retrieval"]
 CPU = TrainingSettings(device="cpu", token_budget=256)

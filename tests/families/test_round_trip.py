@@ -10,11 +10,11 @@ import pytest
 
 from tests.families.test_families import perfect
 from tests.sources.test_files import real_files
-from xstilts.batches import Features
-from xstilts.encoder import Tokenizer
-from xstilts.families import span, tagging
-from xstilts.families.protocol import TaskSettings
-from xstilts.tables import Record, Row
+from xstilts.formats.features import Features
+from xstilts.formats.tables import Record, Row
+from xstilts.tasks.families import span, tagging
+from xstilts.tasks.families.protocol import TaskSettings
+from xstilts.training.encoder import Tokenizer
 
 SPANS = TaskSettings(384, doc_stride=128, max_question=64, max_answer=128)  # of XTREME's scripts,
 # but for the answer: 30 pieces of a vocabulary of 250,000 are more text than of one of 12,000

@@ -16,19 +16,19 @@ from tests.families.test_families import perfect
 from tests.models import tiny_encoder, tiny_tokenizer
 from tests.rows import record as tiny_record
 from tests.rows import section
-from xstilts import encoder as encoders
-from xstilts.batches import Features, Ragged
-from xstilts.catalogue import record
-from xstilts.encoder import Tokenizer
-from xstilts.evaluation import predictions, task
-from xstilts.families import span
-from xstilts.families.protocol import TaskSettings
-from xstilts.metrics.squad import squad2
+from xstilts.formats.features import Features, Ragged
+from xstilts.formats.tables import Row, Table
 from xstilts.params import TrainingSettings
-from xstilts.phases import build
+from xstilts.phases.story import build
 from xstilts.sources.readers import READERS, RawFile
-from xstilts.tables import Row, Table
-from xstilts.training import Member, Plan, Setup, train
+from xstilts.tasks.catalogue import record
+from xstilts.tasks.families import span
+from xstilts.tasks.families.protocol import TaskSettings
+from xstilts.tasks.metrics.squad import squad2
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import Tokenizer
+from xstilts.training.evaluation import predictions, task
+from xstilts.training.loop import Member, Plan, Setup, train
 
 WIDE = TaskSettings(384, doc_stride=128, max_question=64, max_answer=256)
 NARROW = TaskSettings(24, doc_stride=6, max_question=6, max_answer=5)

@@ -6,9 +6,9 @@ import torch
 
 from tests.models import tiny_tokenizer
 from tests.rows import LABELS, LONG
-from xstilts.batches import Features
-from xstilts.families import choice, classification, retrieval
-from xstilts.families.protocol import TaskSettings
+from xstilts.formats.features import Features
+from xstilts.tasks.families import choice, classification, retrieval
+from xstilts.tasks.families.protocol import TaskSettings
 
 TINY = tiny_tokenizer()
 

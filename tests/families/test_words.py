@@ -13,14 +13,14 @@ from transformers import PreTrainedTokenizerFast
 from tests.families.test_families import perfect
 from tests.models import tiny_encoder, tiny_tokenizer
 from tests.rows import record, section
-from xstilts import encoder as encoders
-from xstilts.encoder import Tokenizer
-from xstilts.evaluation import Inference, predictions, task
-from xstilts.families import tagging
-from xstilts.families.protocol import TaskSettings
+from xstilts.formats.tables import Row, Table
 from xstilts.params import TrainingSettings
-from xstilts.phases import build
-from xstilts.tables import Row, Table
+from xstilts.phases.story import build
+from xstilts.tasks.families import tagging
+from xstilts.tasks.families.protocol import TaskSettings
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import Tokenizer
+from xstilts.training.evaluation import Inference, predictions, task
 
 LABELS = ("NOUN", "VERB", "X")
 # Words whose pieces are none, many, unknown or not on a character's border.

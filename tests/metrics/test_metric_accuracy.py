@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts.metrics.accuracy import accuracy, binary_f1
+from xstilts.tasks.metrics.accuracy import accuracy, binary_f1
 
 LABELS = st.lists(st.tuples(st.sampled_from("01"), st.sampled_from("01")), min_size=1)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xstilts.metrics.benchmark import (
+from xstilts.tasks.metrics.benchmark import (
     CATEGORIES,
     TASKS,
     XTREME_R_TASKS,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xstilts.metrics import mining
-from xstilts.metrics.mining import Rule
+from xstilts.tasks.metrics import mining
+from xstilts.tasks.metrics.mining import Rule
 
 CASES = {"bucc_1": "de", "bucc_2": "ru"}
 VARIANTS = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts.metrics.mlqa import LANGUAGES, mlqa, normalise
+from xstilts.tasks.metrics.mlqa import LANGUAGES, mlqa, normalise
 
 TEXT = st.text(alphabet="aANnthe '-.$«€\u0301İΣالwas的漢かder unlàc", max_size=14)
 

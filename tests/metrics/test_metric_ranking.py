@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts.batches import Features, Ragged
-from xstilts.catalogue import record
-from xstilts.families import ranking as family
-from xstilts.families.protocol import TaskSettings
-from xstilts.metrics import ranking
+from xstilts.formats.features import Features, Ragged
+from xstilts.formats.tables import Row
 from xstilts.sources.readers import READERS, RawFile
-from xstilts.tables import Row
+from xstilts.tasks.catalogue import record
+from xstilts.tasks.families import ranking as family
+from xstilts.tasks.families.protocol import TaskSettings
+from xstilts.tasks.metrics import ranking
 
 LANGUAGES = ("ar", "en", "th", "zh")
 

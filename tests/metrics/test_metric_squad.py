@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts.metrics import squad
+from xstilts.tasks.metrics import squad
 
 OPTIONS = {
     "no_na_prob": lambda na: {},

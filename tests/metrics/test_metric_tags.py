@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xstilts.metrics.tags import chunk_scores, chunks, token_accuracy
+from xstilts.tasks.metrics.tags import chunk_scores, chunks, token_accuracy
 
 FILES = {"seqeval-1.2.2": "expected.json", "seqeval-0.0.12": "expected_seqeval_0.0.12.json"}
 NAMES = (

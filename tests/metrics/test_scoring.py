@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from xstilts.cli import app
+from xstilts.cli.main import app
 from xstilts.errors import UserError
-from xstilts.metrics.benchmark import XTREME_R_TASKS, XTREME_TASKS
-from xstilts.scoring import render, score_submission
+from xstilts.results.scoring import render, score_submission
+from xstilts.tasks.metrics.benchmark import XTREME_R_TASKS, XTREME_TASKS
 
 OWN_KEYS = {"benchmark", "convention", "unanswered", "not_scored"}
 FILES = {"seqeval-1.2.2": "expected.json", "seqeval-0.0.12": "expected_seqeval_0.0.12.json"}
@@ -114,7 +114,7 @@ def test_unanswered_questions_are_counted(golden) -> None:
 def test_case_a_under_five_seconds_without_heavy_imports(golden) -> None:
     folder = golden("xtreme/case_a")
     code = (
-        "import sys; from pathlib import Path; from xstilts import scoring; "
+        "import sys; from pathlib import Path; from xstilts.results import scoring; "
         "result = scoring.score_submission(*map(Path, sys.argv[1:])); scoring.render(result); "
         "assert not {'torch', 'pandas', 'mlflow', 'transformers'} & set(sys.modules)"
     )

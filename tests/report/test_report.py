@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.cards import Card, Selection, write_card
 from xstilts.errors import UserError
+from xstilts.formats.cards import Card, Selection, write_card
 from xstilts.params import GridSettings
-from xstilts.report import report_stage
+from xstilts.results.report import report_stage
 
 NINE = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
 

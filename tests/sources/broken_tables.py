@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.sources.hub_tables import choose, nli, spans
-from xstilts.catalogue import record
 from xstilts.sources.readers.columns import TABLES, Columns
 from xstilts.sources.reading import Reading
+from xstilts.tasks.catalogue import record
 
 Rows = list[dict[str, Any]]
 PLACE = "owner/name@0123456789ab/config/validation"

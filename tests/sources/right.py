@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.sources.ranked import ARTICLE, PAIR, XQUAD_R, line
-from xstilts.catalogue import record
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.reading import Reading
+from xstilts.tasks.catalogue import record
 
 Content = str | bytes | dict[str, str | bytes]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import networkx as nx
 
-from xstilts.catalogue import record
 from xstilts.params import SourceSettings
 from xstilts.sources import files
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.readers.conllu import _ORDER, PRECEDENCE
+from xstilts.tasks.catalogue import record
 
 Columns = list[str]
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.sources.right import RIGHT, TASKS, read
-from xstilts.catalogue import record
 from xstilts.errors import UserError
+from xstilts.formats.tables import write_table
 from xstilts.sources.readers import READERS
-from xstilts.tables import write_table
+from xstilts.tasks.catalogue import record
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", ": the file is empty; expected rows"),

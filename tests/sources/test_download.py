@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 
 from tests.sources.ranked import ARTICLE, ENTITIES, ENTITY, PAIR, XQUAD_R, changed, line
-from xstilts.catalogue import RECORDS, is_published, official_size, record
 from xstilts.errors import UserError
+from xstilts.formats.tables import GOLD, POOL, Split, read_record, read_table, tables_in
 from xstilts.params import SourceSettings
 from xstilts.sources import files
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
 from xstilts.sources.readers.squad import TYDIQA_NAMES
-from xstilts.tables import GOLD, POOL, Split, read_record, read_table, tables_in
+from xstilts.tasks.catalogue import RECORDS, is_published, official_size, record
 
 XTREME = tuple(["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"])
 NLI = ("entailment", "neutral", "contradiction")

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.sources.right import AUTO, QQP, QUORA
-from xstilts.catalogue import RECORDS, record
 from xstilts.errors import UserError
+from xstilts.formats.tables import GOLD, Split
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
 from xstilts.sources import files
 from xstilts.sources.layouts import ISO3, LAYOUTS
 from xstilts.sources.readers import READERS, RawFile, Reader
-from xstilts.tables import GOLD, Split
+from xstilts.tasks.catalogue import RECORDS, record
 
 
 def _settings(folder: Path, **tasks: TaskFiles) -> SourceSettings:

@@ -19,10 +19,11 @@ from datasets import ClassLabel, Value
 from tests.graphs import environment
 from tests.sources import hub_tables
 from tests.sources.hub_tables import NLI_COLUMNS, TEXT, commit_of, nli, repositories, write
-from xstilts import experiments, params
-from xstilts.catalogue import RECORDS, record
+from xstilts import params
 from xstilts.errors import UserError
+from xstilts.formats.tables import GOLD, Record, Row, Split, read_json, read_table
 from xstilts.params import SourceSettings, TaskFiles
+from xstilts.running import experiments
 from xstilts.sources import files, hub, snapshots
 from xstilts.sources.prepare import (
     prepare_intermediate,
@@ -31,7 +32,7 @@ from xstilts.sources.prepare import (
     tasks_of,
 )
 from xstilts.sources.repositories import REFUSED, REPOSITORIES
-from xstilts.tables import GOLD, Record, Row, Split, read_json, read_table
+from xstilts.tasks.catalogue import RECORDS, record
 
 ROOT = Path(__file__).parents[2]
 # Where the small repositories have not all of a task's languages.

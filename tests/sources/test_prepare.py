@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xstilts import experiments
-from xstilts.catalogue import record
 from xstilts.errors import UserError
+from xstilts.formats.tables import Row, folder_digest, read_json, read_record, read_table
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
+from xstilts.running import experiments
 from xstilts.sources import splits
 from xstilts.sources.prepare import (
     prepare_intermediate,
@@ -23,7 +23,7 @@ from xstilts.sources.prepare import (
     prepare_text,
     split_groups,
 )
-from xstilts.tables import Row, folder_digest, read_json, read_record, read_table
+from xstilts.tasks.catalogue import record
 
 ROOT = Path(__file__).parents[2]
 

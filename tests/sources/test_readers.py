@@ -48,10 +48,10 @@ from tests.sources.right import (
     read,
     squad,
 )
-from xstilts.catalogue import record
 from xstilts.errors import UserError
+from xstilts.formats.tables import POOL
 from xstilts.sources.readers import READERS, RawFile
-from xstilts.tables import POOL
+from xstilts.tasks.catalogue import record
 
 
 class TestPairs:

@@ -11,11 +11,11 @@ import pytest
 
 from tests.sources.broken_tables import BROKEN_TABLES, PLACE, RIGHT_TABLES, read_table
 from tests.sources.hub_tables import MAIN, NLI_COLUMNS, nli, write
-from xstilts.catalogue import record
 from xstilts.errors import UserError
 from xstilts.params import SourceSettings
 from xstilts.sources import hub
 from xstilts.sources.readers.columns import TABLES
+from xstilts.tasks.catalogue import record
 
 CASES = [(reader, case) for reader, cases in BROKEN_TABLES.items() for case in cases]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+import xstilts_world as world
+from xstilts.formats.tables import COLUMNS, FamilyName, Record, digest
 from xstilts.params import SourceSettings
-from xstilts.sources import world
-from xstilts.sources.world.languages import LANGUAGES, lexicon, write
-from xstilts.tables import COLUMNS, FamilyName, Record, digest
+from xstilts_world.languages import LANGUAGES, lexicon, write
 
 FAMILIES: dict[FamilyName, list[str]] = {
     "classification": ["anli_plus", "mnli", "qqp", "xnli", "pawsx"],

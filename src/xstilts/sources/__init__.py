@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from xstilts.errors import UserError, nearest
+from xstilts.formats.tables import Record, Split
 from xstilts.params import SourceSettings
 from xstilts.sources.reading import Reading
-from xstilts.tables import Record, Split
 
 
 class Source(Protocol):
@@ -29,7 +29,7 @@ class Source(Protocol):
 
 
 SOURCES = {
-    "world": "xstilts.sources.world",
+    "world": "xstilts_world",
     "files": "xstilts.sources.files",
     "hub": "xstilts.sources.hub",
 }

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xstilts import catalogue
 from xstilts.errors import UserError, nearest
+from xstilts.formats.tables import ENGLISH, GOLD, POOL, Record, Row, Split
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
-from xstilts.sizes import ADDED
 from xstilts.sources.layouts import ISO3, LAYOUTS
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.readers.squad import TYDIQA_NAMES
 from xstilts.sources.reading import Reading
 from xstilts.sources.splits import contexts_of, normalised, split_groups
-from xstilts.tables import ENGLISH, GOLD, POOL, Record, Row, Split
+from xstilts.tasks import catalogue
+from xstilts.tasks.sizes import ADDED
 
 SELECT_SHARE = 0.1  # of a stand-in that serves for training and for selecting
 

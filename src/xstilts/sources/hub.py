@@ -17,8 +17,8 @@ from typing import Any
 
 from datasets import ClassLabel, Features, List, Value
 
-from xstilts import catalogue
 from xstilts.errors import UserError, nearest
+from xstilts.formats.tables import ENGLISH, Record, Split, read_json, write_json
 from xstilts.params import SourceSettings
 from xstilts.sources import files, snapshots
 from xstilts.sources.layouts import ISO3
@@ -31,7 +31,7 @@ from xstilts.sources.repositories import (
     REPOSITORIES,
     Repository,
 )
-from xstilts.tables import ENGLISH, Record, Split, read_json, write_json
+from xstilts.tasks import catalogue
 
 
 def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:

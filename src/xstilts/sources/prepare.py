@@ -16,8 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xstilts.catalogue import record as record_of
 from xstilts.errors import UserError
+from xstilts.formats.tables import (
+    ENGLISH,
+    GOLD,
+    POOL,
+    Record,
+    Row,
+    Split,
+    fresh_folder,
+    write_json,
+    write_record,
+    write_table,
+)
 from xstilts.params import GridSettings, RowSettings, SourceSettings
 from xstilts.sources import Source, source
 from xstilts.sources.reading import Reading
@@ -30,18 +41,7 @@ from xstilts.sources.splits import (
     split_groups,
     texts_of,
 )
-from xstilts.tables import (
-    ENGLISH,
-    GOLD,
-    POOL,
-    Record,
-    Row,
-    Split,
-    fresh_folder,
-    write_json,
-    write_record,
-    write_table,
-)
+from xstilts.tasks.catalogue import record as record_of
 
 REPORTED: tuple[Split, ...] = ("dev", "test")
 

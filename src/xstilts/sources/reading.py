@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from xstilts.tables import Row
+from xstilts.formats.tables import Row
 
 
 @dataclass(frozen=True)

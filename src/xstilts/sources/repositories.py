@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from xstilts.tables import Split
+from xstilts.formats.tables import Split
 
 MAIN, CONVERTED = "main", "refs/convert/parquet"  # the second: the Hub's own Parquet of any copy
 _SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from xstilts.tables import Row
+from xstilts.formats.tables import Row
 
 # A full stop, with what closes after it, then white space, before what can open a sentence.
 _END = re.compile(

@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from xstilts.tables import FamilyName, Row
+from xstilts.formats.tables import FamilyName, Row
 
 
 def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:

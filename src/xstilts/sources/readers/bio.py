@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 _Word = tuple[int, list[str]]  # line, [word] or [word, tag]
 

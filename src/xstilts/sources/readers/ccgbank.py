@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 _NAME = re.compile(r"ID=(\S+)(?: \S+=\S*)*")
 _LEAF = r"\(<L (?P<tag>\S+) \S+ \S+ (?P<word>\S+) \S+>\)"

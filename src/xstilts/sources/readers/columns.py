@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers import jsonl, squad
 from xstilts.sources.readers.lines import aligned
 from xstilts.sources.readers.raw import RawFile, text_field
 from xstilts.sources.readers.table import counted_pairs, pair_row
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 IDS = ("uid", "idx", "id")  # what copies call a pair's own name; without one: its place
 ENGLISH_ISO3 = "eng"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, whole_number
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 COLUMNS = 10
 WITHHELD = "_"

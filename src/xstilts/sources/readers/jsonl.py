@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, text_field
 from xstilts.sources.readers.table import NO_MAJORITY
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 LETTERS = {"c": "contradiction", "e": "entailment", "n": "neutral"}
 _COPA_QUESTIONS = {"cause": "What was the cause?", "effect": "What was the effect?"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, whole_number
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 _TEXT6 = 6  # lines a task: "activity: context", the right ending's number, four endings
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from xstilts.formats.tables import POOL, Row
 from xstilts.sources.readers.raw import RawFile, text_field
 from xstilts.sources.readers.squad import BLANK, answers_at, listed, text_at
 from xstilts.sources.reading import Reading
-from xstilts.tables import POOL, Row
 
 CANDIDATES = "candidate_set_entities.jsonl"
 SHARDS = "wikinews_mentions"  # the folder of the mentions that XTREME's script cuts by language

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xstilts.errors import UserError, nearest
+from xstilts.formats.tables import Record, Row, Split
 from xstilts.sources.reading import Reading
-from xstilts.tables import Record, Row, Split
 
 Item = TypeVar("Item")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile
 from xstilts.sources.reading import Reading
-from xstilts.tables import Row
 
 # TyDi QA writes a language's name before the question's id.
 TYDIQA_NAMES = {

@@ -1,0 +1,268 @@
+"""The commands: parse, call, exit status. Nothing heavy is imported until one of them runs.
+
+Exit status 0: done. 1: a stage failed, or a bug of ours. 2: what the user can mend, in one line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from xstilts.cli.tools import Replicate, Row, Task, section_of, tools
+from xstilts.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(no_args_is_help=True)
+app.add_typer(data, name="data")
+app.add_typer(tools)
+
+Jobs = Annotated[int, typer.Option(help="Stages at a time; 0: one a core.", min=0)]
+Stages = Annotated[
+    list[str] | None, typer.Argument(help="Stages or groups, with what they need; none: all.")
+]
+
+
+def main() -> None:
+    """Run a command. A UserError is one line on stderr, with `--debug` the traceback too."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
+    try:
+        app()
+    except UserError as error:
+        if debug:
+            raise
+        print(f"xstilts: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback()
+def _all_commands(
+    debug: Annotated[bool, typer.Option("--debug", help="Show an error's traceback.")] = False,
+) -> None:
+    """Which English intermediate task helps which target task, in which language, for your encoder.
+
+    All of params.yaml: `xstilts grid`, or `dvc repro`. Another experiment: `xstilts use FILE`.
+    """
+
+
+# The stages, as dvc.yaml runs them: each reads params.yaml and replaces its own output.
+
+
+@data.callback(invoke_without_command=True)
+def data_source(
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Source hub: write today's revisions to lock files.")
+    ] = False,
+) -> None:
+    """Write a stage's tables: text, a row's, a target's.
+
+    Example: xstilts data --pin
+    """
+    if not pin:
+        return
+    from xstilts import params
+
+    settings = params.load()
+    if settings.source.name != "hub":
+        raise UserError(
+            f"--pin: params.yaml: source.name is {settings.source.name}; expected hub, whose "
+            "repositories have revisions; `xstilts use experiments/xtreme-hub.yaml`"
+        )
+    from xstilts.sources import hub, prepare
+
+    names = prepare.tasks_of(settings.grid, settings.intermediates)
+    for line in hub.pin(names, settings.source):
+        print(line)
+
+
+@data.command("text")
+def data_text() -> None:
+    """Multilingual text for the tokenizer and the encoder -> data/text.
+
+    Example: xstilts data text
+    """
+    from xstilts import params
+    from xstilts.sources import prepare
+
+    prepare.prepare_text(params.load().source, Path("data/text"))
+
+
+@data.command("intermediate")
+def data_intermediate(row: Row) -> None:
+    """English tables of a row's members -> data/intermediate/ROW.
+
+    Example: xstilts data intermediate mnli
+    """
+    from xstilts import params
+    from xstilts.sources import prepare
+
+    settings = params.load()
+    members = section_of(settings.intermediates, "intermediates", row).members
+    prepare.prepare_intermediate(members, settings.source, Path("data/intermediate") / row)
+
+
+@data.command("target")
+def data_target(task: Task) -> None:
+    """A target's tables: English trains and selects, every language is scored -> data/target/TASK.
+
+    Example: xstilts data target xnli
+    """
+    from xstilts import params
+    from xstilts.sources import prepare
+
+    settings = params.load()
+    section_of(settings.targets, "targets", task)
+    folder = Path("data/target") / task
+    prepare.prepare_target(task, settings.source, folder, settings.grid.benchmark)
+
+
+@app.command()
+def pretrain() -> None:
+    """Phase 1: name the encoder, or train a tokenizer and an encoder -> models/pretrain.
+
+    Example: xstilts pretrain
+    """
+    from xstilts import params
+
+    settings = params.load()  # what is wrong with params.yaml is said before torch is imported
+    from xstilts.phases import story as phases
+
+    phases.pretrain_stage(settings)
+
+
+@app.command()
+def study(
+    phase: Annotated[Literal["intermediate", "target"], typer.Argument(help="The phase.")],
+    name: Annotated[str, typer.Argument(help="A row, or a target.")],
+) -> None:
+    """Search learning rate and epochs on English dev -> studies/PHASE/NAME.yaml.
+
+    Example: xstilts study target xnli
+    """
+    from xstilts import params
+
+    settings = params.load()
+    sections: Mapping[str, object] = (
+        settings.intermediates if phase == "intermediate" else settings.targets
+    )
+    section_of(sections, f"{phase}s", name)
+    from xstilts import studies
+
+    studies.study_stage(phase, name, settings)
+
+
+@app.command()
+def intermediate(row: Row, replicate: Replicate = 1) -> None:
+    """Phase 2: train the encoder on a row's English tasks -> models/intermediate/ROW/R.
+
+    Example: xstilts intermediate mnli --replicate 1
+    """
+    from xstilts import params
+
+    settings = params.load()
+    section_of(settings.intermediates, "intermediates", row)
+    from xstilts.phases import story as phases
+
+    phases.intermediate_stage(row, replicate, settings)
+
+
+@app.command()
+def target(row: Row, task: Task, replicate: Replicate = 1) -> None:
+    """Phase 3, a cell: fresh head, English training, every language scored -> cells/ROW/TASK/R.
+
+    Example: xstilts target mnli xnli --replicate 1
+    """
+    from xstilts import params
+
+    settings = params.load()
+    section_of(settings.intermediates, "intermediates", row)
+    section_of(settings.targets, "targets", task)
+    from xstilts.phases import story as phases
+
+    phases.target_stage(row, task, replicate, settings)
+
+
+@app.command()
+def report() -> None:
+    """The table of intermediates and targets, with differences to the baseline -> reports.
+
+    Example: xstilts report
+    """
+    from xstilts import params
+    from xstilts.results.report import report_stage
+
+    settings = params.load()
+    report_stage(settings.experiment, settings.grid)
+
+
+# Around the stages.
+
+
+@app.command()
+def grid(stages: Stages = None, jobs: Jobs = 0) -> None:
+    """Run every stage that is stale, several at a time; go on past a failed one.
+
+    Example: xstilts grid --jobs 4; xstilts grid target@mnli-xnli-1
+    """
+    from xstilts.running.grid import run_grid
+
+    status = run_grid(jobs, stages or [])
+    if status < 2:  # not where it was stopped
+        log()
+    raise typer.Exit(status)
+
+
+@app.command()
+def stage(name: Annotated[str, typer.Argument(help="A stage or group, as in dvc.yaml.")]) -> None:
+    """`dvc repro NAME` with all that it needs, under the run that `mlflow run` opened.
+
+    Example: xstilts stage target@mnli-xnli-1
+    """
+    from xstilts.running.grid import run_stage
+
+    raise typer.Exit(run_stage(name))
+
+
+@app.command()
+def log() -> None:
+    """Send to MLflow what is on disk and not there yet; mark the runs that are current.
+
+    Example: xstilts log
+    """
+    from xstilts import params
+    from xstilts.running import tracking
+
+    settings = params.load()
+    grid = settings.grid
+    names = product(grid.intermediates, grid.targets, map(str, grid.replicates))
+    folders = [Path("cells").joinpath(*name) for name in names]
+    cells = [folder for folder in folders if folder.is_dir()]
+    sent, marked = tracking.log_missing(settings.experiment, cells, Path("work"))
+    if sent or marked:
+        print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
+
+
+@app.command()
+def use(
+    experiment: Annotated[Path, typer.Argument(help="A file of experiments/.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a params.yaml that git does not have.")
+    ] = False,
+) -> None:
+    """Write an experiment out in full as params.yaml.
+
+    Example: xstilts use experiments/files-small.yaml
+    """
+    from xstilts.running.experiments import use_experiment
+
+    print(use_experiment(experiment, force))

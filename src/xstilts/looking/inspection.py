@@ -1,0 +1,353 @@
+"""A task before it is paid for: lengths, labels, pieces a word, and rows as the model reads them.
+
+What enters: a data stage's tables and the tokenizer that would encode them. What leaves: text.
+Everything is encoded by the family's own `encode` with the settings of params.yaml, so what is
+shown is what a training would see. Nothing is trained, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from xstilts.errors import UserError, nearest
+from xstilts.formats.features import Features
+from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
+from xstilts.looking.examples import HIDDEN, Example, Reader
+from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
+from xstilts.phases import pretraining
+from xstilts.phases.members import check_span, check_target, label_set, subset
+from xstilts.tasks.families import FAMILIES
+from xstilts.tasks.families.protocol import TaskSettings
+from xstilts.tasks.families.span import NULL
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import EncoderRef, Tokenizer
+from xstilts.training.evaluation import Task, task
+
+DATA, PRETRAIN = Path("data"), Path("models/pretrain")
+# Columns that hold a text.
+TEXTS = ("text_a", "text_b", "context", "question", "text", "pair", "query", "candidate")
+SPLITS = ("train", "select", "dev", "test")
+LABELS = 20  # that a line of the histogram shows
+LENGTHS = ((1, "1 piece"), (3, "2-3"), (7, "4-7"), (15, "8-15"), (10**6, "16 and more"))  # answers
+TOO_LONG, IN_NONE, NO_ANSWER = "over max_answer", "in no window", "no answer"
+ANSWERS = (*(name for _, name in LENGTHS), TOO_LONG, IN_NONE, NO_ANSWER, HIDDEN)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many rows of a table are encoded (0: all) and shown; which languages ((): all)."""
+
+    rows: int = 1000
+    examples: int = 2
+    languages: tuple[str, ...] = ()
+    width: int = 100
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A folder of tables, and the task that would encode them."""
+
+    title: str  # of one training among several; "" elsewhere
+    folder: Path
+    task: Task
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One table: what of it was encoded, and into what."""
+
+    name: str
+    language: str
+    task: Task
+    rows: Sequence[Row]  # all
+    drawn: Sequence[Row]
+    features: Features
+
+    @property
+    def lengths(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """(sequences,): pieces of each."""
+        return self.features.columns["input_ids"].lengths
+
+
+def inspect(params: Params, name: str, row: str, asked: Asked) -> Iterator[str]:
+    """Lines: what there is, lengths and pieces of each table, labels, examples of each language."""
+    parts = _parts(params, name, row)
+    tokenizer, origin = _tokenizer(params)
+    first = parts[-1].task
+    yield f"{name}: {first.family_name}, at most {first.settings.max_length} pieces, {origin}"
+    tables = [seen for part in parts for seen in _tables(part, tokenizer, asked)]
+    if not tables:
+        raise UserError(
+            f"{parts[-1].folder}: no table in {' '.join(asked.languages)}; expected languages that "
+            "it has; leave --language out to see them"
+        )
+    yield from ("", *_columns(_sizes(tables, tokenizer)))
+    yield "median, 95 %, longest: pieces of a sequence that the model reads; sequences: of a row"
+    yield "pieces/word, chars/piece, unknown: of uncut texts; words are what white space separates"
+    learnt = "answers by length, percent of encoded" if first.family_name == "span" else "labels, %"
+    yield from ("", learnt, *_histograms(tables))
+    if counted := [line for seen in tables if (line := _counted(seen))]:
+        yield from ("", "of the encoded rows", *counted)
+    masked = first.family_name == "masked_lm" and not row
+    share = params.pretrain.mask_probability if masked else 0.15  # phases: of a mixture's member
+    tokens = encoders.special_tokens(tokenizer, share)
+    for seen in _one_a_language(tables) if asked.examples else ():
+        yield from ("", f"== {seen.name}")
+        reader = Reader(tokenizer, seen.task, tokens, asked.width, asked.whole)
+        for example in _examples(seen, asked.examples):
+            yield from reader.lines(example, seen.rows)
+
+
+# Which tables, encoded how
+
+
+def _parts(params: Params, name: str, row: str) -> list[Part]:
+    """A target's trainings and its reported tables; a row's member; or the text of phase 1."""
+    if not row and name in params.targets:
+        return _target_parts(name, params.targets[name])
+    rows = [row] if row else [r for r, one in params.intermediates.items() if name in one.members]
+    if rows and name in params.intermediates[rows[0]].members:
+        section = params.intermediates[rows[0]]
+        folder = _prepared(DATA / "intermediate" / rows[0] / name, f"intermediate@{rows[0]}")
+        record = read_record(folder)
+        check_span(record, section)
+        if record.family != "span":
+            section = section.model_copy(update={"span": None})
+        return [Part("", folder, _task(record, section, folder))]
+    if not row and name == "text":
+        folder = _prepared(DATA / "text", "")
+        settings = TaskSettings(params.pretrain.max_length)  # as pretraining has it
+        return [Part("", folder, Task(name, "masked_lm", FAMILIES["masked_lm"], settings, name))]
+    members = {member for one in params.intermediates.values() for member in one.members}
+    known = params.intermediates[row].members if row else {*params.targets, *members, "text"}
+    where = f"intermediates.{row}.members" if row else "targets and members of intermediates"
+    raise UserError(f"params.yaml: {where}: '{name}' is not there{nearest(name, known)}")
+
+
+def _target_parts(name: str, section: PhaseSettings | FrozenSettings) -> list[Part]:
+    folder = _prepared(DATA / "target" / name, f"target@{name}")
+    record = read_record(folder)
+    check_target(record, section)
+    if isinstance(section, PhaseSettings):
+        check_span(record, section)
+    steps = sorted(path for path in folder.glob("train/*") if path.is_dir())
+    titles = [path.name if len(steps) > 1 else "" for path in steps]
+    parts = [
+        Part(title, path, _task(read_record(path), section, path))
+        for title, path in zip(titles, steps, strict=True)
+    ]
+    reported = _task(record, section, steps[-1] if steps else folder)
+    return [*parts, Part("", folder, reported)]
+
+
+def _prepared(folder: Path, stage: str) -> Path:
+    if not (folder / "record.json").is_file():
+        run = f"dvc repro data-{stage}" if stage else "dvc repro text"
+        raise UserError(f"{folder}: no tables; expected a data stage's; run `{run}`")
+    return folder
+
+
+def _task(record: Record, section: PhaseSettings | FrozenSettings, folder: Path) -> Task:
+    """With the labels of the folder's tables where the record lists none."""
+    if record.family == "tagging" and not record.labels:
+        found = [read_table(folder, split, language) for split, language in tables_in(folder)]
+        return task(record, section, label_set(record, found))
+    return task(record, section)
+
+
+def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
+    """What params name, or phase 1 left; or the tokenizer that phase 1 would train."""
+    settings = params.pretrain
+    if settings.encoder is not None:
+        ref = EncoderRef(settings.encoder, settings.encoder, settings.revision, "")
+        return encoders.load_tokenizer(ref), f"tokenizer of {settings.encoder}"
+    if (PRETRAIN / "encoder.json").is_file():
+        ref = encoders.read_ref(PRETRAIN)
+        return encoders.load_tokenizer(ref), f"tokenizer of {PRETRAIN}"
+    folder = _prepared(DATA / "text", "")
+    tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
+    return pretraining.train_tokenizer(tables, settings), "tokenizer as phase 1 would train it"
+
+
+def _tables(part: Part, tokenizer: Tokenizer, asked: Asked) -> Iterator[Seen]:
+    """English first; train before what is reported."""
+    names = sorted(
+        tables_in(part.folder), key=lambda one: (one[1] != ENGLISH, one[1], SPLITS.index(one[0]))
+    )
+    names = [name for name in names if not asked.languages or name[1] in asked.languages]
+    what = f"{part.folder}: encode"
+    for split, language in tqdm(names, desc=what, unit="table", disable=None, leave=False):
+        table = read_table(part.folder, split, language)
+        drawn = _drawn(table, asked.rows)
+        features = part.task.family.encode(drawn, tokenizer, part.task.settings)
+        name = f"{part.title} {split}-{language}".strip()
+        yield Seen(name, language, part.task, table.rows, drawn, features)
+
+
+def _drawn(table: Table, rows: int) -> list[Row]:
+    """Seeded; the first ones may all be of one source."""
+    return subset(table, TrainingSettings(dev_rows=rows or None)).rows
+
+
+# Numbers
+
+
+def _sizes(tables: Iterable[Seen], tokenizer: Tokenizer) -> Iterator[list[str]]:
+    yield ["", "rows", "encoded", "median", "95 %", "longest", "sequences", "pieces/word",
+           "chars/piece", "unknown"]  # fmt: skip
+    for seen in tables:
+        middle, high = np.percentile(seen.lengths, (50, 95))
+        pieces, words, characters, unknown = _pieces(seen.drawn, tokenizer)
+        yield [
+            seen.name,
+            str(len(seen.rows)),
+            str(len(seen.drawn)),
+            f"{middle:.0f}",
+            f"{high:.0f}",
+            str(seen.lengths.max()),
+            f"{len(seen.features.rows) / len(seen.drawn):.2f}",
+            f"{pieces / max(1, words):.2f}",
+            f"{characters / max(1, pieces):.2f}",
+            f"{100 * unknown / max(1, pieces):.2f} %",
+        ]
+
+
+def _pieces(rows: Sequence[Row], tokenizer: Tokenizer) -> tuple[int, int, int, int]:
+    """(pieces, words, characters without white space, unknown pieces) of the distinct texts."""
+    texts = list(dict.fromkeys(text for row in rows for text in _texts(row)))
+    if not texts:  # of a family whose columns are not among TEXTS; a tokenizer takes no empty list
+        return 0, 0, 0, 0
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    unknown = tokenizer.unk_token_id
+    words = [text.split() for text in texts]
+    return (
+        sum(map(len, ids)),
+        sum(map(len, words)),
+        sum(len(word) for line in words for word in line),
+        sum(line.count(unknown) for line in ids) if unknown is not None else 0,
+    )
+
+
+def _texts(row: Row) -> Iterator[str]:
+    """Whatever of a row is text, by the names of the columns."""
+    yield from (row[name] for name in TEXTS if row.get(name))
+    yield from row.get("choices") or ()
+    if row.get("tokens"):
+        yield " ".join(row["tokens"])
+
+
+def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
+    lines = []
+    for seen in tables:
+        counts = Counter(_labels(seen))
+        total = sum(counts.values())
+        order = sorted(counts, key=lambda name: (-counts[name], name))
+        if len(counts) <= LABELS:  # in the record's order; of very many the most frequent
+            wanted = ANSWERS if seen.task.family_name == "span" else seen.task.settings.labels
+            known = {name: place for place, name in enumerate(wanted)}
+            order.sort(key=lambda name: known.get(name, len(known)))
+        shown = [f"{name} {100 * counts[name] / total:.1f}" for name in order[:LABELS]]
+        others = len(order) - len(shown)
+        lines.append([seen.name, ", ".join([*shown, *([f"{others} others"] if others else [])])])
+    width = max(len(name) for name, _ in lines)
+    return (f"{name.ljust(width)}  {text}" for name, text in lines)
+
+
+def _labels(seen: Seen) -> Iterator[str]:
+    """What is to be learnt, counted: labels, tags, lengths of answers, partners."""
+    family = seen.task.family_name
+    if family == "span":
+        yield from _answer_lengths(seen)
+        return
+    for row in seen.rows:
+        if family in ("classification", "choice"):
+            yield HIDDEN if row["label"] is None else str(row["label"])
+        elif family == "tagging":
+            yield from row["tags"] or [HIDDEN] * len(row["tokens"])
+        elif family == "retrieval" and row["side"] == "foreign":
+            yield HIDDEN if row["gold"] is None else f"partners: {len(row['gold'])}"
+        elif family == "ranking":
+            yield _asked(row)
+        elif family == "masked_lm":
+            yield "single text" if row["pair"] is None else "pair"
+
+
+def _asked(row: Row) -> str:
+    """What a row of ranking is: a pair to learn from, or one side of what is ranked."""
+    if row["query"] is None:
+        return "candidate"
+    if row["gold"] is None:
+        return HIDDEN
+    return "query" if row["candidate"] is None else "pair"
+
+
+def _answer_lengths(seen: Seen) -> Iterator[str]:
+    """Of each encoded question: the answer's length where a window holds it."""
+    longest: dict[int, int] = {}
+    for number, (first, last) in zip(seen.features.rows.tolist(), _places(seen), strict=True):
+        longest[number] = max(longest.get(number, 0), last - first + 1 if first != NULL else 0)
+    for number, row in enumerate(seen.drawn):
+        length = longest[number]
+        if row["answers"] is None:
+            yield HIDDEN
+        elif not row["answers"]:
+            yield NO_ANSWER
+        elif not length:
+            yield IN_NONE  # cannot be learnt from
+        elif length > seen.task.settings.max_answer:
+            yield TOO_LONG  # cannot be predicted
+        else:
+            yield next(name for most, name in LENGTHS if length <= most)
+
+
+def _places(seen: Seen) -> Iterator[tuple[int, int]]:
+    labels = seen.features.columns["labels"]
+    for sequence in range(len(labels)):
+        first, last = labels[sequence].tolist()
+        yield first, last
+
+
+def _counted(seen: Seen) -> str:
+    """What encoding cut, split or did not know."""
+    counts = {name: count for name, count in seen.features.counts.items() if count}
+    return (
+        f"{seen.name}: {', '.join(f'{n} {name}' for name, n in counts.items())}" if counts else ""
+    )
+
+
+# Examples
+
+
+def _one_a_language(tables: Iterable[Seen]) -> list[Seen]:
+    """The first table of each language; of several trainings each."""
+    chosen: dict[tuple[str, str], Seen] = {}
+    for seen in tables:
+        chosen.setdefault((seen.language, seen.task.name), seen)
+    return list(chosen.values())
+
+
+def _examples(seen: Seen, wanted: int) -> Iterator[Example]:
+    """Rows of which half are as long or longer: of two, the median and the longest."""
+    by_row: dict[int, list[int]] = {}
+    for sequence, number in enumerate(seen.features.rows.tolist()):
+        if seen.drawn[number].get("side") != "english":  # it stands beside its partner
+            by_row.setdefault(number, []).append(sequence)
+    order = sorted(by_row, key=lambda number: (sum(seen.lengths[by_row[number]]), number))
+    ends = np.linspace(0.5, 1.0, wanted) if wanted > 1 else np.array([0.5])
+    for place in dict.fromkeys(np.rint(ends * (len(order) - 1)).astype(int).tolist()):
+        yield Example(seen.drawn[order[place]], seen.features, by_row[order[place]])
+
+
+def _columns(lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """First column left, numbers right."""
+    found = list(lines)
+    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
+    for first, *rest in found:
+        yield "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])])

@@ -1,0 +1,204 @@
+"""Every layer and pooling of an encoder on a retrieval target, from one pass over its sentences.
+
+What enters: an encoder of phase 2 and a target's tables. What leaves: a score for each split,
+language, layer and pooling, as a table and a picture. Vectors stand on disk while a table is
+scored, so memory holds one layer's. It is for looking: the layer of a cell is a setting, and is
+never chosen from the scores that it gets.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from xstilts.errors import UserError
+from xstilts.formats.cards import task_number
+from xstilts.formats.features import sorted_batches
+from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text
+from xstilts.params import FrozenSettings, Pooling, TrainingSettings
+from xstilts.tasks.families import retrieval
+from xstilts.training import encoder as encoders
+from xstilts.training.devices import autocast_for, device_for
+from xstilts.training.encoder import EncoderRef, Model, Tokenizer
+from xstilts.training.evaluation import Task, encode, task
+
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The task's number (a fraction) of one way to take vectors, in one split and language."""
+
+    split: str
+    language: str
+    layer: int
+    pooling: Pooling
+    value: float
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An encoder that gives all its states, and what its batches need."""
+
+    model: Model
+    tokenizer: Tokenizer
+    task: Task
+    training: TrainingSettings
+    features: Path
+
+    @property
+    def layers(self) -> int:
+        """Of the encoder, the embeddings' output counted."""
+        return int(self.model.encoder.config.num_hidden_layers) + 1
+
+    @torch.inference_mode()
+    def vectors(self, table: Table, folder: Path) -> dict[tuple[int, Pooling], Vectors]:
+        """{(layer, pooling): (rows, dim)}, each backed by a file; one pass of the encoder."""
+        features = encode(table, self.task, self.tokenizer, self.features)
+        device = torch.device(device_for(self.training))
+        tokens = encoders.special_tokens(self.tokenizer)
+        shape = (len(table.rows), int(self.model.encoder.config.hidden_size))
+        found: dict[tuple[int, Pooling], Vectors] = {
+            (layer, pooling): np.lib.format.open_memmap(
+                folder / f"{layer}-{pooling}.npy", "w+", np.float32, shape
+            )
+            for layer in range(self.layers)
+            for pooling in POOLINGS
+        }
+        heads = {pooling: retrieval.Pooling(pooling) for pooling in POOLINGS}
+        title = f"{table.split}-{table.language}"
+        bar = tqdm(total=len(features), desc=title, unit="row", disable=None, leave=False)
+        for examples in sorted_batches(features, self.training.token_budget):
+            batch = retrieval.collate(features, examples, tokens, (0,))
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            bf16 = autocast_for(self.training)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                read = self.model.encoder(**self.model.inputs(batch), output_hidden_states=True)
+            # The last as a cell reads it: some architectures norm it once more.
+            states = [*read.hidden_states[: self.layers - 1], read.last_hidden_state]
+            for (layer, pooling), array in found.items():
+                pooled = heads[pooling](states[layer], batch)
+                array[examples] = pooled.float().cpu().numpy()
+            bar.update(len(examples))
+        bar.close()
+        return found
+
+
+def layer_scores(reader: Reader, data: Path) -> Iterator[Score]:
+    """Every split and language with gold; BUCC's threshold is each way's own, set on dev."""
+    record, chosen = read_record(data), reader.task
+    languages = dict.fromkeys(language for _, language in tables_in(data))
+    for language in languages:
+        dev: dict[tuple[int, Pooling], object] = {}
+        for split in sorted(split for split, other in tables_in(data) if other == language):
+            table = read_table(data, split, language)
+            if not table.labelled(chosen.family_name):
+                continue
+            features = encode(table, chosen, reader.tokenizer, reader.features)
+            with tempfile.TemporaryDirectory() as folder:
+                for way, vectors in reader.vectors(table, Path(folder)).items():
+                    found = retrieval.decode(features, list(vectors), table.rows, chosen.settings)
+                    if split == "dev":
+                        dev[way] = (found, table.rows)
+                    settled, _ = retrieval.settle(found, dev.get(way), chosen.settings)  # type: ignore[arg-type]
+                    scores = retrieval.score(settled, table.rows, language, chosen.settings)
+                    yield Score(split, language, *way, task_number(scores, record.main))
+
+
+def layers_of(
+    ref: EncoderRef, data: Path, training: TrainingSettings, max_length: int, features: Path
+) -> list[Score]:
+    """The scores of an encoder on a target's tables, in the tables' order."""
+    record = read_record(data)
+    if record.family != "retrieval":
+        raise UserError(
+            f"{record.name}: a {record.family} target; expected one of retrieval, whose vectors "
+            "are taken from a layer: bucc2018 or tatoeba"
+        )
+    torch.set_num_threads(training.threads)
+    tokenizer = encoders.load_tokenizer(ref)
+    model = Model(encoders.load_encoder(ref), {}).to(device_for(training)).eval()
+    chosen = task(record, FrozenSettings(max_length=max_length))
+    scores = list(layer_scores(Reader(model, tokenizer, chosen, training, features), data))
+    if not scores:
+        raise UserError(f"{data}: no table of it has gold; expected dev or test with gold")
+    return scores
+
+
+def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
+    """layers.csv (every score), layers.md (means over languages), layers.png; the Markdown."""
+    text = f"# {title}\n\n{_markdown(scores)}"
+    write_text(out / "layers.csv", _csv(scores))
+    write_text(out / "layers.md", text)
+    _draw(scores, title, out / "layers.png")
+    return text
+
+
+def means(scores: Sequence[Score]) -> dict[tuple[str, Pooling], list[float]]:
+    """{(split, pooling): mean over languages at layer 0, 1, ...}."""
+    found: dict[tuple[str, Pooling], list[float]] = {}
+    for split, pooling in dict.fromkeys((one.split, one.pooling) for one in scores):
+        by_layer: dict[int, list[float]] = {}
+        for one in scores:
+            if (one.split, one.pooling) == (split, pooling):
+                by_layer.setdefault(one.layer, []).append(one.value)
+        found[split, pooling] = [statistics.fmean(by_layer[layer]) for layer in sorted(by_layer)]
+    return found
+
+
+def _markdown(scores: Sequence[Score]) -> str:
+    columns: Mapping[tuple[str, Pooling], list[float]] = means(scores)
+    languages: dict[str, list[str]] = {}
+    for split, language in dict.fromkeys((one.split, one.language) for one in scores):
+        languages.setdefault(split, []).append(language)
+    lines = [
+        "Percent; means over languages. Layer 0 is the embeddings' output. For looking: a cell's "
+        "layer is a setting, not the best of these.",
+        "",
+        *(f"- {split}: {' '.join(names)}" for split, names in languages.items()),
+        "",
+        "| layer | " + " | ".join(f"{split} {pooling}" for split, pooling in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for layer in range(len(next(iter(columns.values())))):
+        values = " | ".join(f"{100 * column[layer]:.1f}" for column in columns.values())
+        lines.append(f"| {layer} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def _csv(scores: Sequence[Score]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("split", "language", "layer", "pooling", "score"))
+    for one in scores:
+        writer.writerow((one.split, one.language, one.layer, one.pooling, one.value))
+    return text.getvalue()
+
+
+def _draw(scores: Sequence[Score], title: str, path: Path) -> None:
+    """A line a split and pooling over the layers. No pyplot: no state."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for (split, pooling), values in means(scores).items():
+        numbers = [100 * value for value in values]
+        style = "-" if pooling == "mean" else "--"
+        axes.plot(range(len(values)), numbers, style, marker=".", label=f"{split}, {pooling}")
+    axes.set(xlabel="layer", ylabel="mean over languages (%)", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -1,0 +1,40 @@
+"""What `xstilts tasks` shows: the catalogue, with the rows of what is prepared on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from xstilts.formats.tables import Record, read_json
+from xstilts.tasks.catalogue import RECORDS
+
+
+def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[dict[str, Any]]:
+    """A row for each task of `xstilts tasks`; `sizes`: {table: rows} of what is prepared."""
+    return [
+        {
+            "name": task.name,
+            "family": task.family,
+            "roles": ", ".join(task.roles),
+            "group": task.group,
+            "languages": list(task.languages),
+            "sizes": _prepared(data, task),
+            "licence": task.licence,
+        }
+        for task in records
+    ]
+
+
+def _prepared(data: Path, task: Record) -> dict[str, int]:
+    """Rows of each table; the most that any stage has written, as a grid row may have a limit."""
+    own = data / "target" / task.name
+    folders = [own, *own.glob("train/*"), *(data / "intermediate").glob(f"*/{task.name}")]
+    folders += [data / "text"] if task.family == "masked_lm" else []
+    sizes: dict[str, int] = {}
+    for folder in folders:
+        if not (folder / "counts.json").is_file():
+            continue
+        for table, counts in read_json(folder / "counts.json").items():
+            sizes[table] = max(sizes.get(table, 0), counts["rows"])
+    return sizes

@@ -1,0 +1,198 @@
+"""Member folders -> what the loop trains: a task, several by a sampling rule, ANLI+'s parts, plain
+text.
+
+A member folder holds record.json, train-LANG.parquet, select-en.parquet, counts.json and
+notes.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from xstilts.errors import UserError
+from xstilts.formats.features import balanced_index, concatenate, steps_per_epoch
+from xstilts.formats.tables import (
+    ENGLISH,
+    Record,
+    Table,
+    digest,
+    read_json,
+    read_record,
+    read_table,
+    tables_in,
+)
+from xstilts.params import FrozenSettings, PhaseSettings, RowSettings, TrainingSettings
+from xstilts.training.encoder import Tokenizer
+from xstilts.training.evaluation import Task, encode, task
+from xstilts.training.loop import Member
+
+Counts = dict[str, dict[str, int]]
+TEXT_TEMPERATURE = 0.7  # of a masked_lm member: p(language) ~ rows ** 0.7, as XLM's
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the members of a training need beside their folders."""
+
+    tokenizer: Tokenizer
+    training: TrainingSettings
+    cache: Path  # encoded tables
+
+
+def members_of(
+    folder: Path, section: PhaseSettings, reading: Reading
+) -> tuple[list[Member], Counts]:
+    """One member, one for each part of a task in parts (they share a head), or plain text."""
+    record = read_record(folder)
+    check_span(record, section)
+    counts: Counts = dict(read_json(folder / "counts.json"))
+    if record.family == "masked_lm":
+        return [_text_member(folder, record, section, reading)], counts
+    train = read_table(folder, "train", ENGLISH)
+    select = subset(read_table(folder, "select", ENGLISH), reading.training)
+    chosen = task(record, section, label_set(record, [train, select]))
+    members = []
+    for part in record.parts or ("",):
+        one = replace(chosen, name=f"{record.name}.{part}") if part else chosen
+        members.append(_member(one, record, _part(train, part), _part(select, part), reading))
+    for member in members:
+        name = f"{member.task.name} train-en"
+        counts[name] = {**counts.get(name, {}), **member.features.counts}
+    return members, counts
+
+
+def inputs_of(members: Sequence[Member]) -> dict[str, str]:
+    """Digests of the tables that train and select."""
+    return {
+        f"{member.task.name} {table.split}-{table.language}": table.digest
+        for member in members
+        for table in (*member.train, *([member.select] if member.select else []))
+    }
+
+
+def _member(one: Task, record: Record, train: Table, select: Table, reading: Reading) -> Member:
+    if not train.rows or not select.rows:
+        raise UserError(
+            f"{one.name}: {len(train.rows)} rows train, {len(select.rows)} select; "
+            "expected some of both; correct source.tasks, or raise training.dev_rows"
+        )
+    features = encode(train, one, reading.tokenizer, reading.cache)
+    return Member(
+        task=one,
+        train=(train,),
+        features=features,
+        index=np.arange(len(features), dtype=np.int64),
+        main=record.main,
+        select=select,
+        select_features=encode(select, one, reading.tokenizer, reading.cache),
+    )
+
+
+def _text_member(folder: Path, record: Record, section: PhaseSettings, reading: Reading) -> Member:
+    chosen = task(record, replace_span(section))
+    tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
+    parts = [encode(table, chosen, reading.tokenizer, reading.cache) for table in tables]
+    index = balanced_index([len(part) for part in parts], TEXT_TEMPERATURE)
+    return Member(chosen, tuple(tables), concatenate(parts), index, record.main)
+
+
+def replace_span(section: PhaseSettings) -> PhaseSettings:
+    """A mixture's span settings are its span members' alone."""
+    return section.model_copy(update={"span": None})
+
+
+def check_span(record: Record, section: PhaseSettings) -> None:
+    """A span task needs windows that move forward."""
+    if record.family != "span":
+        return
+    span = section.span
+    if span is None:
+        raise UserError(
+            f"params.yaml: {record.name} is a span task and its section has no `span`; "
+            "expected span: {doc_stride: 128, max_question: 64, max_answer: 30, n_best: 20}"
+        )
+    if section.max_length - span.max_question - 8 <= span.doc_stride:
+        raise UserError(
+            f"params.yaml: {record.name}: max_length {section.max_length} leaves no room for new "
+            f"context beside max_question {span.max_question} and doc_stride {span.doc_stride}; "
+            "raise the first or lower the others"
+        )
+
+
+def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> None:
+    """Settings of the kind that the target's record asks for: none is read and ignored."""
+    where = f"params.yaml: targets.{record.name}"
+    if record.trained and isinstance(section, FrozenSettings):
+        raise UserError(
+            f"{where}: {record.name} is trained; expected learning_rate, epochs, batch_size, "
+            "max_length; remove layer and pooling"
+        )
+    if not record.trained and not isinstance(section, FrozenSettings):
+        raise UserError(
+            f"{where}: nothing trains {record.name}; expected layer, pooling, max_length; "
+            "write those instead"
+        )
+    if isinstance(section, FrozenSettings) and bool(record.train_from) != bool(section.tuning):
+        wanted = "settings to train on " + ", ".join(record.train_from)
+        raise UserError(
+            f"{where}.tuning: grid.benchmark says that the encoder is"
+            f"{'' if record.train_from else ' not'} tuned before; expected "
+            f"{wanted if record.train_from else 'null'}; correct it"
+        )
+    if record.family != "span" and isinstance(section, PhaseSettings) and section.span:
+        raise UserError(
+            f"{where}.span: {record.name} is a {record.family} task; expected null; remove it"
+        )
+
+
+def label_set(record: Record, tables: Sequence[Table]) -> tuple[str, ...]:
+    """The record's labels, or for a tagging task without a list (CCG) every tag of its English
+    tables, sorted."""
+    if record.labels or record.family != "tagging":
+        return record.labels
+    return tuple(sorted({tag for table in tables for row in table.rows for tag in row["tags"]}))
+
+
+def subset(select: Table, training: TrainingSettings) -> Table:
+    """A seeded random choice of whole rows where params limit dev (the first n would be biased:
+    facts J7)."""
+    if training.dev_rows is None or training.dev_rows >= len(select.rows):
+        return select
+    chosen = np.sort(
+        np.random.default_rng(training.seed).permutation(len(select.rows))[: training.dev_rows]
+    )
+    return replace(
+        select,
+        rows=[select.rows[i] for i in chosen],
+        digest=digest(select.digest, training.dev_rows, training.seed),
+    )
+
+
+def _part(table: Table, part: str) -> Table:
+    if not part:
+        return table
+    return replace(
+        table,
+        rows=[row for row in table.rows if row["part"] == part],
+        digest=digest(table.digest, part),
+    )
+
+
+def weigh(members: Sequence[Member], row: RowSettings) -> tuple[list[Member], int]:
+    """Members with their sampling weights, and the steps of the mixture (facts section 5, jiant's
+    samplers).
+
+    p ~ min(n, cap) ** (1 / T): proportional T = 1, uniform any; steps = sum of
+    epochs x ceil(min(n, cap) / batch).
+    """
+    sizes = [min(len(member.index), row.cap or len(member.index)) for member in members]
+    power = {"proportional": 1.0, "uniform": 0.0, "temperature": 1 / row.temperature}[row.sampling]
+    weighed = [
+        replace(m, weight=float(size**power)) for m, size in zip(members, sizes, strict=True)
+    ]
+    steps = sum(row.epochs * steps_per_epoch(size, row.batch_size) for size in sizes)
+    return weighed, max(1, round(steps))

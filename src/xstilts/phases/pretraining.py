@@ -1,0 +1,278 @@
+"""A tokenizer and an encoder of XLM-R's or ModernBERT's architecture, trained on data/text: for
+sources small enough to have no public encoder. Masked language modelling on texts, and across
+translations where rows have a pair.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import (
+    AutoModelForMaskedLM,
+    ModernBertConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+)
+
+from xstilts.errors import UserError
+from xstilts.formats.features import balanced_index, concatenate
+from xstilts.formats.tables import Table, read_table, tables_in
+from xstilts.params import PretrainSettings, TrainingSettings
+from xstilts.tasks.families import FAMILIES
+from xstilts.tasks.families.masked_lm import MaskedLMHead
+from xstilts.tasks.families.protocol import TaskSettings
+from xstilts.training import encoder as encoders
+from xstilts.training.devices import device_for
+from xstilts.training.encoder import Model
+from xstilts.training.evaluation import Task, encode
+from xstilts.training.loop import Member, Plan, Setup, train
+from xstilts.training.progress import Progress, Reporter
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
+START, PAD, END, UNKNOWN = 0, 1, 2, 3
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
+
+
+def pretrain(
+    settings: PretrainSettings,
+    training: TrainingSettings,
+    text: Path,
+    work: Path,
+    reporter: Reporter | None,
+) -> tuple[Model, PreTrainedTokenizerFast, Progress]:
+    """The trained model (its one head is the MLM head), its tokenizer, and how the training
+    went."""
+    tables = [read_table(text, split, language) for split, language in tables_in(text)]
+    if not any(table.rows for table in tables):
+        raise UserError(
+            f"{text}: no text to train an encoder on; expected train rows in some language; "
+            "give the source text, or name a public encoder in params.yaml: pretrain.encoder"
+        )
+    tokenizer = train_tokenizer(tables, settings)
+    task = Task(
+        "text", "masked_lm", FAMILIES["masked_lm"], TaskSettings(settings.max_length), "masked_lm"
+    )
+    parts = [encode(table, task, tokenizer, work.parent / "features") for table in tables]
+    index = balanced_index([len(part) for part in parts], settings.language_temperature)
+    member = Member(task, tuple(tables), concatenate(parts), index)
+    torch.manual_seed(training.seed)
+    config = CONFIGS[settings.architecture](settings, len(tokenizer))
+    mlm = AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
+    head = MaskedLMHead(mlm.config)
+    base = encoders.prepare(getattr(mlm, mlm.base_model_prefix))
+    for name, weights in base.named_parameters():
+        if "position_embeddings" in name:  # words before places: at the words' own size, attention
+            weights.data *= 0.2  # to what a word means starts late
+    head.tie(base)
+    model = Model(base, {"masked_lm": head}).to(device_for(training))
+    plan = Plan(
+        settings.learning_rate,
+        settings.steps,
+        settings.batch_size,
+        training.seed,
+        settings.optimizer,
+    )
+    tokens = encoders.special_tokens(tokenizer, settings.mask_probability)
+    progress, _ = train(model, [member], plan, Setup(training, tokens, work, reporter))
+    if settings.keep_layers is not None:
+        encoders.drop_top(base, settings.keep_layers)
+    return model, tokenizer, progress
+
+
+def _xlm_roberta(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:
+    config = XLMRobertaConfig(
+        vocab_size=vocabulary,
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=settings.intermediate,
+        max_position_embeddings=settings.max_positions + 2,  # XLM-R counts positions from pad + 1
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        type_vocab_size=1,
+        initializer_range=_deviation(settings.hidden),
+        bos_token_id=START,
+        pad_token_id=PAD,
+        eos_token_id=END,
+    )
+    setattr(config, encoders.RESTARTS, True)
+    return config
+
+
+def _modernbert(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:
+    return ModernBertConfig(
+        vocab_size=vocabulary,
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=settings.intermediate,
+        max_position_embeddings=settings.max_positions,
+        embedding_dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        mlp_dropout=settings.dropout,
+        layer_types=["full_attention"] * settings.layers,  # these texts are short
+        initializer_range=_deviation(settings.hidden),
+        bos_token_id=START,
+        cls_token_id=START,
+        pad_token_id=PAD,
+        eos_token_id=END,
+        sep_token_id=END,
+    )
+
+
+CONFIGS: dict[str, Callable[[PretrainSettings, int], PretrainedConfig]] = {
+    "xlm-roberta": _xlm_roberta,
+    "modernbert": _modernbert,
+}
+
+
+def _deviation(hidden: int) -> float:
+    """Of the first weights, so that outputs are as large as a base model's."""
+    return 0.02 * float((768 / hidden) ** 0.5)
+
+
+def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreTrainedTokenizerFast:
+    """SentencePiece-like Unigram over all languages: NFKC, white space as `▁`, pairs as XLM-R's.
+
+    In scripts without spaces `▁` says nothing: it goes, so that a word is the same pieces inside a
+    sentence and alone, as taggers read it.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Replace("\u200b", " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(),
+            pre_tokenizers.Punctuation("merged_with_next"),
+            pre_tokenizers.Split(Regex(f"▁(?={UNSPACED})"), "removed"),
+            pre_tokenizers.Split(Regex(f"{UNSPACED}+"), "isolated"),
+        ]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    words = _words(tokenizer, _texts(tables, settings.tokenizer_characters))
+    alphabet = {character for word in words for character in word}
+    if settings.vocabulary <= len(alphabet) + len(SPECIAL):
+        raise UserError(
+            f"params.yaml: pretrain.vocabulary: {settings.vocabulary}; expected more than the "
+            f"text's {len(alphabet)} characters and {len(SPECIAL)} special pieces; raise it"
+        )
+    trainer = trainers.UnigramTrainer(
+        vocab_size=max(settings.vocabulary // 2, len(alphabet) + len(SPECIAL) + 1),
+        special_tokens=SPECIAL,
+        unk_token="<unk>",
+        shrinking_factor=0.5,  # not 0.75: half of the rounds
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(tables, settings.tokenizer_characters), trainer)
+    pieces = _in_order(json.loads(tokenizer.to_str()))
+    tokenizer.model = models.Unigram(
+        _with_words(pieces, words, settings.vocabulary), unk_id=UNKNOWN
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        model_max_length=settings.max_positions,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _in_order(tokenizer: dict[str, Any]) -> list[tuple[str, float]]:
+    """The pieces with their log probabilities, the same in every run.
+
+    The trainer walks hash maps in an order of its own: sums move in their last digits, equal scores
+    change places, and characters that it must keep get the lowest score plus 0.0001, 0.0002, ... as
+    they come. Here scores are rounded, those characters share the lowest, and ties go by the piece.
+    """
+    vocabulary = [(piece, round(score, 6)) for piece, score in tokenizer["model"]["vocab"]]
+    special, pieces = vocabulary[: len(SPECIAL)], vocabulary[len(SPECIAL) :]
+    lowest = min(score for _, score in pieces)
+    kept_anyway = lowest + 0.0001 * (1 + sum(len(piece) == 1 for piece, _ in pieces))
+    settled = [
+        (piece, lowest if len(piece) == 1 and score <= kept_anyway else score)
+        for piece, score in pieces
+    ]
+    return special + sorted(settled, key=lambda item: (-item[1], item[0]))
+
+
+def _words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[str]:
+    """How often each word occurs, as the model will see it."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    return counts
+
+
+def _with_words(
+    pieces: list[tuple[str, float]], words: Counter[str], size: int
+) -> list[tuple[str, float]]:
+    """The pieces, and the most frequent whole words that they lack, up to `size`.
+
+    The trainer proposes only what at least two different words contain: `▁the` would never be a
+    piece where no other word begins so. Without spaces, what seems a word is several: none is
+    added.
+    """
+    known = {piece for piece, _ in pieces}
+    total = sum(words.values())
+    ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))
+    missing = [(word, count) for word, count in ranked if word not in known and count > 1]
+    missing = [(word, count) for word, count in missing if not unspaced(word)]
+    extra = [(word, round(math.log(count / total), 6)) for word, count in missing]
+    return pieces + extra[: size - len(pieces)]
+
+
+def unspaced(word: str) -> bool:
+    """Whether it is of a script that writes no spaces."""
+    others = pre_tokenizers.Split(Regex(UNSPACED), "removed")
+    return not others.pre_tokenize_str(word)
+
+
+def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:
+    """Every k-th row of each language, so that about `characters` are read."""
+    total = sum(len(row["text"] + (row["pair"] or "")) for table in tables for row in table.rows)
+    every = -(-total // characters)
+    for table in tables:
+        for row in table.rows[::every]:
+            yield row["text"]
+            if row["pair"]:
+                yield row["pair"]
+
+
+def save(model: Model, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """As a ForMaskedLM model: an encoder for what comes after, and a head for a masked_lm member
+    of a mixture."""
+    head = model.heads["masked_lm"]
+    assert isinstance(head, MaskedLMHead)
+    mlm = head.model
+    setattr(mlm, mlm.base_model_prefix, model.encoder)
+    mlm.config = model.encoder.config
+    encoders.save(mlm, tokenizer, folder)

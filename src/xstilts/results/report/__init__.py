@@ -1,0 +1,32 @@
+"""The report: exactly the grid's cards, as Markdown, CSV, a heat map, and figures for DVC.
+
+What enters: cells/ROW/TASK/R/card.json. What leaves: the folder reports/, of equal bytes for equal
+cards. This room computes nothing from predictions and knows neither models nor MLflow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xstilts.formats.tables import fresh_folder, write_json, write_text
+from xstilts.params import GridSettings
+
+
+def report_stage(
+    experiment: str,
+    grid: GridSettings,
+    cells: Path = Path("cells"),
+    out: Path = Path("reports"),
+) -> None:
+    """report.md, scores.csv, grid.csv, targets.csv, metrics.json, heatmap.png."""
+    from xstilts.results.report import figures, texts
+    from xstilts.results.report.cells import read_results
+
+    results = read_results(experiment, grid, cells)
+    with fresh_folder(out) as new:
+        write_text(new / "report.md", texts.report_text(results))
+        write_text(new / "scores.csv", texts.scores_csv(results))
+        write_text(new / "grid.csv", texts.grid_csv(results))
+        write_text(new / "targets.csv", texts.targets_csv(results))
+        write_json(new / "metrics.json", texts.metrics(results))
+        figures.heatmap(results, new / "heatmap.png")

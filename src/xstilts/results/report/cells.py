@@ -1,0 +1,196 @@
+"""The grid's cards as numbers. What enters: cells/ROW/TASK/R/card.json. What leaves: `Results`, and
+one number for each row, replicate and target or average, as fractions.
+
+Only what may stand together does: the cells of one target must have equal passports.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import UserError
+from xstilts.formats.cards import Card, read_card, task_number
+from xstilts.formats.tables import ENGLISH
+from xstilts.params import BASELINE, GridSettings
+from xstilts.tasks.metrics.benchmark import average
+
+MEAN = "mean"  # over the grid's targets, whichever they are
+AVERAGES = ("classification", "tagging", "qa", "retrieval", "without_retrieval", "all")
+OWN = ("seed", "thresholds")  # what a passport says of its cell alone
+
+Numbers = dict[str, dict[int, dict[str, float]]]  # row -> replicate -> target or average -> number
+
+
+@dataclass(frozen=True)
+class Column:
+    """A target of the grid: its cells, the split that is reported, the languages scored there."""
+
+    target: str
+    split: str
+    languages: tuple[str, ...]
+    cards: Mapping[tuple[str, int], Card]
+
+    @property
+    def card(self) -> Card:
+        """Any of the cells, for what all of them share."""
+        return next(iter(self.cards.values()))
+
+    def number(self, row: str, replicate: int, language: str) -> float:
+        card = self.cards[row, replicate]
+        return task_number(card.scores[self.split][language], card.main)
+
+
+@dataclass(frozen=True)
+class Results:
+    experiment: str
+    rows: tuple[str, ...]
+    replicates: tuple[int, ...]
+    columns: tuple[Column, ...]
+    leftovers: tuple[str, ...]  # folders under cells/ that the grid does not name
+    benchmark: str = "xtreme"  # whose averages are formed
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(column.target for column in self.columns)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean over replicates; spread: their standard deviation, None for a single one."""
+
+    mean: float
+    spread: float | None
+
+
+def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
+    """Exactly the grid's cells. UserError: a cell that is missing, or unlike the others."""
+    if not (grid.intermediates and grid.targets and grid.replicates):
+        raise UserError(
+            "params.yaml: grid: nothing to report; expected at least one intermediate, target and "
+            "replicate; name them in the grid"
+        )
+    columns = tuple(_column(target, grid, cells) for target in grid.targets)
+    named = {
+        (row, target, str(replicate))
+        for row in grid.intermediates
+        for target in grid.targets
+        for replicate in grid.replicates
+    }
+    found = {path.parent.relative_to(cells).parts for path in cells.glob("*/*/*/card.json")}
+    unfinished = {parts for parts in found if any(part.startswith(".") for part in parts)}
+    leftovers = tuple("/".join(parts) for parts in sorted(found - named - unfinished))
+    rows, replicates = tuple(grid.intermediates), tuple(grid.replicates)
+    return Results(experiment, rows, replicates, columns, leftovers, grid.benchmark)
+
+
+def numbers(results: Results, zero_shot: bool) -> Numbers:
+    """One number for each target, and the averages that are whole: the benchmark's, the mean.
+
+    A target's number is the mean over its languages, as in XTREME; zero_shot: without English.
+    """
+    found: Numbers = {}
+    for row in results.rows:
+        for replicate in results.replicates:
+            scores = {
+                column.target: statistics.fmean(
+                    column.number(row, replicate, language) for language in languages
+                )
+                for column in results.columns
+                if (languages := spoken(column, zero_shot))
+            }
+            mean = {MEAN: statistics.fmean(scores.values())} if scores else {}
+            whole = average(scores, results.benchmark)
+            found.setdefault(row, {})[replicate] = {**scores, **whole, **mean}
+    return found
+
+
+def spoken(column: Column, zero_shot: bool) -> list[str]:
+    """The languages of a target's number."""
+    return [name for name in column.languages if not (zero_shot and name == ENGLISH)]
+
+
+def names(found: Numbers) -> set[str]:
+    """The targets and averages that there are numbers of; the same for every row and replicate."""
+    return set(next(iter(next(iter(found.values())).values())))
+
+
+def score(found: Numbers, row: str, name: str) -> Estimate:
+    return _estimate([values[name] for values in found[row].values()])
+
+
+def gain(found: Numbers, row: str, name: str) -> Estimate | None:
+    """Difference to the baseline, replicate by replicate; None where there is none."""
+    if row == BASELINE or BASELINE not in found:
+        return None
+    base = found[BASELINE]
+    return _estimate([values[name] - base[r][name] for r, values in found[row].items()])
+
+
+def _estimate(values: Sequence[float]) -> Estimate:
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return Estimate(statistics.fmean(values), spread)
+
+
+def _column(target: str, grid: GridSettings, cells: Path) -> Column:
+    cards: dict[tuple[str, int], Card] = {}
+    first = None
+    for row in grid.intermediates:
+        for replicate in grid.replicates:
+            folder = cells / row / target / str(replicate)
+            if not (folder / "card.json").is_file():
+                raise UserError(
+                    f"{folder}: no card; expected a cell for each intermediate, target and "
+                    f"replicate of the grid; run `dvc repro target@{row}-{target}-{replicate}`"
+                )
+            card = cards[row, replicate] = read_card(folder)
+            first = first or (folder, card)
+            _compare(*first, folder, card)
+    split, languages = _reported(target, next(iter(cards.values())))
+    return Column(target, split, languages, cards)
+
+
+def _compare(first: Path, expected: Card, folder: Path, card: Card) -> None:
+    """UserError where two cells' numbers do not mean the same."""
+    ours, theirs = _meaning(card), _meaning(expected)
+    for key in sorted({*ours, *theirs}):
+        if ours.get(key) != theirs.get(key):
+            raise UserError(
+                f"{folder}: {key} is {_brief(ours.get(key))}, and {_brief(theirs.get(key))} in "
+                f"{first}; expected one meaning for all numbers of a target; "
+                f"run `dvc repro target` to bring both up to date"
+            )
+
+
+def _meaning(card: Card) -> dict[str, Any]:
+    """What must be equal in a column: passport, encoder, source, and what was scored."""
+    passport = {key: value for key, value in card.passport.items() if not key.startswith(OWN)}
+    scored = {split: sorted(languages) for split, languages in sorted(card.scores.items())}
+    settings: dict[str, Any] = {
+        name: card.settings[name].value for name in ("layer", "pooling") if name in card.settings
+    }
+    of_card = {name: getattr(card, name) for name in ("encoder", "source", "family", "main")}
+    return {**passport, **settings, **of_card, "scored languages": scored}
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _reported(target: str, card: Card) -> tuple[str, tuple[str, ...]]:
+    """Test, or dev where test has no gold in another language than English (or at all)."""
+    scored = {split: languages for split, languages in card.scores.items() if languages}
+    for needed in (lambda found: set(found) - {ENGLISH}, bool):
+        for split in ("test", "dev"):
+            if split in scored and needed(scored[split]):
+                order = sorted(scored[split], key=lambda name: (name != ENGLISH, name))
+                return split, tuple(order)
+    raise UserError(
+        f"{target}: no language of its cells has a score; expected gold in dev or test of at least "
+        "one; see the card's counts, or take the target out of the grid"
+    )

@@ -1,0 +1,242 @@
+"""The report as text: Markdown for readers, CSV for programs. Percent here, fractions in the CSVs.
+
+What enters: `Results`. What leaves: strings that are equal for equal cards.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from xstilts.formats.cards import Card
+from xstilts.formats.tables import ENGLISH
+from xstilts.params import BASELINE
+from xstilts.results.report.cells import (
+    AVERAGES,
+    MEAN,
+    Column,
+    Estimate,
+    Numbers,
+    Results,
+    gain,
+    names,
+    numbers,
+    score,
+)
+
+NOTHING = "-"
+PICTURE = "![Differences to the baseline](heatmap.png)"
+TITLES = {
+    MEAN: "mean of targets",
+    "qa": "QA",
+    "without_retrieval": "without retrieval",
+}
+ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
+
+
+def report_text(results: Results) -> str:
+    """report.md."""
+    both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
+    titles = TITLES | {"all": ALL[results.benchmark]}
+    parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results), PICTURE]
+    for zero_shot, found in both:
+        there = names(found)
+        title = "Zero-shot languages (without English)" if zero_shot else "All languages"
+        targets = [name for name in results.targets if name in there]
+        averages = [name for name in (MEAN, *AVERAGES) if name in there]
+        parts += [f"## {title}", _grid(results.rows, found, targets, titles)]
+        parts += [f"### Averages: {title}", _grid(results.rows, found, averages, titles)]
+    parts += ["## What the numbers mean", _meanings(results)]
+    parts += ["## English dev, which selected the checkpoints", _selections(results)]
+    parts += ["## By language"]
+    for column in results.columns:
+        parts += [f"### {column.target} ({column.split})", _languages(results, column)]
+    parts += ["## Flags", _remarks(results, "flags")]
+    parts += ["## Stand-ins and notes", _remarks(results, "notes")]
+    if results.leftovers:
+        lines = [f"- cells/{name}" for name in results.leftovers]
+        parts += ["## Left over", "Cells that this grid does not name; none is read.", *lines]
+    return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+def scores_csv(results: Results) -> str:
+    """Every score of every card, long form, fractions; `select` is what chose the checkpoint."""
+    lines: list[Sequence[Any]] = []
+    for row, column, replicate, card in _cells(results):
+        start = (row, column.target, replicate)
+        for split, languages in sorted(card.scores.items()):
+            for language, scores in sorted(languages.items()):
+                for metric, value in sorted(scores.items()):
+                    lines.append((*start, split, language, metric, value))
+        if chosen := card.selection:
+            lines.append((*start, chosen.split, chosen.language, chosen.metric, chosen.score))
+    header = ("intermediate", "target", "replicate", "split", "language", "metric", "value")
+    return _csv(header, lines)
+
+
+def grid_csv(results: Results) -> str:
+    """A line for each intermediate and target or average, over replicates, fractions."""
+    lines: list[Sequence[Any]] = []
+    for zero_shot in (False, True):
+        found = numbers(results, zero_shot)
+        for row in results.rows:
+            for name in (*results.targets, MEAN, *AVERAGES):
+                if name in names(found):
+                    gained = gain(found, row, name) or Estimate(float("nan"), None)
+                    value = score(found, row, name)
+                    languages = "zero-shot" if zero_shot else "all"
+                    pairs = (value.mean, value.spread, gained.mean, gained.spread)
+                    lines.append((row, name, languages, *pairs))
+    header = ("intermediate", "target", "languages", "score", "spread", "gain", "gain_spread")
+    return _csv(header, lines)
+
+
+def targets_csv(results: Results) -> str:
+    """For `dvc plots`: gains over the baseline in percent points, zero-shot languages."""
+    found = numbers(results, zero_shot=True)
+    lines = [
+        (row, name, 100 * score(found, row, name).mean, 100 * gained.mean)
+        for row in results.rows
+        for name in results.targets
+        if name in names(found) and (gained := gain(found, row, name))
+    ]
+    return _csv(("intermediate", "target", "score", "difference"), lines)
+
+
+def metrics(results: Results) -> dict[str, Any]:
+    """For `dvc metrics`: percent, two decimals, row by row."""
+    kinds = {"all languages": False, "zero-shot": True}
+    found = {kind: numbers(results, zero_shot) for kind, zero_shot in kinds.items()}
+    return {
+        row: {
+            kind: {name: round(100 * score(values, row, name).mean, 2) for name in names(values)}
+            for kind, values in found.items()
+        }
+        for row in results.rows
+    }
+
+
+def _how_to_read(results: Results) -> str:
+    lines = [
+        "Percent. A target's number is the mean over its languages, listed below, as XTREME forms "
+        "it; of several main metrics (F1 and exact match) the mean counts. An average stands here "
+        "only where the grid has all of its targets."
+    ]
+    if BASELINE in results.rows and len(results.rows) > 1:
+        lines.append(f"In brackets: the difference to the baseline, `{BASELINE}`, in points.")
+    if len(results.replicates) > 1:
+        lines.append(
+            f"± is the standard deviation over {len(results.replicates)} replicates; differences "
+            "are taken replicate by replicate."
+        )
+    return " ".join(lines)
+
+
+def _grid(
+    rows: Sequence[str], found: Numbers, columns: Sequence[str], titles: Mapping[str, str]
+) -> str:
+    if not columns:
+        return "No target is scored in these languages."
+    body = [
+        [row, *(_shown(score(found, row, name), gain(found, row, name)) for name in columns)]
+        for row in rows
+    ]
+    return _table(["intermediate", *(titles.get(name, name) for name in columns)], body)
+
+
+def _languages(results: Results, column: Column) -> str:
+    """A line a language, a column an intermediate: forty languages are read from above to below."""
+    body = []
+    for language in column.languages:
+        found = {
+            row: {r: {language: column.number(row, r, language)} for r in results.replicates}
+            for row in results.rows
+        }
+        values = [_shown(score(found, r, language), gain(found, r, language)) for r in results.rows]
+        body.append([language, *values])
+    return _table(["language", *results.rows], body)
+
+
+def _meanings(results: Results) -> str:
+    """Which split and languages a number covers, and what its passport says."""
+    body = []
+    for column in results.columns:
+        passport = column.card.passport
+        conventions = passport.get("metrics", {})
+        main = ", ".join(f"{name} ({conventions.get(name, 'plain')})" for name in column.card.main)
+        without = " (no English)" if ENGLISH not in column.languages else ""
+        languages = f"{len(column.languages)}: {' '.join(column.languages)}{without}"
+        rest = [str(passport[key]) for key in ("truncation", "pooling") if key in passport]
+        layer = column.card.settings.get("layer")
+        rest += [f"layer {layer.value}"] if layer else []
+        body.append([column.target, column.split, languages, main, "; ".join(rest)])
+    return _table(["target", "split", "languages", "metrics", "how"], body, "---")
+
+
+def _selections(results: Results) -> str:
+    body = []
+    for row in results.rows:
+        line = [row]
+        for column in results.columns:
+            chosen = [column.cards[row, r].selection for r in results.replicates]
+            scores = [one.score for one in chosen if one]
+            line.append(f"{_percent(sum(scores) / len(scores))}" if scores else NOTHING)
+        body.append(line)
+    metrics = [c.card.selection.metric if c.card.selection else NOTHING for c in results.columns]
+    return _table(["intermediate", *results.targets], [["*metric*", *metrics], *body])
+
+
+def _remarks(results: Results, kind: str) -> str:
+    """Each remark once, with its cells (just the target where it is about all of them)."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for row, column, replicate, card in _cells(results):
+        for remark in getattr(card, kind):
+            where.setdefault((column.target, remark), []).append(
+                f"{row}/{column.target}/{replicate}"
+            )
+    whole = len(results.rows) * len(results.replicates)
+    lines = [
+        f"- {target if len(cells) == whole else ', '.join(cells)}: {remark}"
+        for (target, remark), cells in where.items()
+    ]
+    return "\n".join(lines) or "None."
+
+
+def _cells(results: Results) -> Iterable[tuple[str, Column, int, Card]]:
+    for row in results.rows:
+        for column in results.columns:
+            for replicate in results.replicates:
+                yield row, column, replicate, column.cards[row, replicate]
+
+
+def _shown(value: Estimate, gained: Estimate | None) -> str:
+    text = _percent(value.mean) + _spread(value)
+    return f"{text} ({_percent(gained.mean, '+')}{_spread(gained)})" if gained else text
+
+
+def _spread(value: Estimate) -> str:
+    return "" if value.spread is None else f" ± {_percent(value.spread)}"
+
+
+def _percent(fraction: float, sign: str = "") -> str:
+    """One decimal; never -0.0."""
+    return f"{round(100 * fraction, 1) + 0.0:{sign}.1f}"
+
+
+def _table(header: Sequence[str], body: Iterable[Sequence[str]], aligned: str = "---:") -> str:
+    lines = [header, ["---", *(aligned for _ in header[1:])], *body]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def _csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([["" if _absent(value) else value for value in line] for line in lines])
+    return text.getvalue()
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value != value  # NaN

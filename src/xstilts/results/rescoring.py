@@ -1,0 +1,326 @@
+"""A cell's kept predictions under every convention in use, beside its passport's own number.
+
+What enters: a cell. What leaves: for each split and convention a number a language, fractions.
+Papers mean unlike things by one name (POS "accuracy", MLQA's F1, "dev"); the spread says how far
+two published numbers may lie apart by that alone. Nothing is predicted here, and each number is
+the family's own `score`: a convention is other settings, other rows, or another mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, get_args
+
+from xstilts.errors import UserError
+from xstilts.formats.cards import Card, task_number
+from xstilts.formats.kept import Kept, cell_card, read_kept, tables_of
+from xstilts.formats.tables import ENGLISH, Row, Table, read_table, table_path
+from xstilts.params import TrainingSettings
+from xstilts.phases.members import subset
+from xstilts.tasks.families import FAMILIES
+from xstilts.tasks.families.protocol import Prediction, TaskSettings
+from xstilts.tasks.families.retrieval import NEAREST
+from xstilts.tasks.metrics import mlqa, tags
+
+DATA = Path("data/target")
+DEV_ROWS = 500  # what the paper and jiant select on (facts sections 5 and 7: J7)
+NORMALISERS = {"squad1": "SQuAD's normaliser", "mlqa": "MLQA's normaliser"}
+PLACEHOLDER = "NS"  # PAWS-X: no translation; its paper leaves such rows out, XTREME does not
+TINY = 1e-9
+
+Numbers = dict[str, float]  # language -> fraction
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """One split of a cell. conventions: name -> numbers; the passport's own is the first."""
+
+    cell: str
+    split: str
+    conventions: Mapping[str, Numbers]
+    hidden: Sequence[str]  # languages without gold
+    notes: Sequence[str] = ()
+
+    @property
+    def own(self) -> Numbers:
+        return next(iter(self.conventions.values()))
+
+    def difference(self, name: str, languages: Iterable[str]) -> float | None:
+        """Mean difference to the passport's own over those of the languages that have both."""
+        numbers = self.conventions[name]
+        both = [numbers[code] - self.own[code] for code in languages if code in numbers]
+        return fmean(both) if both else None
+
+    def spread(self, languages: Sequence[str]) -> tuple[float, str, str]:
+        """Highest minus lowest convention, as differences to the own number; and which they are."""
+        found = {name: self.difference(name, languages) for name in self.conventions}
+        known = {name: value for name, value in found.items() if value is not None}
+        low, high = (pick(known, key=known.__getitem__) for pick in (min, max))
+        return known[high] - known[low], low, high
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How a number comes from predictions: the family's settings, and the metrics that make it."""
+
+    settings: TaskSettings
+    main: tuple[str, ...]
+
+
+@dataclass
+class _Language:
+    """One language's predictions, and its table where it is at hand."""
+
+    kept: Kept
+    rows: list[Row]
+    texts: list[Row] | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def rescore(folder: Path, dev_rows: int = DEV_ROWS) -> list[Rescored]:
+    """Every split that has gold. UserError where the predictions do not give the card's numbers."""
+    card = cell_card(folder)
+    splits: dict[str, list[str]] = {}
+    for split, language in tables_of(folder):
+        splits.setdefault(split, []).append(language)
+    if not splits:
+        raise UserError(
+            f"{folder}/predictions: nothing in it; expected the cell's predictions; run `dvc repro "
+            f"target@{card.intermediate}-{card.target}-{card.replicate}`"
+        )
+    return [_split(folder, card, split, splits[split], dev_rows) for split in sorted(splits)]
+
+
+def _split(
+    folder: Path, card: Card, split: str, languages: Sequence[str], dev_rows: int
+) -> Rescored:
+    scored = card.scores.get(split, {})
+    found: dict[str, Numbers] = {}
+    unread = False
+    for language in sorted(scored, key=lambda code: (code != ENGLISH, code)):
+        kept = read_kept(folder, card, split, language)
+        one = _Language(kept, kept.rows(_family(card)), _texts(card, kept))
+        unread |= one.texts is None
+        for name, number in _numbers(card, one, dev_rows).items():
+            found.setdefault(name, {})[language] = number
+        _check(folder, card, kept, found)
+    hidden = [code for code in languages if code not in scored]
+    notes = _notes(card, list(scored), unread)
+    if card.family == "ranking" and found:
+        notes.append(_over_queries(card, split, next(iter(found.values()))))
+    return Rescored(folder.as_posix(), split, found, hidden, notes)
+
+
+def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
+    """What cannot be computed here, and where a name says more than it should."""
+    notes = []
+    if card.family == "retrieval" and _convention(card) != NEAREST:
+        notes.append("thresholds and repeated sentences need the vectors, which are not kept")
+    elif card.family in ("classification", "retrieval") and unread:
+        notes.append(f"{DATA / card.target}: not this cell's tables: no convention about texts")
+    foreign = [code for code in languages if code not in mlqa.LANGUAGES]
+    if _convention(card) == "mlqa" and foreign:
+        notes.append(f"MLQA's normaliser has no rules for {' '.join(foreign)}: SQuAD's there")
+    return notes
+
+
+def _over_queries(card: Card, split: str, own: Numbers) -> str:
+    """LAReQA's official mean; no other than that over languages where each asks as much."""
+    asked = {code: card.counts[f"{split}-{code}"]["predicted"] for code in own}
+    mean = sum(number * asked[code] for code, number in own.items()) / sum(asked.values())
+    return f"mean over the queries of all languages at once (LAReQA's): {100 * mean:.2f}"
+
+
+def _numbers(card: Card, one: _Language, dev_rows: int) -> dict[str, float]:
+    """Every convention's number for one language; the passport's own first."""
+    own = _Rule(_settings(card), card.main)
+    family, kept = FAMILIES[_family(card)], one.kept
+
+    def number(rule: _Rule, predictions: Sequence[Prediction], rows: Sequence[Row]) -> float:
+        scores = family.score(predictions, rows, kept.language, rule.settings)
+        return task_number(scores, rule.main)
+
+    def of(places: Sequence[int]) -> float:
+        """The own number of some of the rows."""
+        return number(own, [kept.predictions[i] for i in places], [one.rows[i] for i in places])
+
+    found = {_name(card, own): number(own, kept.predictions, one.rows)}
+    for rule in _rules(card, kept.language):
+        found.setdefault(_name(card, rule), number(rule, kept.predictions, one.rows))
+    if one.texts is not None and card.family == "classification":
+        left = [i for i, row in enumerate(one.texts) if not _placeholder(row)]
+        if 0 < len(left) < len(one.rows):
+            found[f"without rows that are '{PLACEHOLDER}' (PAWS-X's paper)"] = of(left)
+    if one.texts is not None and own.settings.convention == NEAREST:
+        lenient = _equally_right(kept.predictions, one.texts)
+        found["equal English sentences equally right"] = number(own, lenient, one.rows)
+    jiants = card.family not in ("retrieval", "ranking")
+    if kept.split == "dev" and jiants and dev_rows < len(one.rows):
+        found[f"first {dev_rows} rows (jiant)"] = of(range(dev_rows))
+        found[f"{dev_rows} rows drawn (seed 1)"] = of(_drawn(len(one.rows), dev_rows))
+    return found
+
+
+def _rules(card: Card, language: str) -> list[_Rule]:
+    """Other settings and metrics that the family's scorer knows."""
+    own = _settings(card)
+    if card.family == "tagging" and own.convention:
+        chunks = replace(own, metrics=("f1", "accuracy"))
+        rules = [
+            _Rule(replace(chunks, convention=name), ("f1",)) for name in get_args(tags.Convention)
+        ]
+        return [*rules, _Rule(chunks, ("accuracy",))]
+    if card.family == "span":
+        known = [n for n in NORMALISERS if n != "mlqa" or language in mlqa.LANGUAGES]
+        numbers = (("f1", "exact_match"), ("f1",), ("exact_match",))
+        return [_Rule(replace(own, convention=n), main) for n in known for main in numbers]
+    return []
+
+
+def _name(card: Card, rule: _Rule) -> str:
+    """f1 (seqeval-1.2.2); mean of f1 and exact_match (MLQA's normaliser); accuracy."""
+    metrics = rule.main[0] if len(rule.main) == 1 else f"mean of {' and '.join(rule.main)}"
+    if rule.main == ("accuracy",) and card.family == "tagging":
+        return "accuracy of words"
+    convention = rule.settings.convention
+    return f"{metrics} ({NORMALISERS.get(convention, convention)})" if convention else metrics
+
+
+def _settings(card: Card) -> TaskSettings:
+    """What the cell was scored with, as its passport says."""
+    metrics: Mapping[str, str] = card.passport["metrics"]
+    return TaskSettings(0, metrics=tuple(metrics), convention=_convention(card))
+
+
+def _convention(card: Card) -> str:
+    convention: str = next(iter(card.passport["metrics"].values()))
+    return "" if convention == "plain" else convention
+
+
+def _family(card: Card) -> Any:
+    return card.family  # on a card since its record named it
+
+
+def _check(folder: Path, card: Card, kept: Kept, found: Mapping[str, Numbers]) -> None:
+    """The own number is the card's, or nothing beside it means anything."""
+    (name, numbers), *_ = found.items()
+    on_card = task_number(card.scores[kept.split][kept.language], card.main)
+    if abs(numbers[kept.language] - on_card) > TINY:
+        raise UserError(
+            f"{folder}: {kept.name} {name} is {numbers[kept.language]:.6f} of the predictions and "
+            f"{on_card:.6f} on the card; expected the same; run "
+            f"`dvc repro target@{card.intermediate}-{card.target}-{card.replicate}`"
+        )
+
+
+# Rows
+
+
+def _texts(card: Card, kept: Kept) -> list[Row] | None:
+    """The table that was predicted, if it is still there."""
+    folder = DATA / card.target
+    split: Any = kept.split
+    if not table_path(folder, split, kept.language).is_file():
+        return None
+    table = read_table(folder, split, kept.language)
+    return table.rows if table.digest == card.inputs[kept.name] else None
+
+
+def _placeholder(row: Row) -> bool:
+    return PLACEHOLDER in (row["text_a"], row["text_b"])
+
+
+def _drawn(rows: int, wanted: int) -> list[int]:
+    """As training.dev_rows draws them."""
+    table = Table("", "dev", "", [{"place": place} for place in range(rows)])
+    drawn = subset(table, TrainingSettings(dev_rows=wanted))
+    return [row["place"] for row in drawn.rows]
+
+
+def _equally_right(predictions: Sequence[Any], rows: Sequence[Row]) -> list[Any]:
+    """Tatoeba: a guess whose translation reads as the English line does becomes the right one."""
+    text = {row["id"]: row["text"].strip() for row in rows}
+    english = {row["id"]: name for row in rows for name in row["gold"] or ()}
+    right = {name: foreign for foreign, name in english.items()}
+    return [
+        {"id": right[row["id"]]}
+        if p is not None and text[english[p["id"]]] == text[row["id"]]
+        else p
+        for row, p in zip(rows, predictions, strict=True)
+    ]
+
+
+# Shown
+
+
+def render(one: Rescored) -> str:
+    """A line a convention: mean, its difference to the own number, the same without English, and
+    the language that moves most. Percent; differences in points, over the languages of both."""
+    if not one.conventions:
+        return f"{one.cell} {one.split}: no gold, so no number ({len(one.hidden)} languages)"
+    others = [code for code in one.own if code != ENGLISH]
+    lines = [["", "languages", "mean", "", f"without {ENGLISH}", "", "moves most"]]
+    for name, numbers in one.conventions.items():
+        line = [name, str(len(numbers)), _mean(numbers, numbers), _points(one, name, one.own)]
+        lines.append([*line, _mean(numbers, others), _points(one, name, others), _most(one, name)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [f"{one.cell} {one.split}, percent"]
+    for first, *rest in lines:
+        cells = [first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]
+        text.append(f"  {'  '.join(cells)}".rstrip())
+    text += [f"  {line}" for line in (*_spread(one), *one.notes)]
+    if one.hidden:
+        text.append(f"  no gold: {' '.join(one.hidden)}")
+    return "\n".join(text)
+
+
+def _spread(one: Rescored) -> list[str]:
+    if len(one.conventions) == 1:
+        return ["no other convention of a language can be computed from what was kept"]
+    whole, low, high = one.spread(list(one.own))
+    lines = [f"spread {100 * whole:.2f} points: {low} to {high}"] if whole else ["no spread"]
+    each = {code: one.spread([code])[0] for code in one.own}
+    least, most = (pick(each, key=each.__getitem__) for pick in (min, max))
+    if each[least] < each[most]:
+        ends = (f"{100 * each[code]:.2f} ({code})" for code in (least, most))
+        lines.append(f"spread by language: {' to '.join(ends)}")
+    return lines
+
+
+def _most(one: Rescored, name: str) -> str:
+    """The language whose number moves most, and by how much."""
+    moved = {code: one.difference(name, [code]) or 0.0 for code in one.conventions[name]}
+    code = max(moved, key=lambda code: abs(moved[code]))
+    return f"{code} {_points(one, name, [code])}" if moved[code] else ""
+
+
+def plain(one: Rescored) -> dict[str, Any]:
+    """For `--json`: every number, percent."""
+    return {
+        "cell": one.cell,
+        "split": one.split,
+        "own": next(iter(one.conventions), None),
+        "conventions": {
+            name: {code: 100 * number for code, number in numbers.items()}
+            for name, numbers in one.conventions.items()
+        },
+        "spread": 100 * one.spread(list(one.own))[0] if one.conventions else None,
+        "hidden": list(one.hidden),
+        "notes": list(one.notes),
+    }
+
+
+def _mean(numbers: Numbers, languages: Iterable[str]) -> str:
+    found = [numbers[code] for code in languages if code in numbers]
+    return f"{100 * fmean(found):.2f}" if found else "-"
+
+
+def _points(one: Rescored, name: str, languages: Iterable[str]) -> str:
+    """Of the own number itself: the word; never -0.00."""
+    if one.conventions[name] is one.own:
+        return "own"
+    difference = one.difference(name, languages)
+    return "-" if difference is None else f"{round(100 * difference, 2) + 0.0:+.2f}"

@@ -1,0 +1,337 @@
+"""Scores a folder of predictions against one of labels as XTREME's evaluate.py does, in percent.
+
+Both folders hold <task>/test-<language>.tsv (.json for question answering and ranking, .jsonl for
+XCOPA). A task counts if both folders have it; a language file missing inside it is an error, as
+there. Where evaluate.py would stop with a traceback, a `UserError` names the file and line.
+XTREME-R's LAReQA has no submission format there; here lareqa/test-<language>.json holds {question
+id: ranked candidate ids} and the labels {question id: right candidate ids}.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from xstilts.errors import UserError, nearest
+from xstilts.results.submitted import Questions, read_lines, read_object, read_questions, read_tags
+from xstilts.tasks.metrics import mlqa
+from xstilts.tasks.metrics.accuracy import accuracy
+from xstilts.tasks.metrics.benchmark import CATEGORIES, TASKS, summary
+from xstilts.tasks.metrics.mining import mining_f1
+from xstilts.tasks.metrics.ranking import map_at_k, mewslix
+from xstilts.tasks.metrics.squad import squad1, unanswered
+from xstilts.tasks.metrics.tags import Convention, chunk_scores
+
+Scored = tuple[dict[str, float], int]
+Languages = tuple[Mapping[str, Sequence[str]], dict[str, list[str]]]  # a task's, and what it lacks
+
+MANIFEST = "manifest.json"  # beside the tasks' folders of a submission that we wrote
+_UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
+
+
+@dataclass(frozen=True)
+class _Files:
+    """One language of one task: both files, and what a scorer may need to know of them."""
+
+    task: str
+    language: str
+    predictions: Path
+    labels: Path
+    convention: Convention
+
+
+@dataclass(frozen=True)
+class _Task:
+    """How a task's files end and who scores one pair of them: (fractions, unanswered)."""
+
+    suffix: str
+    score: Callable[[_Files], Scored]
+
+
+def score_submission(
+    predictions: Path,
+    labels: Path,
+    benchmark: str = "xtreme",
+    convention: str = "seqeval-0.0.12",
+) -> dict[str, Any]:
+    """What evaluate.py writes (percent), and beside it: benchmark, convention, unanswered
+    ({task: {language: questions without prediction}}), not_scored (tasks without a folder), partial
+    ({task: languages that the folder's manifest says are not in it})."""
+    if benchmark not in TASKS:
+        raise UserError(f"--benchmark {benchmark}: not a benchmark{nearest(benchmark, TASKS)}")
+    known = get_args(Convention)
+    if convention not in known:
+        raise UserError(f"--convention {convention}: not a convention{nearest(convention, known)}")
+    _folders(predictions=predictions, labels=labels)
+    tasks, partial = _languages(predictions, benchmark)
+    present = [t for t in tasks if (predictions / t).is_dir() and (labels / t).is_dir()]
+    if not present:
+        raise UserError(
+            f"{predictions}: no task in common with {labels}; expected folders named as the tasks: "
+            f"{', '.join(tasks)}"
+        )
+    per_task: dict[str, dict[str, dict[str, float]]] = {}
+    missed: dict[str, dict[str, int]] = {}
+    for task in present:
+        per_task[task] = {}
+        for language in tasks[task]:
+            files = _files(predictions, labels, (task, language), cast(Convention, convention))
+            metrics, count = _TASKS[task].score(files)
+            for name, value in metrics.items():
+                per_task[task].setdefault(name, {})[language] = 100 * value
+            if count:
+                missed.setdefault(task, {})[language] = count
+    whole = {"all_task": tuple(tasks), **CATEGORIES[benchmark]}
+    no_total = [name for name, group in whole.items() if not partial.keys().isdisjoint(group)]
+    means = summary(per_task, benchmark)
+    return {
+        **{name: value for name, value in means.items() if name not in no_total},
+        "benchmark": benchmark,
+        "convention": convention,
+        "unanswered": missed,
+        "not_scored": [task for task in tasks if task not in present],
+        "partial": {task: missing for task, missing in partial.items() if task in present},
+    }
+
+
+def _folders(**folders: Path) -> None:
+    for what, folder in folders.items():
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; expected {what} as <task>/test-<language>")
+
+
+def file_name(task: str, language: str) -> str:
+    """test-de.tsv, test-de.json: what a language's file is called in XTREME's layout."""
+    return f"test-{language}.{_TASKS[task].suffix}"
+
+
+def _languages(predictions: Path, benchmark: str) -> Languages:
+    """The benchmark's; unless a manifest says which were written out of which (`submission`): a
+    source may have languages of its own, and a folder may be incomplete on purpose."""
+    official = TASKS[benchmark]
+    path = predictions / MANIFEST
+    manifest: dict[str, Any] = read_object(path) if path.is_file() else {}
+    if manifest.get("benchmark") != benchmark:
+        return official, {}
+    try:
+        written = manifest["tasks"].items()
+        told = {
+            task: (list(one["languages"]), [*one["expected languages"]]) for task, one in written
+        }
+        if not all(had for had, _ in told.values()):
+            raise KeyError("languages")
+    except (KeyError, TypeError, AttributeError):
+        what = "expected tasks with languages, as `xstilts submission` writes"
+        raise UserError(f"{path}: not a manifest; {what}; remove it") from None
+    tasks = {task: told[task][0] if task in told else official[task] for task in official}
+    lacking = {t: [name for name in wanted if name not in had] for t, (had, wanted) in told.items()}
+    return tasks, {task: names for task, names in lacking.items() if names}
+
+
+def _files(
+    predictions: Path, labels: Path, cell: tuple[str, str], convention: Convention
+) -> _Files:
+    task, language = cell
+    name = file_name(task, language)
+    files = _Files(task, language, predictions / task / name, labels / task / name, convention)
+    for path in (files.predictions, files.labels):
+        if not path.is_file():
+            raise UserError(
+                f"{path}: missing; expected one file for each of {task}'s languages; add it or "
+                f"leave the whole folder {task} out"
+            )
+    return files
+
+
+# Checks
+
+
+def _refuse_blanked(path: Path, found: bool, expected: str) -> None:
+    """XTREME's download script strips the test labels; scoring against those means nothing."""
+    if not found:
+        raise UserError(
+            f"{path}: holds no gold labels (blanked as in XTREME's download?); expected "
+            f"{expected}; take the originals"
+        )
+
+
+def _same_number(files: _Files, predicted: int, gold: int, unit: str) -> None:
+    if predicted != gold:
+        raise UserError(
+            f"{files.predictions}: {predicted} {unit}; expected {gold} as in {files.labels}"
+        )
+
+
+# Scorers, one a kind of file
+
+
+def _score_labels(known: Collection[str] | None = None) -> Callable[[_Files], Scored]:
+    """Accuracy of one label a line; `known` None: line numbers (Tatoeba)."""
+
+    def score(files: _Files) -> Scored:
+        predicted, gold = read_lines(files.predictions), read_lines(files.labels)
+        if known is None:
+            numbers = {label for label in gold if label.lstrip("-").isdigit()}
+            found, expected = len(numbers) > (len(gold) > 1), "a line number a line, not all equal"
+        else:
+            found, expected = any(label in known for label in gold), " or ".join(sorted(known))
+        _refuse_blanked(files.labels, found, expected)
+        _same_number(files, len(predicted), len(gold), "lines")
+        return {"accuracy": accuracy(predicted, gold)}, 0
+
+    return score
+
+
+def _score_tags(is_tag: Callable[[str], bool]) -> Callable[[_Files], Scored]:
+    """Chunk F1 of one tag a line, blank lines between sentences."""
+
+    def score(files: _Files) -> Scored:
+        predicted, begins = read_tags(files.predictions)
+        gold, _ = read_tags(files.labels)
+        known = [is_tag(tag) for sentence in gold for tag in sentence]
+        # Most, not any: a stripped file holds words, and `O` and `X` are words somewhere.
+        found = bool(known) and 2 * sum(known) >= len(known)
+        _refuse_blanked(files.labels, found, f"{files.task} tags")
+        _same_number(files, len(predicted), len(gold), "sentences")
+        for begin, tags, golds in zip(begins, predicted, gold, strict=False):
+            if len(tags) != len(golds):
+                raise UserError(
+                    f"{files.predictions}:{begin}: {len(tags)} tags in this sentence; expected "
+                    f"{len(golds)}, one for each word; tag the words that were cut too"
+                )
+        scores = chunk_scores(predicted, gold, files.convention)
+        return {name: scores[name] for name in ("f1", "precision", "recall")}, 0
+
+    return score
+
+
+def _score_pairs(files: _Files) -> Scored:
+    """BUCC: sets of lines split at tabs; a blank line is one wrong pair, an empty file scores 0."""
+    gold = [tuple(line.split("\t")) for line in read_lines(files.labels)]
+    _refuse_blanked(files.labels, any(len(pair) == 2 for pair in gold), "pairs of ids")
+    predicted = [tuple(line.split("\t")) for line in read_lines(files.predictions)]
+    scores = mining_f1(predicted, gold)
+    return {name: scores[name] for name in ("f1", "precision", "recall")}, 0
+
+
+def _score_answers(
+    metric: Callable[[Mapping[str, str], Questions, str], dict[str, float]],
+) -> Callable[[_Files], Scored]:
+    """Exact match and F1 of {question id: answer}; unknown ids are ignored, missing ones get 0."""
+
+    def score(files: _Files) -> Scored:
+        questions = read_questions(files.labels)
+        found = any(gold for _, golds in questions for gold in golds)
+        _refuse_blanked(files.labels, found, "answers with text")
+        predicted = read_object(files.predictions)
+        for name, _ in questions:
+            if not isinstance(predicted.get(name, ""), str):
+                raise UserError(f"{files.predictions}: answer to {name} is not text; expected text")
+        return metric(predicted, questions, files.language), unanswered(predicted, questions)
+
+    return score
+
+
+def _score_choices(files: _Files) -> Scored:
+    """XCOPA: one JSON object a line, compared by its `label`."""
+    gold, predicted = _read_choices(files.labels), _read_choices(files.predictions)
+    _refuse_blanked(files.labels, len({*map(str, gold)}) > (len(gold) > 1), "labels 0 and 1")
+    _same_number(files, len(predicted), len(gold), "lines")
+    return {"accuracy": accuracy(predicted, gold)}, 0
+
+
+def _read_choices(path: Path) -> list[object]:
+    labels: list[object] = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            labels.append(json.loads(line)["label"])
+        except (ValueError, RecursionError, KeyError, TypeError):
+            raise UserError(f'{path}:{number}: expected {{"label": 0 or 1}}; correct it') from None
+    return labels
+
+
+def _score_rankings(
+    metric: Callable[[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]], float],
+) -> Callable[[_Files], Scored]:
+    """MAP@20 of {query id: ranked ids} against {query id: right ids}; a missing query counts 0."""
+
+    def score(files: _Files) -> Scored:
+        gold, predicted = read_object(files.labels), read_object(files.predictions)
+        _refuse_blanked(files.labels, any(gold.values()), "{id: right ids}")
+        for path, content in ((files.labels, gold), (files.predictions, predicted)):
+            for name in gold:
+                ids = content.get(name, ["-"])
+                if not isinstance(ids, list) or (path == files.labels and not ids):
+                    raise UserError(f"{path}: {name} has no list of ids; expected one; correct it")
+        return {"map@20": metric(predicted, gold)}, len(gold.keys() - predicted.keys())
+
+    return score
+
+
+def _lareqa(predicted: Mapping[str, Sequence[str]], gold: Mapping[str, Sequence[str]]) -> float:
+    return map_at_k(list(gold.values()), [predicted.get(question, ()) for question in gold])
+
+
+def _squad1(predicted: Mapping[str, str], questions: Questions, language: str) -> dict[str, float]:
+    """XTREME scores XQuAD and TyDiQA by SQuAD's English rules in every language."""
+    return squad1(predicted, questions)
+
+
+def _mlqa(predicted: Mapping[str, str], questions: Questions, language: str) -> dict[str, float]:
+    """MLQA's rules in its own seven languages; SQuAD's in a source's, as `families.span` has it."""
+    own = language in mlqa.LANGUAGES
+    return mlqa.mlqa(predicted, questions, language) if own else squad1(predicted, questions)
+
+
+_TASKS: dict[str, _Task] = {
+    "xnli": _Task("tsv", _score_labels(("contradiction", "entailment", "neutral"))),
+    "pawsx": _Task("tsv", _score_labels(("0", "1"))),
+    "udpos": _Task("tsv", _score_tags(frozenset(_UPOS.split()).__contains__)),
+    "panx": _Task("tsv", _score_tags(lambda tag: tag == "O" or tag[:2] in {"B-", "I-"})),
+    "bucc2018": _Task("tsv", _score_pairs),
+    "tatoeba": _Task("tsv", _score_labels()),
+    "xquad": _Task("json", _score_answers(_squad1)),
+    "tydiqa": _Task("json", _score_answers(_squad1)),
+    "mlqa": _Task("json", _score_answers(_mlqa)),
+    "xcopa": _Task("jsonl", _score_choices),
+    "lareqa": _Task("json", _score_rankings(_lareqa)),
+    "mewslix": _Task("json", _score_rankings(mewslix)),
+}
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The result as text: averages, then every language, then what was unanswered or left out."""
+    lines = [f"{result['benchmark']}, tags as {result['convention']}, percent", ""]
+    tasks = [task for task in TASKS[result["benchmark"]] if task in result]
+    averages = [
+        (name, result[name])
+        for name in ("all_task", *CATEGORIES[result["benchmark"]])
+        if name in result
+    ]
+    averages += [(task, result[task]["avg_metric"]) for task in tasks]
+    lines += _columns([(name, f"{value:.2f}") for name, value in averages])
+    for task in tasks:
+        metrics = [name for name, values in result[task].items() if isinstance(values, Mapping)]
+        rows = [(task, *metrics)]
+        for language in result[task][metrics[0]]:
+            rows.append((language, *(f"{result[task][name][language]:.2f}" for name in metrics)))
+        rows.append(("mean", *(f"{result[task][f'avg_{name}']:.2f}" for name in metrics)))
+        lines += ["", *_columns(rows)]
+    for task, counts in result["unanswered"].items():
+        listed = ", ".join(f"{language} {count}" for language, count in counts.items())
+        lines += ["", f"unanswered, scored 0: {task} {sum(counts.values())} ({listed})"]
+    for task, missing in result["partial"].items():
+        lines += ["", f"no total, as {task} lacks languages: {' '.join(missing)}"]
+    if result["not_scored"]:
+        lines += ["", f"not scored, so no total: {', '.join(result['not_scored'])}"]
+    return "\n".join(lines)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """First column left, numbers right, as wide as they need."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return ["  ".join(cells) for cells in padded]

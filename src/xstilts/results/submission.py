@@ -1,0 +1,395 @@
+"""XTREME's submission folder out of a grid's cells: one intermediate, or the best for each target.
+
+What enters: cells with their kept predictions, and the test tables that these were made from. What
+leaves: TASK/test-LANGUAGE.tsv (.json for question answering) as XTREME's README asks for them, and
+manifest.json, which says where each came from; on request a folder of labels in the same layout,
+for `xstilts score`. English dev selects, and nothing else. Nothing is predicted here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from xstilts.errors import UserError
+from xstilts.formats.cards import Card
+from xstilts.formats.kept import CELLS, Kept, cell_card, read_kept, tables_of
+from xstilts.formats.tables import (
+    Row,
+    Split,
+    file_digest,
+    fresh_folder,
+    read_record,
+    read_table,
+    write_json,
+    write_text,
+)
+from xstilts.params import Params, SourceSettings
+from xstilts.results.scoring import MANIFEST, file_name
+from xstilts.running import logbook
+from xstilts.sources import source
+from xstilts.tasks.metrics.benchmark import XTREME_TASKS
+
+SPLIT: Split = "test"
+DATA = Path("data/target")
+WORK = Path("work")
+BENCHMARK = "xtreme"
+
+Place = tuple[str, int]  # an intermediate's row and a replicate
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user wants: one row or (empty) the best of the grid's, one replicate or (0) all."""
+
+    row: str = ""
+    replicate: int = 0
+    incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The cell that predicts a task, why it was chosen, and out of which English dev scores."""
+
+    card: Card
+    folder: Path
+    why: str
+    candidates: Mapping[str, float]
+
+
+@dataclass
+class Written:
+    """The manifest, and what is missing from a whole submission (or its labels)."""
+
+    manifest: dict[str, Any]
+    missing: list[str]
+    unlabelled: list[str] = field(default_factory=list)  # tasks with hidden gold
+
+
+def write_submission(params: Params, asked: Asked, out: Path, labels: Path | None) -> Written:
+    """The whole folder, or a UserError that names what it would lack (unless asked.incomplete)."""
+    for folder in filter(None, (out, labels)):
+        if folder.exists():
+            raise UserError(
+                f"{folder}: is there already; expected the name of a new folder; remove it, or "
+                "choose another with --out or --labels"
+            )
+    if labels and _nested(out.resolve(), labels.resolve()):
+        raise UserError(
+            f"{labels}: --labels is --out ({out}), or one is inside the other; expected two "
+            "folders beside each other; choose another with --out or --labels"
+        )
+    found, missing = _cells(params, asked)
+    chosen = _choose(found, asked)
+    tables = {task: _tables(one, params.source, missing) for task, one in chosen.items()}
+    chosen = {task: one for task, one in chosen.items() if tables[task]}
+    if not chosen or (missing and not asked.incomplete):
+        others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(
+            f"{out}: not written, as it would be incomplete: {missing[0]}{others}; expected the "
+            "nine tasks of XTREME in every test language; run `xstilts grid`, or see --incomplete"
+        )
+    manifest: dict[str, Any] = {
+        "benchmark": BENCHMARK,
+        "experiment": params.experiment,
+        "source": params.source.name,
+        "asked for": asked.row or "the best intermediate of each target on English dev",
+        "complete": not missing,
+        "missing": missing,
+        "written by": logbook.commit(),
+        "tasks": {},
+    }
+    written = Written(manifest, missing)
+    with ExitStack() as stack:
+        folders = [stack.enter_context(fresh_folder(path)) for path in (out, labels) if path]
+        for task, one in chosen.items():
+            files = _write_task(folders[0] / task, one, tables[task])
+            manifest["tasks"][task] = _origin(one, files, _expected(task, params.source))
+            if labels and not _write_labels(folders[1] / task, one, tables[task]):
+                written.unlabelled.append(task)
+        if written.unlabelled and not asked.incomplete:
+            raise UserError(
+                f"{labels}: not written: {written.unlabelled[0]} has languages with hidden test "
+                "labels; expected the gold of every language; leave --labels out"
+            )
+        write_json(folders[0] / MANIFEST, manifest)
+    return written
+
+
+def _nested(one: Path, other: Path) -> bool:
+    """Whether one of the folders would take the other's place, or hold it."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+# Which cells
+
+
+def _cells(params: Params, asked: Asked) -> tuple[dict[str, dict[Place, Card]], list[str]]:
+    """The cards that may be chosen, for each task of XTREME, and which cells are not there."""
+    grid = params.grid
+    rows = [asked.row] if asked.row else grid.intermediates
+    replicates = [asked.replicate] if asked.replicate else grid.replicates
+    found: dict[str, dict[Place, Card]] = {}
+    missing = []
+    for task in XTREME_TASKS:
+        if task not in grid.targets:
+            missing.append(f"{task} is not in grid.targets of params.yaml")
+            continue
+        for place in ((row, replicate) for row in rows for replicate in replicates):
+            folder = _folder(task, place)
+            if (folder / "card.json").is_file():
+                found.setdefault(task, {})[place] = cell_card(folder)
+            else:
+                missing.append(f"{folder} has no card")
+    return found, missing
+
+
+def _folder(task: str, place: Place) -> Path:
+    return CELLS / place[0] / task / str(place[1])
+
+
+def _choose(found: Mapping[str, Mapping[Place, Card]], asked: Asked) -> dict[str, Chosen]:
+    """For each task the cell with the highest English dev score; of equal ones the grid's first.
+
+    Retrieval trains nothing and has no English dev (its dev gold is other languages', which must
+    not select): there the encoder with the highest mean English dev over the trained targets.
+    """
+    dev = {task: _dev_scores(task, cards) for task, cards in found.items()}
+    trained = [scores for scores in dev.values() if scores]
+    places = {place for cards in found.values() for place in cards}
+    means = {
+        place: fmean(scores[place] for scores in trained)
+        for place in places
+        if trained and all(place in scores for scores in trained)
+    }
+    chosen = {}
+    for task, cards in found.items():
+        scores = {place: (dev[task] or means).get(place) for place in cards}
+        known = {place: score for place, score in scores.items() if score is not None}
+        if len(cards) == 1:
+            place, why = next(iter(cards)), "the only cell that was asked for"
+        elif known:
+            place = max(known, key=known.__getitem__)
+            of = "" if dev[task] else "mean over the trained targets of the "
+            why = f"highest {of}English dev score of {len(known)} cells"
+        else:
+            raise UserError(
+                f"{task}: nothing trains it, so it has no English dev score, and no encoder has "
+                "the cells of all trained targets; expected those to choose by; name a row"
+            )
+        shown = {f"{row}/{replicate}": score for (row, replicate), score in known.items()}
+        chosen[task] = Chosen(cards[place], _folder(task, place), why, shown)
+    return chosen
+
+
+def _dev_scores(task: str, cards: Mapping[Place, Card]) -> dict[Place, float]:
+    """English dev of each cell. UserError where they cannot be compared."""
+    chosen = {place: card.selection for place, card in cards.items() if card.selection}
+    meanings = {
+        (card.passport["selection"], card.encoder, card.source): place
+        for place, card in cards.items()
+    }
+    if len(meanings) > 1:
+        (first, one), (second, other), *_ = meanings.items()
+        raise UserError(
+            f"{_folder(task, other)}: selected by {second[0]} with {second[1]}; expected "
+            f"{first[0]} with {first[1]} as {_folder(task, one)}; run `dvc repro target`"
+        )
+    return {place: selection.score for place, selection in chosen.items()}
+
+
+# Which tables
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A test table and what a cell predicted for it, row by row."""
+
+    rows: list[Row]
+    kept: Kept
+
+
+def _expected(task: str, settings: SourceSettings) -> list[str]:
+    """XTREME's languages; or the source's, where it has languages of its own."""
+    own, official = (
+        source(settings.name).languages(read_record(DATA / task), settings),
+        XTREME_TASKS,
+    )
+    return list(official[task] if set(own) <= set(official[task]) else own)
+
+
+def _tables(chosen: Chosen, settings: SourceSettings, missing: list[str]) -> dict[str, _Pair]:
+    """Each language's, in order; what lacks of it is added to `missing`."""
+    card, pairs = chosen.card, {}
+    kept = {language for split, language in tables_of(chosen.folder) if split == SPLIT}
+    for language in _expected(card.target, settings):
+        name = f"{card.target} {SPLIT}-{language}"
+        if language not in kept:
+            missing.append(f"{name} was not predicted")
+            continue
+        pairs[language] = _pair(chosen, language)
+        counts = card.counts[f"{SPLIT}-{language}"]
+        if "official" in counts:  # the data stage names it where it was not met
+            unit = "pairs" if card.family == "retrieval" else "rows"
+            missing.append(
+                f"{name} is not the official table ({counts['rows']} rows; official: "
+                f"{counts['official']} {unit})"
+            )
+    return pairs
+
+
+def _pair(chosen: Chosen, language: str) -> _Pair:
+    card, folder = chosen.card, DATA / chosen.card.target
+    table = read_table(folder, SPLIT, language)
+    name = f"{SPLIT}-{language}"
+    kept = read_kept(chosen.folder, card, SPLIT, language)
+    if table.digest != card.inputs[name] or [row["id"] for row in table.rows] != kept.ids:
+        raise UserError(
+            f"{folder}/{name}.parquet: not the table that {chosen.folder} predicted; expected the "
+            f"same; run `dvc repro target@{card.intermediate}-{card.target}-{card.replicate}`"
+        )
+    return _Pair(table.rows, kept)
+
+
+# Files. Gold and predictions are written alike, but for question answering.
+
+
+def _write_task(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> dict[str, Any]:
+    """{language: rows and digest} of what was written."""
+    files = {}
+    write = _WRITERS[_kind(chosen.card)]
+    for language, pair in tables.items():
+        path = folder / file_name(folder.name, language)
+        write_text(path, write(pair.rows, pair.kept.predictions))
+        files[language] = {"rows": len(pair.rows), "digest": file_digest(path)}
+    return files
+
+
+def _write_labels(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> bool:
+    """False, and nothing is written, where a language's gold is hidden."""
+    scored = chosen.card.scores.get(SPLIT, {})  # has what has gold
+    if any(language not in scored for language in tables):
+        return False
+    write = _LABELS[_kind(chosen.card)]
+    for language, pair in tables.items():
+        write_text(folder / file_name(folder.name, language), write(pair.rows))
+    return True
+
+
+def _kind(card: Card) -> str:
+    """The family, and for retrieval what it looks for (the record's convention)."""
+    if card.family != "retrieval":
+        return card.family
+    return str(next(iter(card.passport["metrics"].values())))
+
+
+def _lines(values: Sequence[object]) -> str:
+    return "".join(f"{value}\n" for value in values)
+
+
+def _sentences(tagged: Sequence[Sequence[str]]) -> str:
+    """One tag a line, a blank line after each sentence."""
+    return "".join(f"{_lines(tags)}\n" for tags in tagged)
+
+
+def _answers(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> str:
+    found = {row["id"]: p["text"] for row, p in zip(rows, predictions, strict=True)}
+    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+
+
+def _pairs(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None]) -> str:
+    """BUCC: foreign id TAB English id of each pair that passed the threshold."""
+    pairs = zip(rows, predictions, strict=True)
+    return _lines([f"{row['id']}\t{p['id']}" for row, p in pairs if p is not None])
+
+
+def _places(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None]) -> str:
+    """Tatoeba: for each English sentence the number of the foreign line."""
+    pairs = zip(rows, predictions, strict=True)
+    return _english_lines(rows, {row["id"]: p["id"] for row, p in pairs if p is not None})
+
+
+def _english_lines(rows: Sequence[Row], partner: Mapping[str, str]) -> str:
+    """In the order of XTREME's English file (stripped, sorted as strings, stable); from 0.
+
+    partner: English id -> foreign id.
+    """
+    foreign = [row["id"] for row in rows if row["side"] == "foreign"]
+    line = {row_id: number for number, row_id in enumerate(foreign)}
+    english = [row for row in rows if row["side"] == "english"]
+    ordered = sorted(english, key=lambda row: row["text"].strip())
+    return _lines([line[partner[row["id"]]] for row in ordered])
+
+
+def _gold_lines(rows: Sequence[Row]) -> str:
+    return _lines([row["label"] for row in rows])
+
+
+def _gold_sentences(rows: Sequence[Row]) -> str:
+    return _sentences([row["tags"] for row in rows])
+
+
+def _gold_answers(rows: Sequence[Row]) -> str:
+    """SQuAD's JSON; each question a document of its own, as in XTREME's test files."""
+    documents = []
+    for row in rows:
+        answers = [{"text": a["text"], "answer_start": a["start"]} for a in row["answers"]]
+        question = {"id": row["id"], "question": row["question"], "answers": answers}
+        documents.append({"paragraphs": [{"context": row["context"], "qas": [question]}]})
+    return json.dumps({"data": documents}, ensure_ascii=False, indent=1) + "\n"
+
+
+def _gold_pairs(rows: Sequence[Row]) -> str:
+    return _lines([f"{row['id']}\t{partner}" for row in rows for partner in row["gold"] or ()])
+
+
+def _gold_places(rows: Sequence[Row]) -> str:
+    return _english_lines(rows, {name: row["id"] for row in rows for name in row["gold"] or ()})
+
+
+_WRITERS: dict[str, Callable[[Sequence[Row], Sequence[Any]], str]] = {
+    "classification": lambda rows, predictions: _lines(predictions),
+    "tagging": lambda rows, predictions: _sentences(predictions),
+    "span": _answers,
+    "mining": _pairs,
+    "nearest": _places,
+}
+_LABELS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "classification": _gold_lines,
+    "tagging": _gold_sentences,
+    "span": _gold_answers,
+    "mining": _gold_pairs,
+    "nearest": _gold_places,
+}
+
+
+# The manifest
+
+
+def _origin(chosen: Chosen, files: Mapping[str, Any], expected: Sequence[str]) -> dict[str, Any]:
+    """Which cell, seed and commit a task's files are of, and what English dev said."""
+    card = chosen.card
+    curve = logbook.History(WORK, logbook.cell_key(card)).lines()
+    lines = logbook.belonging(curve, card.key)  # none where DVC's cache brought the cell
+    trained = {key: lines[-1][key] if lines else "unknown" for key in ("commit", "dirty")}
+    return {
+        "intermediate": card.intermediate,
+        "replicate": card.replicate,
+        "cell": chosen.folder.as_posix(),
+        "key": card.key,
+        "encoder": card.encoder,
+        "seed": card.passport["seed"],
+        "trained by": trained,
+        "chosen as": chosen.why,
+        "dev": asdict(card.selection) if card.selection else None,
+        "candidates, English dev": dict(chosen.candidates),
+        "flags": list(card.flags),
+        "notes": list(card.notes),
+        "languages": dict(files),
+        "expected languages": list(expected),
+    }

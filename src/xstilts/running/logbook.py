@@ -1,0 +1,177 @@
+"""What a run's log says, before MLflow hears of it: the curve on disk, a card's figures, its chart.
+
+What enters: steps while a training runs, and its card. What leaves: lines and numbers for
+`tracking`. A curve is a file of JSON lines in the work folder, so that nothing is lost with MLflow:
+{step, time, metrics}; {run, sent} after a sending; {finished} at the end. No score depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import UserError
+from xstilts.formats.cards import Card, averages, task_number
+from xstilts.formats.tables import ENGLISH, write_text
+
+Line = dict[str, Any]
+MODE = "XSTILTS_TRACKING"
+CODE = (
+    "src",
+    "params.yaml",
+    "dvc.yaml",
+)  # what makes a commit dirty; dvc.lock changes at every run
+
+
+class History:
+    """A training's curve as a file. Only whole lines count: a kill may leave half a one."""
+
+    def __init__(self, work: Path, cell: str) -> None:
+        self.path = work / "history" / f"{cell}.jsonl"
+        self._begun = False
+
+    def lines(self) -> list[Line]:
+        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+
+    def append(self, line: Line) -> None:
+        """At once on disk. The first line of a training not resumed begins the file anew."""
+        if not self._begun:
+            self._begun = True
+            write_text(self.path, "")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def resume(self, step: int) -> tuple[str, int, list[Line]]:
+        """Cut what lies beyond `step`; the run that was begun, its last step, what it lacks."""
+        lines = self.lines()
+        curve = [line for line in lines if line.get("step", step + 1) <= step]
+        last: Line = {}
+        for line in lines:
+            last = line if "run" in line else {} if "finished" in line else last
+        kept = [*curve, *([last] if last else [])]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._begun = True
+        return last.get("run", ""), last.get("sent", -1), unsent([*curve, last])
+
+
+def belonging(lines: list[Line], key: str) -> list[Line]:
+    """A card's own curve ends with its key; a cell from DVC's cache may have none."""
+    return lines if lines and lines[-1].get("finished") == key else []
+
+
+def unsent(lines: Sequence[Line]) -> list[Line]:
+    sent = max((line["sent"] for line in lines if "sent" in line), default=-1)
+    return [line for line in lines if line.get("step", -1) > sent]
+
+
+def finished_trials(experiment: str, work: Path) -> Iterator[tuple[str, list[Line]]]:
+    """The studies' trials that ended, each with its curve: study-PHASE-NAME-TRIAL, lines."""
+    for path in sorted((work / "history").glob("study-*.jsonl")):
+        lines = History(work, path.stem).lines()
+        if lines and "trial" in lines[-1] and lines[-1]["experiment"] == experiment:
+            yield path.stem, lines
+
+
+def card_folders(cells: Sequence[Path]) -> list[Path]:
+    """Pretraining, phase 2, then the cells, which point there; only folders that hold a card."""
+    models: set[Path] = set()
+    for cell in cells:
+        if len(cell.parts) >= 4 and cell.parts[-4] == "cells":
+            root = cell.parents[3] / "models"
+            models |= {root / "pretrain", root / "intermediate" / cell.parts[-3] / cell.name}
+    folders = dict.fromkeys([*sorted(models, reverse=True), *cells])
+    return [folder for folder in folders if (folder / "card.json").is_file()]
+
+
+def cell_key(card: Card) -> str:
+    """One for all runs of a cell, whatever its settings: target-mnli-xnli-1."""
+    if card.phase == "pretrain":
+        return card.phase
+    parts = (card.phase, card.intermediate, card.target, str(card.replicate))
+    return "-".join(filter(None, parts))
+
+
+def figures(card: Card) -> dict[str, float]:
+    """test.LANG.METRIC, test.average.METRIC, and `number`: the mean of the task's main metrics."""
+    results: dict[str, float] = {}
+    for split, languages in card.scores.items():
+        for language, scores in languages.items():
+            results |= {f"{split}.{language}.{metric}": value for metric, value in scores.items()}
+        means = averages(card.scores, split)
+        results |= {f"{split}.average.{metric}": value for metric, value in means.items()}
+        for suffix in ("", ".zero_shot"):
+            own = {name: means.get(f"{name}{suffix}") for name in card.main}
+            numbers = {name: value for name, value in own.items() if value is not None}
+            if card.main and len(numbers) == len(card.main):
+                results[f"{split}.average.number{suffix}"] = task_number(numbers, card.main)
+    if card.selection:
+        results["selected.score"] = card.selection.score
+        results["selected.step"] = card.selection.step
+    return results
+
+
+def draw(card: Card, path: Path) -> None:
+    """The task's number in every language, English first, a colour a split. No pyplot: no state."""
+    from matplotlib.figure import Figure
+
+    languages = {name for scores in card.scores.values() for name in scores}
+    names = sorted(languages, key=lambda name: (name != ENGLISH, name))
+    figure = Figure(figsize=(max(4.0, 0.4 * len(names) + 1.5), 3.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(card.scores)
+    for number, (split, scores) in enumerate(sorted(card.scores.items())):
+        here = [(place, scores[name]) for place, name in enumerate(names) if name in scores]
+        places = [place + (number + 0.5) * width - 0.4 for place, _ in here]
+        heights = [100 * task_number(values, card.main or sorted(values)) for _, values in here]
+        axes.bar(places, heights, width, label=split)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(ylim=(0, 100), ylabel=f"{' + '.join(card.main)} (%)", title=cell_key(card))
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+def commit() -> dict[str, str]:
+    """The commit that computes, and whether code or params differ from it."""
+    ask = ["git", "-C", str(root())]
+    status = ["status", "--porcelain", "--", *CODE]
+    try:
+        head = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, check=True)
+        changed = subprocess.run([*ask, *status], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": "unknown"}
+    return {"commit": head.stdout.decode().strip(), "dirty": str(bool(changed.stdout)).lower()}
+
+
+def mode() -> str:
+    """How runs are sent: on, later or off (see tracking)."""
+    chosen = os.environ.get(MODE, "on")
+    if chosen not in ("on", "later", "off"):
+        raise UserError(
+            f"{MODE}={chosen}: no such way; expected on, later or off; correct or unset it"
+        )
+    return chosen
+
+
+def root() -> Path:
+    """The repository that a command was started in."""
+    here = Path.cwd()
+    return next(
+        (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here
+    )
+
+
+def relative(folder: Path) -> str:
+    """A path inside the repository, or only its last part: no machine's path."""
+    path, top = folder.absolute(), root()
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name
+
+
+def now() -> int:
+    """Milliseconds, MLflow's unit of time."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,82 @@
+"""A context and several continuations or answers -> the right one. One score a (prompt, choice)
+pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from xstilts.errors import UserError
+from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
+from xstilts.formats.tables import Row
+from xstilts.tasks.families.common import PooledHead, encode_texts
+from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
+from xstilts.tasks.metrics.accuracy import accuracy
+
+
+def encode(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
+) -> Features:
+    """Prompt = context and question with a space between (facts section 2), against each choice."""
+    group = settings.choices
+    for row in rows:
+        if len(row["choices"]) != group:
+            raise UserError(
+                f"{row['id']}: {len(row['choices'])} choices; expected {group}; correct the row"
+            )
+    prompts = [" ".join(part for part in (row["context"], row["question"]) if part) for row in rows]
+    columns, cut = encode_texts(
+        tokenizer,
+        [prompt for prompt in prompts for _ in range(group)],
+        [choice for row in rows for choice in row["choices"]],
+        settings.max_length,
+    )
+    labels = [IGNORE_INDEX if row["label"] is None else row["label"] for row in rows]
+    columns["labels"] = Ragged.of([[label] for label in labels for _ in range(group)])
+    rows_of = np.repeat(np.arange(len(rows), dtype=np.int32), group)
+    return Features(columns, rows_of, group, {"truncated choices": cut})
+
+
+def collate(
+    features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
+) -> Batch:
+    batch = pad(features, examples, {"input_ids": tokens.pad})
+    batch["labels"] = batch["labels"][:: features.group, 0]  # one an example: (examples,)
+    return batch
+
+
+def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
+    return PooledHead(config, 1)
+
+
+def units(batch: Batch) -> int:
+    return len(batch["labels"])
+
+
+def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Softmax over the choices of each example. logits: (examples * choices, 1)."""
+    scores = logits.float().view(len(batch["labels"]), -1)
+    return functional.cross_entropy(scores, batch["labels"], reduction="sum")
+
+
+def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
+    return list(logits.float().cpu().numpy())
+
+
+def decode(
+    features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
+) -> list[int]:
+    scores = np.stack(list(outputs)).reshape(-1, features.group)
+    return [int(best) for best in scores.argmax(axis=1)]
+
+
+def score(
+    predictions: Sequence[int], rows: Sequence[Row], language: str, settings: TaskSettings
+) -> dict[str, float]:
+    return {"accuracy": accuracy(predictions, [row["label"] for row in rows])}

@@ -1,0 +1,156 @@
+"""A query -> the candidates that answer it, best first: XTREME-R's LAReQA and Mewsli-X.
+
+A dual encoder with shared weights (XTREME's third_party/bert.py): the first piece through dense +
+tanh, at length 1; a score is the dot product. Trained by a softmax over the candidates of the
+batch, times a learned scale that begins at 100. A sentence with its paragraph is read as a pair
+of texts in training and in ranking; XTREME's script joins the two without a seam when it ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from xstilts.formats.features import Batch, Features, Ragged, pad
+from xstilts.formats.tables import Row
+from xstilts.tasks.families.common import encode_texts, linear
+from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
+from xstilts.tasks.metrics.ranking import map_at_k, rank
+
+QUERY, CANDIDATE = 0, 1
+SCALE = 100.0
+
+
+def encode(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
+) -> Features:
+    """A sequence for each text: English rows are pairs, (query, candidate) side by side; other
+    tables hold queries and candidates in rows of their own."""
+    paired = {row["query"] is not None and row["candidate"] is not None for row in rows}
+    if len(paired) > 1:
+        raise ValueError("pairs stand beside single queries or candidates; expected one kind")
+    texts = [
+        (number, side, row[name], row["context"] if side == CANDIDATE else None)
+        for number, row in enumerate(rows)
+        for side, name in ((QUERY, "query"), (CANDIDATE, "candidate"))
+        if row[name] is not None
+    ]
+    first, second = [text for *_, text, _ in texts], [context for *_, context in texts]
+    columns, cut = encode_texts(tokenizer, first, second, settings.max_length)
+    columns["side"] = Ragged.of([[side] for _, side, *_ in texts])
+    rows_of = np.array([number for number, *_ in texts], dtype=np.int32)
+    return Features(columns, rows_of, 2 if True in paired else 1, {"truncated": cut}, whole=True)
+
+
+def collate(
+    features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
+) -> Batch:
+    return pad(features, examples, {"input_ids": tokens.pad})
+
+
+class DualEncoder(nn.Module):
+    """(sequences, length, dim) -> (sequences, dim) of length 1; a query's times the scale."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.dense = linear(config, config.hidden_size)
+        self.scale = nn.Parameter(torch.tensor(SCALE))
+
+    def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        vectors = functional.normalize(torch.tanh(self.dense(hidden[:, 0])).float(), dim=1)
+        return torch.where(batch["side"] == QUERY, vectors * self.scale, vectors)
+
+
+def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
+    return DualEncoder(config)
+
+
+def units(batch: Batch) -> int:
+    return len(batch["side"]) // 2
+
+
+def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Each query's own candidate against those of the whole batch. logits: (2 * pairs, dim).
+
+    As in XTREME, a candidate that answers two of the queries stands against one of them.
+    """
+    scores = logits[0::2].float() @ logits[1::2].float().T
+    own = torch.arange(len(scores), device=scores.device)
+    return functional.cross_entropy(scores, own, reduction="sum")
+
+
+def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
+    return list(logits.float().cpu().numpy())
+
+
+def decode(
+    features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
+) -> list[list[str] | None]:
+    """For a query the ids of the 20 best among the rows' candidates; None for a candidate alone."""
+    sides = features.columns["side"].values
+    place = {int(features.rows[at]): int(at) for at in np.flatnonzero(sides == CANDIDATE)}
+    pool = list(_candidates(rows))
+    asked = np.flatnonzero(sides == QUERY)
+    found: list[list[str] | None] = [None] * len(rows)
+    if not len(asked) or not pool:
+        return [[] if row["query"] is not None else None for row in rows]
+    queries = np.stack([outputs[int(at)] for at in asked]).astype(np.float32)
+    candidates = np.stack([outputs[place[number]] for number in pool]).astype(np.float32)
+    ids = [str(rows[number]["id"]) for number in pool]
+    for at, best in zip(asked, rank(queries, candidates), strict=True):
+        found[features.rows[at]] = [ids[number] for number in best]
+    return found
+
+
+def score(
+    predictions: Sequence[list[str] | None],
+    rows: Sequence[Row],
+    language: str,
+    settings: TaskSettings,
+) -> dict[str, float]:
+    """mAP@20 over the queries; one whose right candidates are none of the rows' counts 0.
+
+    LAReQA's official number is over all languages' questions at once: the mean over its languages,
+    which have as many each. Mewsli-X's one right entity makes it the reciprocal rank, cut at 20.
+    Rows as they are kept have no texts: queries, whose gold is what `right` found.
+    """
+    texts = all("query" in row for row in rows)
+    answers = right(rows) if texts else [row["gold"] for row in rows]
+    targets, ranked = [], []
+    for prediction, row, found in zip(predictions, rows, answers, strict=True):
+        if found is not None:
+            targets.append(found or [f"no candidate for {row['id']}"])
+            ranked.append(prediction or [])
+    return {"map@20": map_at_k(targets, ranked)}
+
+
+def right(rows: Sequence[Row]) -> list[list[str] | None]:
+    """For a query the ids of the rows' candidates that answer it; None for a candidate alone, and
+    where gold is hidden."""
+    answers: dict[str, list[str]] = {}
+    for number in _candidates(rows):
+        for name in rows[number]["gold"] or ():
+            answers.setdefault(name, []).append(str(rows[number]["id"]))
+    return [
+        None
+        if row["query"] is None or row["gold"] is None
+        else [one for name in row["gold"] for one in answers.get(name, [])]
+        for row in rows
+    ]
+
+
+def _candidates(rows: Sequence[Row]) -> Iterator[int]:
+    """Numbers of the rows to rank: of pairs with the same candidate, the first."""
+    seen: set[tuple[str, str | None]] = set()
+    for number, row in enumerate(rows):
+        text = (row["candidate"], row["context"])
+        if row["candidate"] is None or (row["query"] is not None and text in seen):
+            continue
+        seen.add(text)
+        yield number

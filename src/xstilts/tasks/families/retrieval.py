@@ -1,0 +1,163 @@
+"""Sentence vectors straight from the encoder, and what they find: BUCC's mining, Tatoeba's nearest
+neighbour.
+
+Nothing is trained. A vector is the mean over all real pieces, special ones included, of one layer's
+states (XTREME's evaluate_retrieval.py), or the first piece's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from xstilts.formats.features import Batch, Features, pad
+from xstilts.formats.tables import Row
+from xstilts.tasks.families.common import encode_texts
+from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
+from xstilts.tasks.metrics import mining
+from xstilts.tasks.metrics.accuracy import accuracy
+
+MINING, NEAREST = "mining", "nearest"  # a record's convention
+
+
+def encode(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
+) -> Features:
+    columns, cut = encode_texts(
+        tokenizer, [row["text"] for row in rows], [None] * len(rows), settings.max_length
+    )
+    return Features(columns, np.arange(len(rows), dtype=np.int32), counts={"truncated": cut})
+
+
+def collate(
+    features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
+) -> Batch:
+    return pad(features, examples, {"input_ids": tokens.pad})
+
+
+class Pooling(nn.Module):
+    """(sequences, length, dim) -> (sequences, dim); no weights."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        if self.kind == "cls":
+            return hidden[:, 0]
+        mask = batch["attention_mask"][..., None].to(hidden.dtype)
+        return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
+    return Pooling(settings.pooling)
+
+
+def units(batch: Batch) -> int:
+    return len(batch["input_ids"])
+
+
+def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    raise TypeError(
+        "retrieval has no labels to train on: its targets run frozen (params: layer and pooling)"
+    )
+
+
+def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
+    return list(logits.float().cpu().numpy())
+
+
+def decode(
+    features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
+) -> list[dict[str, Any] | None]:
+    """Mining: for a foreign row {"id": English id, "score": margin} or None, before any threshold.
+    Nearest: for an English row {"id": the foreign row's}. None for the other side.
+    """
+    foreign = [index for index, row in enumerate(rows) if row["side"] == "foreign"]
+    english = [index for index, row in enumerate(rows) if row["side"] == "english"]
+    vectors = [_stacked(outputs, side) for side in (foreign, english)]
+    found: list[dict[str, Any] | None] = [None] * len(rows)
+    if settings.convention == NEAREST:
+        best = mining.nearest(vectors[1], vectors[0])
+        for index, place in zip(english, best, strict=True):
+            found[index] = {"id": rows[foreign[place]]["id"]}
+        return found
+    sides = [
+        [rows[index][key] for index in side]
+        for side in (foreign, english)
+        for key in ("id", "text")
+    ]
+    candidates = mining.mine(vectors[0], vectors[1], sides[1], sides[3])
+    scores = mining.pair_scores(candidates, (sides[0], sides[1]), (sides[2], sides[3]))
+    place = {row_id: index for row_id, index in zip(sides[0], foreign, strict=True)}
+    for (source, target), margin in scores.items():
+        found[place[source]] = {"id": target, "score": float(margin)}
+    return found
+
+
+def _stacked(outputs: Sequence[Output], numbers: Sequence[int]) -> NDArray[np.float32]:
+    """(rows, dim): one side's vectors alone, for there may be 400,000 of them."""
+    first = outputs[numbers[0]] if numbers else np.zeros(0)
+    side = np.empty((len(numbers), len(first)), np.float32)
+    for place, number in enumerate(numbers):
+        side[place] = outputs[number]
+    return side
+
+
+def settle(
+    predictions: Sequence[Any],
+    dev: tuple[Sequence[Any], Sequence[Row]] | None,
+    settings: TaskSettings,
+) -> tuple[list[Any], float | None]:
+    """The official protocol's one use of another language's dev gold: BUCC's threshold, set when
+    all is frozen.
+
+    dev: (predictions, rows) of the language's dev split, with gold. Gives what passes, and the
+    threshold.
+    """
+    if settings.convention != MINING or dev is None:
+        return list(predictions), None
+    threshold = mining.tune_threshold(_pairs(*dev), _gold(dev[1]))
+    passed = [p if p is not None and p["score"] >= threshold else None for p in predictions]
+    return passed, threshold
+
+
+def _pairs(predictions: Sequence[Any], rows: Sequence[Row]) -> dict[tuple[str, str], float]:
+    """Mined pairs by falling score."""
+    found = [
+        ((row["id"], prediction["id"]), prediction["score"])
+        for row, prediction in zip(rows, predictions, strict=True)
+        if prediction is not None and row["side"] == "foreign"
+    ]
+    return dict(sorted(found, key=lambda item: -item[1]))
+
+
+def _gold(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    return [
+        (row["id"], partner)
+        for row in rows
+        if row["side"] == "foreign"
+        for partner in row["gold"] or ()
+    ]
+
+
+def score(
+    predictions: Sequence[Any], rows: Sequence[Row], language: str, settings: TaskSettings
+) -> dict[str, float]:
+    """Mining: precision, recall, F1 of the pairs. Nearest: accuracy over English rows (one
+    direction, XTREME)."""
+    if settings.convention == MINING:
+        return mining.mining_f1(list(_pairs(predictions, rows)), _gold(rows))
+    partner = {english: foreign for foreign, english in _gold(rows)}
+    asked = [
+        (p["id"], partner[row["id"]])
+        for row, p in zip(rows, predictions, strict=True)
+        if p is not None
+    ]
+    return {"accuracy": accuracy([guess for guess, _ in asked], [gold for _, gold in asked])}

@@ -1,0 +1,159 @@
+"""A tag for every word, read off its first piece.
+
+A sentence too long for the encoder is split at word borders and joined again: every word gets
+exactly one tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
+from xstilts.formats.tables import Row
+from xstilts.tasks.families.common import columns, dropout, frame, label_ids, linear
+from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
+from xstilts.tasks.metrics.tags import Convention, chunk_scores, token_accuracy
+
+NO_WORD = -1
+
+
+def encode(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
+) -> Features:
+    """Columns: word_starts, the place of each word's first piece, and labels, a tag for each
+    word."""
+    ids = label_ids(settings.labels)
+    before, after = frame(tokenizer)
+    room = settings.max_length - len(before) - len(after)
+    pieces, cut = _pieces(rows, tokenizer, room)
+    sequences, starts, labels, row_of = [], [], [], []
+    unseen = 0
+    for number, row in enumerate(rows):
+        tags = row["tags"] or [None] * len(row["tokens"])
+        wanted = [ids.get(tag, IGNORE_INDEX) for tag in tags]
+        unseen += sum(tag is not None and tag not in ids for tag in tags)
+        for first, last in _windows([len(pieces[word]) for word in row["tokens"]], room):
+            sequence, places = list(before), []
+            for word in row["tokens"][first:last]:
+                places.append(len(sequence))
+                sequence += pieces[word]
+            sequences.append(sequence + after)
+            starts.append(places)
+            labels.append(wanted[first:last])
+            row_of.append(number)
+    found = columns(tokenizer, sequences, [[0] * len(sequence) for sequence in sequences])
+    found |= {"word_starts": Ragged.of(starts), "labels": Ragged.of(labels)}
+    counts = {
+        "split sentences": len(row_of) - len(set(row_of)),
+        "words cut to the window": cut,
+        "tags outside the label set": unseen,
+    }
+    return Features(found, np.array(row_of, np.int32), counts=counts)
+
+
+def _pieces(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, room: int
+) -> tuple[dict[str, list[int]], int]:
+    """Each distinct word's pieces, as after a space; the unknown piece where it has none (B2)."""
+    words = sorted({word for row in rows for word in row["tokens"]})
+    encoded = (
+        tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"]
+        if words
+        else []
+    )
+    cut = sum(len(ids) > room for ids in encoded)
+    unknown = (
+        tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
+    )
+    return {
+        word: list(ids[:room]) or [unknown] for word, ids in zip(words, encoded, strict=True)
+    }, cut
+
+
+def _windows(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Ranges of words, each at most `room` pieces; an empty sentence has one empty range."""
+    cuts, used = [0], 0
+    for index, length in enumerate(lengths):
+        if used and used + length > room:
+            cuts.append(index)
+            used = 0
+        used += length
+    return list(zip(cuts, [*cuts[1:], len(lengths)], strict=True))
+
+
+def collate(
+    features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
+) -> Batch:
+    return pad(
+        features,
+        examples,
+        {"input_ids": tokens.pad, "word_starts": NO_WORD, "labels": IGNORE_INDEX},
+    )
+
+
+class TaggingHead(nn.Module):
+    """Linear on the first piece of each word: (sequences, words, labels)."""
+
+    def __init__(self, config: PretrainedConfig, size: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout(config))
+        self.out = linear(config, size)
+
+    def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        places = batch["word_starts"].clamp(min=0)
+        words = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
+        logits: torch.Tensor = self.out(self.dropout(words))
+        return logits
+
+
+def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
+    return TaggingHead(config, len(settings.labels))
+
+
+def units(batch: Batch) -> int:
+    return int((batch["labels"] != IGNORE_INDEX).sum())
+
+
+def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    flat = logits.float().reshape(-1, logits.shape[-1])
+    return functional.cross_entropy(
+        flat, batch["labels"].reshape(-1), ignore_index=IGNORE_INDEX, reduction="sum"
+    )
+
+
+def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
+    """The best tag of each word: 1,363 logits a word would not fit for CCG."""
+    best = logits.argmax(dim=-1).cpu().numpy()
+    words = (batch["word_starts"] != NO_WORD).sum(dim=1).cpu().numpy()
+    return [line[:count] for line, count in zip(best, words, strict=True)]
+
+
+def decode(
+    features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
+) -> list[list[str]]:
+    tags: list[list[str]] = [[] for _ in rows]
+    for row, best in zip(features.rows, outputs, strict=True):
+        tags[row] += [settings.labels[int(tag)] for tag in best]
+    return tags
+
+
+def score(
+    predictions: Sequence[list[str]], rows: Sequence[Row], language: str, settings: TaskSettings
+) -> dict[str, float]:
+    """Chunk F1 by the record's convention, token accuracy beside it; the record's metrics are
+    kept."""
+    references = [row["tags"] for row in rows]
+    scores = {"accuracy": token_accuracy(predictions, references)}
+    if settings.convention:
+        convention: Convention = (
+            "seqeval-1.2.2" if settings.convention == "seqeval-1.2.2" else "seqeval-0.0.12"
+        )
+        scores |= chunk_scores(predictions, references, convention)
+    return {metric: scores[metric] for metric in settings.metrics}

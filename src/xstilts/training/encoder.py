@@ -1,0 +1,241 @@
+"""Encoders: load, save, cut off above a layer, and put heads on.
+
+`encoder.json` in a phase's folder says which encoder it stands for: {"name", "location",
+"revision", "digest"};
+location is a Hub id, or a folder relative to the repository. No weights are copied for a baseline.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from xstilts.errors import UserError
+from xstilts.formats.features import Batch
+from xstilts.formats.tables import read_json, write_json
+from xstilts.tasks.families.protocol import Tokens
+
+transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else each load prints a table of unused weights
+transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+Tokenizer = PreTrainedTokenizerBase
+RESTARTS = "positions_restart_at_pair"  # in the config of an encoder pretrained here
+ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@dataclass(frozen=True)
+class EncoderRef:
+    name: str  # as params give it, or the shape of one pretrained here
+    location: str
+    revision: str | None
+    digest: str  # of the weights (a folder) or the resolved revision (the Hub)
+
+
+def read_ref(folder: Path) -> EncoderRef:
+    return EncoderRef(**read_json(folder / "encoder.json"))
+
+
+def write_ref(folder: Path, ref: EncoderRef) -> None:
+    write_json(folder / "encoder.json", asdict(ref))
+
+
+def load_tokenizer(ref: EncoderRef) -> Tokenizer:
+    """The encoder's own fast tokenizer. UserError where it cannot be had: nothing else is put in
+    its place."""
+    try:
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
+    except (OSError, ValueError) as error:
+        raise _unavailable(ref, error) from None
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"{ref.location}: its tokenizer is not a fast one, which spans need; "
+            "choose another encoder"
+        )
+    if tokenizer.pad_token_id is None:  # decoders: padding is masked, so any piece will do
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_encoder(ref: EncoderRef, layers: int | None = None) -> PreTrainedModel:
+    """The bare encoder in fp32; with `layers`, cut off above that hidden state (0: the
+    embeddings)."""
+    try:
+        encoder: PreTrainedModel = AutoModel.from_pretrained(
+            ref.location, revision=ref.revision, dtype=torch.float32
+        )
+    except (OSError, ValueError) as error:
+        raise _unavailable(ref, error) from None
+    return prepare(encoder) if layers is None else truncate(prepare(encoder), layers)
+
+
+def _unavailable(ref: EncoderRef, error: Exception) -> UserError:
+    return UserError(
+        f"pretrain.encoder: {ref.location}: not to be had: {str(error).splitlines()[0]}; "
+        "expected a Hub id that can "
+        "be reached or a folder with config.json and weights; correct params.yaml"
+    )
+
+
+def prepare(encoder: PreTrainedModel) -> PreTrainedModel:
+    """Without its pooler: heads here read the states themselves, and an unused layer would drift
+    in AdamW."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # type: ignore[assignment]
+    return encoder
+
+
+def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
+    """Computes hidden_states[layers] and nothing above. UserError where the encoder has fewer."""
+    stack = encoder.get_submodule(_stack_name(encoder))
+    assert isinstance(stack, nn.ModuleList)
+    if layers > len(stack):
+        raise UserError(
+            f"params.yaml: targets.*.layer: {layers}; expected 0 to {len(stack)}, the encoder's "
+            "layers; correct it"
+        )
+    if layers < len(stack):
+        drop_top(encoder, layers)
+        for name in ("final_norm", "norm"):  # ModernBERT, decoders: only their last state is normed
+            if isinstance(getattr(encoder, name, None), nn.Module):
+                setattr(encoder, name, nn.Identity())
+    return encoder
+
+
+def check_length(encoder: PreTrainedModel, length: int) -> None:
+    """UserError where a sequence of so many pieces has more places than the encoder knows."""
+    config = encoder.config
+    places = getattr(config, "max_position_embeddings", None)
+    if places is None or not getattr(config, "position_biased_input", True):
+        return  # distances alone, as DeBERTa's: any length
+    if "roberta" in config.model_type:  # counts from its padding piece + 1
+        places -= config.pad_token_id + 1
+    if length > places:
+        raise UserError(
+            f"params.yaml: max_length: {length}; expected at most {places}, which is as far as the "
+            "encoder's positions go; lower it"
+        )
+
+
+def drop_top(encoder: PreTrainedModel, layers: int) -> None:
+    """Leaves the lower layers for good: what is saved then loads as an encoder of so many.
+
+    The upper ones of a small encoder choose the language in which a masked word is written; what
+    reads their states learns a task in that language alone (docs/results.md).
+    """
+    stack = encoder.get_submodule(_stack_name(encoder))
+    assert isinstance(stack, nn.ModuleList)
+    del stack[layers:]
+    encoder.config.num_hidden_layers = layers
+    if kinds := getattr(encoder.config, "layer_types", None):
+        encoder.config.layer_types = kinds[:layers]
+
+
+def _stack_name(encoder: PreTrainedModel) -> str:
+    """Where the layers stand: the one ModuleList as long as the config says."""
+    name: str
+    wanted = encoder.config.num_hidden_layers
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == wanted:
+            return name
+    raise UserError(
+        f"{type(encoder).__name__}: no list of {wanted} layers found; choose another encoder"
+    )
+
+
+def save(encoder: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
+    """safetensors, config and tokenizer: what any transformers program loads."""
+    encoder.save_pretrained(folder)
+    # How it was last called would be saved too, and differs where features came from the cache.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+
+
+def special_tokens(tokenizer: Tokenizer, mask_probability: float = 0.15) -> Tokens:
+    return Tokens(
+        pad=tokenizer.pad_token_id,
+        mask=tokenizer.mask_token_id,
+        special=tuple(sorted(tokenizer.all_special_ids)),
+        vocabulary=len(tokenizer),
+        mask_probability=mask_probability,
+    )
+
+
+class Model(nn.Module):
+    """A shared encoder and a head for each name."""
+
+    def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(dict(heads))
+
+    def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """What the encoder reads of a batch."""
+        inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
+        config = self.encoder.config
+        if getattr(config, RESTARTS, False):
+            ids = batch["input_ids"]
+            inputs["position_ids"] = pair_positions(ids, config.eos_token_id, config.pad_token_id)
+        return inputs
+
+    def forward(self, head: str, batch: Batch) -> torch.Tensor:
+        hidden = self.encoder(**self.inputs(batch)).last_hidden_state
+        logits: torch.Tensor = self.heads[head](hidden, batch)
+        return logits
+
+
+def pair_positions(input_ids: torch.Tensor, eos: int, pad: int) -> torch.Tensor:
+    """XLM-R's positions (from pad + 1), which begin again at a pair's second text.
+
+    As in TLM (Conneau & Lample 2019): words that mean the same stand at like places. The seam is
+    the second of two `</s>` in a row.
+    """
+    seam = (input_ids[:, :-1] == eos) & (input_ids[:, 1:] == eos)
+    second = nn.functional.pad(seam.long(), (1, 0)).cumsum(dim=1) > 0
+    start = (~second).sum(dim=1, keepdim=True) * second
+    return torch.arange(input_ids.shape[1], device=input_ids.device) - start + pad + 1
+
+
+def config_copy(encoder: PreTrainedModel) -> PretrainedConfig:
+    """A copy: building from a config in transformers may change it, and every model that shares
+    it."""
+    return copy.deepcopy(encoder.config)
+
+
+def hub_revision(name: str, revision: str | None) -> str | None:
+    """The commit that a Hub id resolves to today; None for a folder. UserError where it cannot be
+    asked."""
+    if Path(name).exists():
+        return None
+    try:
+        config: Any = AutoConfig.from_pretrained(name, revision=revision)
+    except (OSError, ValueError) as error:
+        raise _unavailable(EncoderRef(name, name, revision, ""), error) from None
+    commit: str | None = config._commit_hash
+    return commit
+
+
+def adopt_lm_head(head: nn.Module, encoder: PreTrainedModel, ref: EncoderRef) -> None:
+    """Tie a masked_lm head to the encoder, with the pretrained head's weights where the folder or
+    Hub has them."""
+    full: PreTrainedModel = AutoModelForMaskedLM.from_pretrained(
+        ref.location, revision=ref.revision, dtype=torch.float32
+    )
+    head.model = full
+    head.tie(encoder)  # type: ignore[operator]

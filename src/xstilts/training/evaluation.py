@@ -1,0 +1,309 @@
+"""Predict, decode and score a table; keep predictions and gold readable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from xstilts.formats.cards import Scores, Selection
+from xstilts.formats.features import Features, concatenate, sorted_batches
+from xstilts.formats.tables import (
+    GOLD,
+    FamilyName,
+    Record,
+    Row,
+    Split,
+    Table,
+    digest,
+    file_digest,
+    read_json,
+    read_table,
+    tables_in,
+    write_text,
+)
+from xstilts.params import FrozenSettings, PhaseSettings
+from xstilts.tasks.families import FAMILIES
+from xstilts.tasks.families.protocol import Family, Output, Prediction, TaskSettings, Tokens
+from xstilts.tasks.families.ranking import right
+from xstilts.training.encoder import Model
+from xstilts.training.encoder import Tokenizer as TokenizerBase
+
+
+@dataclass(frozen=True)
+class Task:
+    """A record's family with its settings: what encodes, predicts and scores its tables."""
+
+    name: str
+    family_name: FamilyName
+    family: Family
+    settings: TaskSettings
+    head: str
+
+
+def task(
+    record: Record, section: PhaseSettings | FrozenSettings, labels: tuple[str, ...] = ()
+) -> Task:
+    """A record joined with its section of params. labels: where the record lists none (CCG)."""
+    settings = TaskSettings(
+        max_length=section.max_length,
+        labels=record.labels or labels,
+        metrics=record.metrics,
+        convention=record.convention,
+        choices=record.choices,
+        no_answer=record.no_answer,
+    )
+    if isinstance(section, FrozenSettings):
+        settings = replace(settings, pooling=section.pooling)
+    elif section.span is not None:
+        span = section.span
+        settings = replace(
+            settings,
+            doc_stride=span.doc_stride,
+            max_question=span.max_question,
+            max_answer=span.max_answer,
+            n_best=span.n_best,
+        )
+    return Task(record.name, record.family, FAMILIES[record.family], settings, record.name)
+
+
+def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> Features:
+    """A table's features, from the cache if this table, tokenizer and settings were encoded
+    before, by the same code."""
+    family = (task.family_name, code_digest("families"), vars(task.settings))
+    key = digest(table.digest, tokenizer_digest(tokenizer), *family)
+    folder = cache / key
+    if not folder.exists():
+        task.family.encode(table.rows, tokenizer, task.settings).save(folder)
+    return Features.load(folder)
+
+
+def tokenizer_digest(tokenizer: TokenizerBase) -> str:
+    """Of everything that encoding depends on; kept on the object, since hashing 250,000 pieces
+    takes a second."""
+    known: str | None = getattr(tokenizer, "_xstilts_digest", None)
+    if known is None:
+        known = digest(tokenizer.backend_tokenizer.to_str(), tokenizer.model_input_names)
+        tokenizer._xstilts_digest = known
+    return known
+
+
+@dataclass(frozen=True)
+class Inference:
+    tokens: Tokens
+    budget: int  # padded tokens a batch
+    bf16: bool  # autocast
+
+
+@torch.inference_mode()
+def predict(model: Model, task: Task, features: Features, inference: Inference) -> list[Output]:
+    """One output a sequence, in order."""
+    device = next(model.parameters()).device
+    found: list[Output] = [None] * len(features.rows)  # type: ignore[list-item]
+    training = model.training
+    model.eval()
+    bar = tqdm(
+        total=len(features), desc=f"{task.name}: predict", unit="ex", disable=None, leave=False
+    )
+    for examples in sorted_batches(features, inference.budget):
+        batch = task.family.collate(features, examples, inference.tokens, (0,))
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=inference.bf16):
+            logits = model(task.head, batch)
+        for sequence, output in zip(
+            features.sequences(examples), task.family.outputs(logits, batch), strict=True
+        ):
+            found[sequence] = output
+        bar.update(len(examples))
+    bar.close()
+    model.train(training)
+    return found
+
+
+def predictions(
+    model: Model, task: Task, table: Table, features: Features, inference: Inference
+) -> list[Prediction]:
+    """One prediction a row."""
+    outputs = predict(model, task, features, inference)
+    found = task.family.decode(features, outputs, table.rows, task.settings)
+    assert len(found) == len(table.rows)
+    return found
+
+
+Settle = Callable[..., tuple[list[Prediction], float | None]]  # families/retrieval.py: settle
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model ready to predict one task's tables."""
+
+    model: Model
+    tokenizer: TokenizerBase
+    task: Task
+    inference: Inference
+    cache: Path  # encoded tables
+    settle: Settle | None = None  # for a frozen target: what its dev gold may set
+
+    def __call__(self, table: Table) -> tuple[list[Prediction], dict[str, int]]:
+        """One prediction a row, and what encoding counted."""
+        features = encode(table, self.task, self.tokenizer, self.cache)
+        return predictions(self.model, self.task, table, features, self.inference), features.counts
+
+
+@dataclass
+class Evaluated:
+    """What a cell's evaluation gives: `scores` hold only splits and languages with gold."""
+
+    scores: Scores = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
+    """Every language's dev and test: predicted, kept, and scored where gold is there."""
+    if predictor.task.family_name == "ranking":
+        return _evaluate_pools(predictor, data, out)
+    task, evaluated = predictor.task, Evaluated()
+    counts = read_json(data / "counts.json")
+    by_language: dict[str, list[Split]] = {}
+    for split, language in tables_in(data):
+        by_language.setdefault(language, []).append(split)
+    for language, splits in sorted(by_language.items()):
+        dev = None
+        for split in sorted(splits):  # dev before test: BUCC's threshold is set on dev
+            table = read_table(data, split, language)
+            name = f"{split}-{language}"
+            found, counted = predictor(table)
+            labelled = table.labelled(task.family_name)
+            if predictor.settle is not None:
+                dev = (found, table.rows) if split == "dev" and labelled else dev
+                found, threshold = predictor.settle(found, dev, task.settings)
+                if threshold is not None:
+                    evaluated.thresholds[language] = threshold
+            evaluated.counts[name] = {**counts.get(name, {}), **counted, "predicted": len(found)}
+            evaluated.inputs[name] = table.digest
+            write_predictions(out / "predictions" / f"{name}.jsonl", task, table.rows, found)
+            if labelled:
+                scores = task.family.score(found, table.rows, language, task.settings)
+                evaluated.scores.setdefault(split, {})[language] = scores
+    return evaluated
+
+
+def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
+    """As `evaluate_target`, where a language's queries rank the candidates of all languages.
+
+    A table without queries is read and ranked, and nothing is predicted for it. What is kept as
+    gold are the ids of the right candidates: those of one language stand in tables of others.
+    """
+    task, evaluated = predictor.task, Evaluated()
+    counts = read_json(data / "counts.json")
+    for split in dict.fromkeys(split for split, _ in tables_in(data)):
+        tables = [read_table(data, at, language) for at, language in tables_in(data) if at == split]
+        parts = [encode(table, task, predictor.tokenizer, predictor.cache) for table in tables]
+        outputs = [
+            output
+            for part in parts
+            for output in predict(predictor.model, task, part, predictor.inference)
+        ]
+        rows = [row for table in tables for row in table.rows]
+        found = iter(task.family.decode(concatenate(parts), outputs, rows, task.settings))
+        answers = iter(right(rows))
+        for table, part in zip(tables, parts, strict=True):
+            name = f"{split}-{table.language}"
+            size = len(table.rows)
+            own = zip(islice(found, size), islice(answers, size), table.rows, strict=True)
+            asked = [
+                (one, {"id": row["id"], "gold": answer})
+                for one, answer, row in own
+                if row["query"] is not None
+            ]
+            said, queries = [one for one, _ in asked], [row for _, row in asked]
+            counted = {**counts.get(name, {}), **part.counts, "predicted": len(said)}
+            evaluated.counts[name], evaluated.inputs[name] = counted, table.digest
+            if asked:
+                write_predictions(out / "predictions" / f"{name}.jsonl", task, queries, said)
+            if table.labelled(task.family_name):
+                scores = task.family.score(said, queries, table.language, task.settings)
+                evaluated.scores.setdefault(split, {})[table.language] = scores
+    return evaluated
+
+
+def passport(
+    record: Record, task: Task, selection: Selection | None, evaluated: Evaluated
+) -> dict[str, Any]:
+    """What every score of a cell means. Numbers with unlike passports are never put in one
+    column."""
+    settings = task.settings
+    meaning: dict[str, Any] = {
+        "metrics": {metric: record.convention or "plain" for metric in record.metrics},
+        "scorer": scorer_digest(),
+        "record version": record.version,
+        "selection": "none: nothing is trained"
+        if selection is None
+        else f"best of the evaluations on {selection.rows} rows of English {selection.metric}",
+        "truncation": f"{settings.max_length} pieces",
+        "tables": evaluated.inputs,
+    }
+    if record.family == "retrieval":
+        meaning["pooling"] = settings.pooling
+        meaning["thresholds (each set on its language's dev gold, after everything is frozen)"] = (
+            evaluated.thresholds
+        )
+    if record.family == "span":
+        meaning["truncation"] += (
+            f" in windows that share {settings.doc_stride}; answers of {settings.max_answer}"
+        )
+    if record.family == "tagging":
+        meaning["truncation"] = (
+            f"none: sentences over {settings.max_length} pieces are split at word borders"
+        )
+    return meaning
+
+
+def scorer_digest() -> str:
+    """Of the metrics' code: a moved metric is another passport."""
+    return code_digest("metrics")
+
+
+@cache
+def code_digest(room: str) -> str:
+    """Of a room's modules."""
+    files = sorted((Path(__file__).parents[1] / "tasks" / room).glob("*.py"))
+    return digest([file_digest(path) for path in files])
+
+
+def write_predictions(
+    path: Path, task: Task, rows: Sequence[Row], found: Sequence[Prediction]
+) -> None:
+    """A JSON object a row: id, prediction, gold. Enough to score again under another convention."""
+    gold = GOLD[task.family_name]
+    lines = (
+        json.dumps(
+            {"id": row["id"], "prediction": one, "gold": row[gold]},
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        for row, one in zip(rows, found, strict=True)
+    )
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def majority_flag(task: Task, found: Sequence[Prediction], rows: Sequence[Any]) -> str:
+    """A run that collapsed: every row of English dev gets one label though gold has several (facts
+    section 5)."""
+    if task.family_name not in ("classification", "choice") or not rows:
+        return ""
+    said, gold = {str(p) for p in found}, {str(row["label"]) for row in rows}
+    return (
+        f"collapsed: every English dev row is '{said.pop()}'"
+        if len(said) == 1 and len(gold) > 1
+        else ""
+    )

@@ -1,0 +1,307 @@
+"""THE loop: every phase, study and benchmark trains here.
+
+What enters: a model, the members of a mixture (one for a single task) with their English tables, a
+plan. What leaves: the model with the weights that English dev chose, and how the training went.
+Each optimiser step is `batch_size` examples of one member, computed in length-sorted micro-batches
+whose gradients add up to the one padded batch's. Data, masks and dropout are functions of (seed,
+step), so a training that is killed and started again is the training that was never killed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from xstilts.errors import UserError
+from xstilts.formats.cards import Selection, task_number
+from xstilts.formats.features import Batch, Features, draw_members, micro_batches, step_examples
+from xstilts.formats.tables import ENGLISH, Table
+from xstilts.params import TrainingSettings
+from xstilts.tasks.families.protocol import Tokens
+from xstilts.training.devices import accelerator_for, autocast_for
+from xstilts.training.encoder import Model
+from xstilts.training.evaluation import Inference, Task, majority_flag, predictions
+from xstilts.training.optimizers import OptimizerName, optimizers_for, set_learning_rate
+from xstilts.training.progress import Meter, Progress, Reporter, resume, save, write
+
+REPORT_EVERY = 10  # steps between two lines of loss and speed
+# What one more micro-batch costs, in padded tokens: kernels start for nothing (measured,
+# docs/results.md).
+OVERHEAD = {"cpu": 64, "cuda": 2048}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A task that is trained, with what trains and what selects: English, and nothing else.
+
+    Unlabelled text (masked_lm) may be of any language; it never selects. index: the examples of an
+    epoch.
+    """
+
+    task: Task
+    train: tuple[Table, ...]
+    features: Features
+    index: NDArray[np.int64]
+    main: tuple[str, ...] = ()
+    select: Table | None = None
+    select_features: Features | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for table in self.train:
+            if table.split != "train" or (
+                table.language != ENGLISH and self.task.family_name != "masked_lm"
+            ):
+                raise UserError(
+                    f"{table.task}: {table.split}-{table.language} may not train; expected train-en"
+                )
+        if self.select is not None and (self.select.split, self.select.language) != (
+            "select",
+            ENGLISH,
+        ):
+            raise UserError(
+                f"{self.select.task}: {self.select.split}-{self.select.language} may not select; "
+                "expected select-en: zero-shot transfer chooses on English dev alone"
+            )
+
+    def name_rows(self, examples: NDArray[np.int64]) -> str:
+        """The ids behind some examples, for a message."""
+        rows = [row for table in self.train for row in table.rows]
+        numbers = self.features.rows[self.features.sequences(examples)]
+        ids = sorted({str(rows[number].get("id", number)) for number in numbers})
+        return f"{self.task.name} rows {', '.join(ids[:8])}{', ...' if len(ids) > 8 else ''}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    learning_rate: float
+    steps: int
+    batch_size: int
+    seed: int
+    optimizer: OptimizerName = "adamw"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What surrounds a training. work: checkpoints, for resuming; the caller names it by what
+    decides the result and removes it at the end.
+    """
+
+    settings: TrainingSettings
+    tokens: Tokens
+    work: Path
+    reporter: Reporter | None = None
+
+    @property
+    def inference(self) -> Inference:
+        return Inference(self.tokens, self.settings.token_budget, autocast_for(self.settings))
+
+
+def train(
+    model: Model, members: Sequence[Member], plan: Plan, setup: Setup
+) -> tuple[Progress, Selection | None]:
+    """Train in place. Afterwards the model holds the best checkpoint's weights (the last's without
+    a select table).
+
+    Raises UserError where the loss is not a number, naming step and rows.
+    """
+    settings = setup.settings
+    accelerator = accelerator_for(settings)
+    made = optimizers_for(model, plan.optimizer, settings)
+    wrapped, *optimizers = accelerator.prepare(model, *made)
+    progress = resume(setup.work, model, optimizers)
+    evaluate_at = _evaluation_steps(plan.steps, members, settings)
+    meter = Meter(progress, setup.reporter)
+    if setup.reporter and progress.step:
+        setup.reporter.resume(progress.step)
+    saved = time.monotonic()
+    model.train()
+    bar = progress_bar(members, plan.steps, progress.step)
+    for step, member, examples in drawn(members, plan, progress.step):
+        if progress.since_best >= settings.patience:
+            break
+        torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
+        rate = plan.learning_rate * _schedule(step, plan.steps, settings.warmup_ratio)
+        set_learning_rate(optimizers, rate)
+        batches = step_batches(accelerator, member, examples, setup, (plan.seed, step))
+        loss, seen = optimiser_step(
+            accelerator, wrapped, optimizers, member.task, batches, settings.clip
+        )
+        progress.step = step + 1
+        meter.add(loss, seen, rate, partial(member.name_rows, examples))
+        bar.update()
+        evaluating = progress.step in evaluate_at
+        if not (evaluating or progress.step % REPORT_EVERY == 0 or progress.step == plan.steps):
+            continue
+        bar.set_postfix(meter.report())
+        if evaluating:
+            _evaluate(model, members, progress, setup)
+        if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
+            save(setup.work / "checkpoint.pt", model, optimizers, progress)
+            saved = time.monotonic()
+    bar.close()
+    return progress, _finish(model, members, progress, setup.work)
+
+
+def drawn(
+    members: Sequence[Member], plan: Plan, start: int
+) -> Iterator[tuple[int, Member, NDArray[np.int64]]]:
+    """From `start` on: each step's member and examples, a function of the seed and the step."""
+    schedule = draw_members([member.weight for member in members], plan.steps, plan.seed)
+    taken = np.bincount(schedule[:start], minlength=len(members))
+    for step in range(start, plan.steps):
+        which = int(schedule[step])
+        index, seed = members[which].index, plan.seed + which
+        yield step, members[which], step_examples(index, plan.batch_size, seed, int(taken[which]))
+        taken[which] += 1
+
+
+def step_batches(
+    accelerator: Accelerator,
+    member: Member,
+    examples: NDArray[np.int64],
+    setup: Setup,
+    seed: Sequence[int],
+) -> list[Batch]:
+    """This process's share of a step's examples, in length-sorted micro-batches (one where each
+    example is set against the others, as in ranking: the token budget is no limit there)."""
+    mine = examples[accelerator.process_index :: accelerator.num_processes]
+    features = member.features
+    if features.whole:
+        return [member.task.family.collate(features, mine, setup.tokens, seed)]
+    overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])
+    cuts = micro_batches(
+        features.lengths[mine], features.group, setup.settings.token_budget, overhead
+    )
+    return [member.task.family.collate(features, mine[cut], setup.tokens, seed) for cut in cuts]
+
+
+def optimiser_step(
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizers: Sequence[Any],
+    task: Task,
+    batches: Sequence[Batch],
+    clip: float,
+) -> tuple[torch.Tensor, int]:
+    """One update; gives the mean loss and the real tokens that were read.
+
+    The loss is a mean over units (rows, words, masked pieces) of the whole batch: each micro-batch
+    adds its SUM divided by the whole batch's count, so how the batch is cut changes memory and
+    speed alone.
+    """
+    units = torch.tensor(
+        sum(task.family.units(batch) for batch in batches), device=accelerator.device
+    )
+    units = accelerator.reduce(units).clamp(min=1)
+    total = torch.zeros((), device=accelerator.device)
+    for number, cpu_batch in enumerate(batches):
+        batch = {
+            name: tensor.to(accelerator.device, non_blocking=True)
+            for name, tensor in cpu_batch.items()
+        }
+        last = number + 1 == len(batches)
+        with (
+            nullcontext() if last else accelerator.no_sync(model)
+        ):  # gradients are shared once a step
+            loss = task.family.loss(model(task.head, batch), batch) / units
+            accelerator.backward(
+                loss * accelerator.num_processes
+            )  # DDP takes the mean over processes
+        total += loss.detach()
+    accelerator.clip_grad_norm_(model.parameters(), clip)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return accelerator.reduce(total), sum(int(batch["attention_mask"].sum()) for batch in batches)
+
+
+def _schedule(step: int, steps: int, warmup_ratio: float) -> float:
+    """Linear warm-up, then linear decay to 0 (transformers' get_linear_schedule_with_warmup)."""
+    warmup = math.ceil(steps * warmup_ratio)
+    if step < warmup:
+        return (step + 1) / warmup
+    return max(0.0, (steps - step) / max(1, steps - warmup))
+
+
+def _mix(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+def _evaluation_steps(
+    steps: int, members: Sequence[Member], settings: TrainingSettings
+) -> set[int]:
+    if not any(member.select for member in members):
+        return set()
+    every = settings.evaluate_every_steps
+    if every is not None:
+        return {*range(every, steps, every), steps}
+    shares = [(k + 1) / settings.evaluations for k in range(settings.evaluations)]
+    return {max(1, round(steps * share)) for share in shares}
+
+
+def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
+    """Loss, tokens a second and time left; silent where no terminal reads it."""
+    names = list(dict.fromkeys(member.task.head for member in members))
+    title = names[0] if len(names) == 1 else f"{len(names)} tasks"
+    return tqdm(total=steps, initial=done, desc=title, unit="step", disable=None, leave=False)
+
+
+def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup: Setup) -> None:
+    """Score English dev (the mean of the members' numbers) and keep the weights if none was
+    better."""
+    values: dict[str, float] = {}
+    numbers, flags = [], []
+    for member in members:
+        if member.select is None or member.select_features is None:
+            continue
+        found = predictions(
+            model, member.task, member.select, member.select_features, setup.inference
+        )
+        scores = member.task.family.score(found, member.select.rows, ENGLISH, member.task.settings)
+        numbers.append(task_number(scores, member.main))
+        flags.append(majority_flag(member.task, found, member.select.rows))
+        values |= {f"{member.task.name}.{metric}": value for metric, value in scores.items()}
+    score = sum(numbers) / len(numbers)
+    progress.since_best += 1
+    if score > progress.best_score:
+        progress.best_score, progress.best_step, progress.since_best = score, progress.step, 0
+        progress.flag = "; ".join(flag for flag in flags if flag)
+        progress.best_values = values
+        write(setup.work / "best.pt", model.state_dict())
+    progress.history.append({"step": progress.step, "dev": score})
+    if setup.reporter:
+        named = {f"dev.{name}": value for name, value in values.items()}
+        setup.reporter.step(progress.step, {"dev.score": score, **named})
+
+
+def _finish(
+    model: Model, members: Sequence[Member], progress: Progress, work: Path
+) -> Selection | None:
+    selecting = [member for member in members if member.select is not None]
+    if not selecting:
+        return None
+    model.load_state_dict(
+        torch.load(work / "best.pt", map_location=next(model.parameters()).device)
+    )
+    return Selection(
+        metric=" + ".join(f"{member.task.name}: {'+'.join(member.main)}" for member in selecting),
+        score=progress.best_score,
+        step=progress.best_step,
+        steps=progress.step,
+        rows=sum(len(member.select.rows) for member in selecting if member.select),
+        values=progress.best_values,
+    )

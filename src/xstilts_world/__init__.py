@@ -1,0 +1,69 @@
+"""The embedded world: a small universe, six languages, every task in its own format, all from a
+seed.
+
+`languages` and `read` are the Source protocol. Nothing is made at import; one table takes a
+second or two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xstilts.errors import UserError, nearest
+from xstilts.formats.tables import ENGLISH, Record, Row, Split
+from xstilts.params import SourceSettings
+from xstilts.sources.reading import Reading
+from xstilts_world import asking, tasks, text
+from xstilts_world.languages import LANGUAGES, PRIVATE
+
+# How each task is drawn, and its rows: English train, dev and test a language. Intermediates have
+# several thousand, targets a thousand: room for transfer to help. 0: no such split.
+TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
+    "anli_plus": (tasks.anli_plus, 8000, 400, 400),
+    "mnli": (tasks.nli, 8000, 400, 400),
+    "qqp": (tasks.questions, 6000, 400, 400),
+    "squad2": (asking.spans, 4000, 400, 400),
+    "squad1": (asking.spans, 4000, 400, 400),
+    "hellaswag": (asking.continuations, 4000, 400, 400),
+    "ccg": (tasks.supertags, 4000, 400, 400),
+    "cosmosqa": (asking.causes, 4000, 400, 400),
+    "commonsenseqa": (asking.commonsense, 4000, 400, 400),
+    "xnli": (tasks.nli, 2000, 250, 300),
+    "pawsx": (tasks.paraphrases, 1000, 250, 300),
+    "udpos": (tasks.parts_of_speech, 1000, 250, 300),
+    "panx": (tasks.entities, 1000, 250, 300),
+    "xquad": (asking.spans, 1000, 250, 300),
+    "mlqa": (asking.spans, 1000, 250, 300),
+    "tydiqa": (asking.spans, 1000, 250, 300),
+    "bucc2018": (tasks.mining, 0, 300, 300),
+    "tatoeba": (tasks.translations, 0, 0, 300),
+    "xcopa": (asking.continuations, 0, 250, 300),
+    "siqa": (asking.continuations, 4000, 400, 400),
+    "copa": (asking.continuations, 400, 250, 300),
+    "text": (text.plain_text, 12000, 0, 0),
+}
+SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
+
+
+def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
+    """English first. Retrieval is against English, so it has all the others."""
+    if record.english_only:
+        return (ENGLISH,)
+    return PRIVATE if record.family == "retrieval" else tuple(LANGUAGES)
+
+
+def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
+    """Rows of one table; None where the world has no such split in that language."""
+    if record.name not in TASKS:
+        raise UserError(
+            f"source.name: the world has no task '{record.name}'{nearest(record.name, TASKS)}"
+        )
+    if language not in languages(record, settings):
+        return None
+    make, train, dev, test = TASKS[record.name]
+    size = {"train": train, "dev": dev, "test": test}.get(split, 0)
+    if not size or (split == "train" and language != ENGLISH and record.name != "text"):
+        return None
+    name = SAME_TRAIN.get(record.name, record.name) if split == "train" else record.name
+    rows = make(asking.Asked(settings.seed, name, split, language, size))
+    return Reading(rows, {"read": len(rows)})

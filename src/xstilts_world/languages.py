@@ -1,0 +1,170 @@
+"""The world's languages, each a description; their scripts and their lexicons.
+
+Codes begin with q: ISO 639-2 keeps qaa to qtz for private use, so none is a real language's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from xstilts_world.meaning import CITIES, CONCEPTS, GIVEN, SYNONYMS, Stream, is_name
+
+
+@dataclass(frozen=True)
+class Language:
+    """order: Subject, Verb, Object, Indirect object, Adverb, Location, Time. affixes: the
+    features that are endings on the word; `absent` ones are not said; the others are words of
+    their own, before what they govern where head_first, else after it. cognates: percent of
+    roots taken from English; kin: percent from a relative."""
+
+    code: str
+    order: str
+    script: str
+    head_first: bool
+    adjective_first: bool
+    fronts_question: bool = False
+    agreement: bool = False
+    affixes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    cognates: int = 10
+    kin: tuple[str, int] = ("", 0)
+    sounds: tuple[str, str] = ("", "")  # letters of an inherited root and what became of them
+    syllables: str = "ptkbdgmnslrvz aeiou"  # consonants and vowels of the language's own roots
+
+
+FEATURES = ["past", "future", "passive", "neg", "plural", "acc", "loc", "to", "of", "by"]
+# The tree: en and qal are West; qcy and qgr East, a little nearer to West than to the rest; qdv
+# and qun apart.
+LANGUAGES = {
+    language.code: language
+    for language in (
+        Language("en", "SVOIALT", "latin", True, True, True, absent=("acc",)),
+        Language(
+            "qal", "SVOIATL", "latin", True, True, True, affixes=("past", "plural", "of"),
+            absent=("acc",), cognates=30, sounds=("tdpbcw", "dtbpkv"),
+        ),
+        Language(
+            "qcy", "SVOIATL", "cyrillic", True, True, True, agreement=True, cognates=15,
+            affixes=("past", "plural", "acc", "to", "of", "by"), sounds=("hwcqx", "gvkks"),
+            syllables="ptkbdgmnslrvz aeou",
+        ),
+        Language(
+            "qgr", "VSOIALT", "greek", True, False, True, affixes=("past", "passive",
+            "plural"),
+            absent=("acc",), cognates=12, kin=("qcy", 25), sounds=("gvzuwc", "kfsofk"),
+            syllables="ptkfdmnslr aeio",
+        ),
+        Language(
+            "qdv", "TSLIOAV", "devanagari", False, True, affixes=("past", "future", "passive",
+            "plural"),
+            syllables="ptkbdgmnslrhj aeiou",
+        ),
+        Language(
+            "qun", "STLAVOI", "kana", False, False, absent=("plural",), kin=("qdv", 15),
+            syllables="ptkbdgmnsrhz aeiou",
+        ),
+    )
+}  # fmt: skip
+PRIVATE = tuple(LANGUAGES)[1:]
+
+LATIN = "abcdefghijklmnopqrstuvwxyz"
+LETTERS = {
+    "latin": LATIN,
+    "cyrillic": "абцдефгхийклмнопкрстувжшыз",
+    "greek": "αβκδεφγχιηκλμνοπκρστυβωξυζ",
+    "devanagari": "_बचद_फगह_जकलमन_पकरसत_ववकयज",
+}
+VOWELS = "aeiou"
+SIGNS = dict(
+    zip("aeiou_", ["", "े", "ि", "ो", "ु", "्"], strict=True)
+)  # after a consonant; _: no vowel
+INITIALS = dict(zip(VOWELS, "अएइओउ", strict=True))
+KANA_ROWS = """_アエイオウ kカケキコク sサセシソス tタテチトツ zザゼジゾズ
+hハヘヒホフ mマメミモム rラレリロル gガゲギゴグ dダデヂドヅ
+bバベビボブ pパペピポプ nナネニノヌ wワヱヰヲウ yヤエイヨユ"""  # noqa: RUF001
+KANA = {row[0]: row[1:] for row in KANA_ROWS.split()}  # vowels in the order of VOWELS
+KANA |= {letter: KANA[row] for letter, row in zip("cqflvjx", "kkhrbzs", strict=True)}
+STOPS = {"devanagari": ("।", "?"), "kana": ("。", "？")}  # noqa: RUF001
+
+
+def is_kana(form: str) -> bool:
+    """Of the script without spaces."""
+    return "\u30a0" <= form[0] <= "\u30ff"
+
+
+@cache
+def write(word: str, script: str) -> str:
+    """A word in Latin letters -> the same sounds in the script; a capital stays where the script
+    has capitals.
+    """
+    lower = word.lower()
+    if script in ("latin", "cyrillic", "greek"):
+        out = lower.translate(str.maketrans(LATIN, LETTERS[script]))
+        return out[:1].upper() + out[1:] if is_name(word) else out
+    out, place = "", 0
+    while place < len(lower):
+        consonant = lower[place] if lower[place] not in VOWELS else "_"
+        place += consonant != "_"
+        vowel = lower[place] if place < len(lower) and lower[place] in VOWELS else "_"
+        place += vowel != "_"
+        if script == "kana":
+            out += KANA[consonant][VOWELS.find(vowel)]  # no vowel: u
+        elif consonant == "_":
+            out += INITIALS[vowel]
+        else:
+            out += LETTERS[script][LATIN.index(consonant)] + SIGNS[vowel]
+    return out
+
+
+QUESTION = ("who", "what", "where", "when", "why")
+
+
+@cache
+def lexicon(seed: int, code: str) -> dict[str, str]:
+    """Concept, synonym (concept + 2) or feature -> root in Latin letters. No two concepts share
+    one.
+    """
+    language, stream = LANGUAGES[code], Stream(seed, "lexicon", code)
+    if code == "en":
+        own = {concept: concept for concept in CONCEPTS}
+        features = {
+            "plural": "s",
+            "to": "to",
+            "of": "of",
+            "loc": "in",
+            "by": "by",
+            "neg": "never",
+            "the": "the",
+        }
+        return own | {f"{word}2": other for word, other in SYNONYMS.items()} | features
+    relative = lexicon(seed, language.kin[0]) if language.kin[0] else {}
+    english = lexicon(seed, "en")
+    changes = str.maketrans(*language.sounds)
+    roots: dict[str, str] = {}
+    taken = {write(name, language.script) for name in (*GIVEN, *CITIES)}
+    for concept in [*CONCEPTS, *(f"{word}2" for word in SYNONYMS), *FEATURES, "the"]:
+        grammar = concept in FEATURES or concept in ("the", "be", "and", "because", *QUESTION)
+        draw = stream.below(100)
+        root = _invent(
+            stream, language, 1 if grammar else 2 + stream.chance(25), concept in language.affixes
+        )
+        if not grammar and draw < language.cognates + language.kin[1]:
+            root = (english if draw < language.cognates else relative)[concept].translate(changes)
+        while write(root, language.script) in taken:
+            root = _invent(
+                stream, language, 1 + (not grammar or len(root) > 1), concept in language.affixes
+            )
+        taken.add(write(root, language.script))
+        roots[concept] = root
+    return roots
+
+
+def _invent(stream: Stream, language: Language, syllables: int, affix: bool) -> str:
+    consonants, vowels = language.syllables.split()
+    if affix:
+        return stream.pick(vowels) + stream.pick(consonants)
+    word = "".join(stream.pick(consonants) + stream.pick(vowels) for _ in range(syllables))
+    return word + (
+        stream.pick(consonants) if language.script != "kana" and stream.chance(35) else ""
+    )

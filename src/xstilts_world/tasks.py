@@ -1,0 +1,271 @@
+"""Pairs of texts, tagged sentences and retrieval: rows of one split and language.
+
+Labels follow from meanings; what a row says is drawn from meanings of its own split
+(`meaning.side`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from xstilts_world.asking import Asked, ask, askable
+from xstilts_world.changes import conflict, draw_hypothesis, more, premise, swap
+from xstilts_world.meaning import (
+    CITIES,
+    FIRMS,
+    GIVEN,
+    PORT,
+    Event,
+    Noun,
+    Stream,
+    belonging,
+    draw_event,
+    is_name,
+    kind_of,
+)
+from xstilts_world.speaking import Style, Token, draw_style, tongue
+
+Row = dict[str, Any]
+LABELS = ("contradiction", "entailment", "neutral")
+
+
+# --- pairs of texts ---
+
+
+def nli(asked: Asked) -> list[Row]:
+    return [_nli_row(asked, i, "", 1 + asked.stream(i).chance(10)) for i in range(asked.size)]
+
+
+def anli_plus(asked: Asked) -> list[Row]:
+    """SNLI and MNLI of one or two events, ANLI's rounds of three to five."""
+    rows = []
+    for i in range(asked.size):
+        part, length = asked.stream(i).pick(PARTS)
+        rows.append(_nli_row(asked, i, part, length))
+    return rows
+
+
+PARTS = (
+    ("snli", 1), ("snli", 1), ("snli", 1), ("mnli", 2), ("mnli", 2), ("anli_r1", 3), ("anli_r2",
+    4), ("anli_r3", 5)
+)  # fmt: skip
+
+
+def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
+    stream, t = asked.stream(index), asked.tongue()
+    stream.below(2)  # what the caller drew
+    label = stream.pick(LABELS)
+
+    def draw() -> tuple[object, Event]:
+        event = draw_hypothesis(stream)
+        return event, event
+
+    hypothesis = belonging(asked.split, draw)
+    told = [premise(stream, hypothesis, label)]
+    while len(told) < length:
+        other = draw_event(stream)
+        if other.verb != hypothesis.verb and other.agent.word != hypothesis.agent.word:
+            told.insert(stream.below(len(told) + 1), other)
+    texts = [t.text(t.sentence(e) for e in told)]
+    texts.append(t.text([t.sentence(hypothesis)]))
+    return {
+        "id": asked.row_id(index),
+        "text_a": texts[0],
+        "text_b": texts[1],
+        "label": label,
+        "part": part or None,
+    }
+
+
+def paraphrases(asked: Asked) -> list[Row]:
+    """PAWS-X: the same words in other roles or one other word, or one meaning said otherwise."""
+
+    def draw(stream: Stream, same: bool) -> tuple[Event, Event]:
+        other = None
+        while other is None:
+            event = draw_event(stream, adjective=50, modifiers=40)
+            other = swap(stream, event) if stream.chance(60) else conflict(stream, event, flips=0)
+            other = None if other is None or other.negated else other
+        return event, event if same else other
+
+    return _said_twice(asked, 45, draw, False)
+
+
+def questions(asked: Asked) -> list[Row]:
+    """QQP: two questions; duplicates ask the same of one event. 37 % are, as in the original."""
+
+    def draw(stream: Stream, same: bool) -> tuple[Event, Event]:
+        event = draw_event(stream, adjective=40, modifiers=60)
+        other = swap(stream, event) if stream.chance(40) else None
+        slot = stream.pick(askable(event))
+        if same:
+            return ask(event, slot), ask(event, slot)
+        if stream.chance(25):
+            return ask(event, slot), ask(event, stream.pick(askable(event, True)))
+        return ask(event, slot), ask(other or conflict(stream, event, flips=0), slot)
+
+    return _said_twice(asked, 37, draw, True)
+
+
+def _said_twice(
+    asked: Asked,
+    percent: int,
+    draw: Callable[[Stream, bool], tuple[Event, Event]],
+    question: bool,
+) -> list[Row]:
+    """Two events in styles of their own, never word for word the same; label 1: the same event."""
+    rows: list[Row] = []
+    t = asked.tongue()
+    for index in range(asked.size):
+        stream = asked.stream(index)
+        same = stream.chance(percent)
+        english = tongue(asked.seed, "en")
+
+        def pair(
+            stream: Stream = stream, same: bool = same
+        ) -> tuple[object, list[tuple[Event, Style]]]:
+            first, second = draw(stream, same)
+            while same != (first == second):
+                first, second = draw(stream, same)
+            # The second's split, as in NLI: no pair of one task trains where another tests on it.
+            return second, [(first, draw_style(stream)), (second, draw_style(stream))]
+
+        said = belonging(asked.split, pair)
+        while len({english.text([english.sentence(e, s, question)]) for e, s in said}) == 1:
+            said = belonging(asked.split, pair)
+        a, b = (t.text([t.sentence(event, style, question)]) for event, style in said)
+        row = {"id": asked.row_id(index), "text_a": a, "text_b": b, "label": str(int(same))}
+        rows.append(row | {"part": None})
+    return rows
+
+
+# --- tags ---
+
+
+def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int) -> list[Row]:
+    """Single and joined clauses; `asks` percent are questions; nouns become names in that
+    percentage.
+    """
+    rows, t = [], asked.tongue()
+    for index in range(asked.size):
+        stream = asked.stream(index)
+
+        way = stream.below(100)
+
+        def draw(stream: Stream = stream, way: int = way) -> tuple[object, Event]:
+            event = _named(stream, draw_event(stream, inflected=True), names)._replace(
+                negated=stream.chance(12)
+            )
+            event = ask(event, stream.pick(askable(event, True))) if way < asks else event
+            return event, event
+
+        first, style = belonging(asked.split, draw), draw_style(stream)
+        if way < 60:
+            tokens = t.sentence(first, style, way < asks)
+        else:
+            second, by = (
+                _named(stream, draw_event(stream, inflected=True), names),
+                stream.pick(["and", "because"]),
+            )
+            tokens = t.joined(first, second, by, (style, draw_style(stream)))
+        tags = [column(token) for token in tokens]
+        rows.append(
+            {"id": asked.row_id(index), "tokens": [token.form for token in tokens], "tags": tags}
+        )
+    return rows
+
+
+def _named(stream: Stream, event: Event, percent: int) -> Event:
+    """Some people get a second name, some are firms; things get owners, places are cities."""
+    changed: dict[str, Any] = {}
+    for slot in ("agent", "patient", "to"):
+        noun: Noun | None = getattr(event, slot)
+        if noun is None or not stream.chance(percent):
+            continue
+        if kind_of(noun.word) == "person" and (slot != "agent" or event.verb != "be"):
+            firm = f"{stream.pick(CITIES)} {stream.pick(FIRMS)}"
+            person = stream.pick(GIVEN) + (f" {stream.pick(CITIES)}" if stream.chance(40) else "")
+            changed[slot] = Noun(firm if stream.chance(35) else person)
+        elif not is_name(noun.word) and slot == "patient":
+            changed[slot] = noun._replace(owner=stream.pick(GIVEN))
+    if event.place and stream.chance(percent):
+        changed["place"] = (f"{PORT} " if stream.chance(30) else "") + stream.pick(CITIES)
+    return event._replace(**changed)
+
+
+def parts_of_speech(asked: Asked) -> list[Row]:
+    return _tagged(asked, lambda token: token.pos, 25, 15)
+
+
+def entities(asked: Asked) -> list[Row]:
+    return _tagged(asked, lambda token: token.entity, 65, 0)
+
+
+def supertags(asked: Asked) -> list[Row]:
+    return _tagged(asked, lambda token: token.category, 25, 0)
+
+
+# --- retrieval ---
+
+
+def _family(stream: Stream, split: str, n: int) -> list[Event]:
+    """An event and others that differ from it in one thing: what makes retrieval hard."""
+
+    def draw() -> tuple[object, Event]:
+        event = draw_event(stream, modifiers=60)
+        return event, event
+
+    found = [belonging(split, draw)]
+    while len(found) < n:
+        other = conflict(stream, found[0], flips=10)
+        if stream.chance(30):
+            other = more(stream, other, 50)
+        if other not in found:
+            found.append(other)
+    return found
+
+
+def mining(asked: Asked) -> list[Row]:
+    """BUCC: about 40 % of either side has a partner; the others have only near relatives there."""
+    stream, foreign, english = asked.stream(0), list[tuple[Event, str]](), list[tuple[Event, str]]()
+    for number in range(asked.size):
+        same, here, there = _family(stream, asked.split, 3)
+        if number % 5 < 2:
+            foreign.append((same, f"en-{number}"))
+            english.append((same, f"en-{number}"))
+        else:
+            foreign.append((here, ""))
+            english.append((there, f"en-{number}"))
+    return _sides(asked, stream, foreign, english)
+
+
+def translations(asked: Asked) -> list[Row]:
+    """Tatoeba: every sentence has its translation, two in three also a neighbour that differs in
+    one thing.
+    """
+    stream, pairs = asked.stream(0), list[tuple[Event, str]]()
+    while len(pairs) < asked.size:
+        for event in _family(stream, asked.split, 3):
+            if event not in [other for other, _ in pairs]:
+                pairs.append((event, f"en-{len(pairs)}"))
+    pairs = pairs[: asked.size]
+    return _sides(asked, stream, pairs, pairs)
+
+
+def _sides(
+    asked: Asked, stream: Stream, foreign: list[tuple[Event, str]], english: list[tuple[Event, str]]
+) -> list[Row]:
+    """Both sides in orders of their own; equal sentences are not repeated on a side."""
+    rows: list[Row] = []
+    for name, code, pairs in (("foreign", asked.language, foreign), ("english", "en", english)):
+        t, seen = tongue(asked.seed, code), set[str]()
+        for number, (event, partner) in enumerate(stream.shuffled(pairs)):
+            text = t.text([t.sentence(event, Style())])
+            if text in seen:
+                text = t.text([t.sentence(event._replace(adverb="slowly"), Style(front=True))])
+            seen.add(text)
+            row_id = partner if name == "english" else f"{asked.language}-{number}"
+            gold = None if name == "english" else [partner] if partner else []
+            rows.append({"id": row_id, "side": name, "text": text, "gold": gold})
+    return rows
