@@ -55,7 +55,8 @@ def prepared(context: Context) -> Figures:
     chosen = settings()
     prepare.prepare_target("xnli", chosen.source, Path("data/target/xnli"))
     prepare.prepare_intermediate({}, chosen.source, Path("data/intermediate/none"))
-    tables = [read_table(Path("data/target/xnli"), *at) for at in tables_in(Path("data/target/xnli"))]
+    data = Path("data/target/xnli")
+    tables = [read_table(data, *at) for at in tables_in(data)]
     for table in tables:
         table.rows[:] = [{"text": row["text_a"], "pair": row["text_b"]} for row in table.rows]
     tokenizer = train_tokenizer(tables, PretrainSettings(vocabulary=1500))

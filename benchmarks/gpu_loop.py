@@ -183,15 +183,16 @@ def trainer(shape: dict[str, int], family: str, features: Features, clock: Clock
         if family == "classification"
         else XLMRobertaForQuestionAnswering
     )
+    on_gpu = torch.cuda.is_available()
     torch.manual_seed(1)
     with torch.device(device()):
         model = kind(XLMRobertaConfig(**shape, num_labels=3 if family == "classification" else 2))
     with tempfile.TemporaryDirectory() as work:
         settings = TrainingArguments(
             output_dir=work, max_steps=clock.steps, per_device_train_batch_size=32,
-            learning_rate=1e-5, weight_decay=0.01, max_grad_norm=1.0, bf16=torch.cuda.is_available(),
-            use_cpu=not torch.cuda.is_available(), save_strategy="no", report_to="none",
-            disable_tqdm=True, dataloader_pin_memory=torch.cuda.is_available(),
+            learning_rate=1e-5, weight_decay=0.01, max_grad_norm=1.0, bf16=on_gpu,
+            use_cpu=not on_gpu, save_strategy="no", report_to="none",
+            disable_tqdm=True, dataloader_pin_memory=on_gpu,
         )  # fmt: skip
         Trainer(model, settings, collate, rows, callbacks=[Ticks()]).train()
     return sum(seen[WARM : clock.steps], Counter[str]())
@@ -211,7 +212,8 @@ def profiled(context: Context, active: int) -> Figures:
     texts = made.lengths("nli", 32 * steps, 1, 64 if context.tiny else 512)
     features = made.features("classification", texts, shape["vocab_size"], 1)
     cuda = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
-    recorder, clock, real = record(activities=[ProfilerActivity.CPU, *cuda]), Clock(2 * WARM), training.optimiser_step  # fmt: skip  # noqa: E501
+    recorder, clock = record(activities=[ProfilerActivity.CPU, *cuda]), Clock(2 * WARM)
+    real = training.optimiser_step
     number = [0]
 
     def step(*arguments: Any) -> Any:
@@ -239,8 +241,10 @@ class _Silent(Clock):
         pass
 
 
-CALLS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaMemcpyAsync", "aten::item",
-         "aten::nonzero", "cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernelEx")  # fmt: skip
+CALLS = (
+    "cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaMemcpyAsync", "aten::item",
+    "aten::nonzero", "cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernelEx",
+)  # fmt: skip
 
 
 def totals(averages: Any, step_ms: float, active: int) -> Figures:
