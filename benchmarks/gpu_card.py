@@ -6,6 +6,7 @@ Rates are medians over repeats, timed by events on the device, on random data, a
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import time
@@ -68,7 +69,7 @@ def gemm_rate(rows: int, inner: int, columns: int, dtype: torch.dtype) -> float:
 
 
 def peak_rate(tiny: bool) -> float:
-    """TFLOP/s in bf16 of a large product: what MFU is measured against."""
+    """TFLOP/s in bf16 of 8192^3 (256^3): what MFU is measured against."""
     size = 256 if tiny else 8192
     return gemm_rate(size, size, size, torch.bfloat16)
 
@@ -108,10 +109,12 @@ def _machine() -> Figures:
         "cores": os.cpu_count() or 0,
     }
     if torch.cuda.is_available():
-        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        told = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
         properties = torch.cuda.get_device_properties(0)
-        found |= {"card": told or properties.name, "gib": properties.total_memory / GIB}
+        found |= {"card": properties.name, "gib": properties.total_memory / GIB}
+        if shutil.which("nvidia-smi"):
+            query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+            told = subprocess.run(query, capture_output=True, text=True, check=False)
+            found["driver"] = told.stdout.strip()
     return found
 
 
@@ -134,7 +137,7 @@ def mining(context: Context) -> Cases:
 
 
 def _mined(rows: int, dimension: int) -> Figures:
-    from xstilts.metrics import mining
+    from xstilts.tasks.metrics import mining
 
     random, shape = np.random.default_rng(1), (rows, dimension)
     source, target = (random.standard_normal(shape, np.float32) for _ in range(2))

@@ -39,12 +39,14 @@ def prepared(context: Context) -> Figures:
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    from xstilts import encoder as encoders
-    from xstilts import params, phases
+    import xstilts_world as world
+    from xstilts import params
+    from xstilts.formats.tables import read_table, tables_in, write_text
     from xstilts.params import PretrainSettings
-    from xstilts.pretraining import train_tokenizer
-    from xstilts.sources import prepare, world
-    from xstilts.tables import read_table, tables_in, write_text
+    from xstilts.phases import story as phases
+    from xstilts.phases.pretraining import train_tokenizer
+    from xstilts.sources import prepare
+    from xstilts.training import encoder as encoders
 
     folder = context.work / "cells"
     folder.mkdir(exist_ok=True)
@@ -150,7 +152,9 @@ def command(marks: Path, arguments: list[str]) -> None:
     """`xstilts ARGUMENTS` in this process, with the times at which its parts begin and end."""
     import torch
 
-    from xstilts import cli, phases, training
+    from xstilts.cli import main as cli
+    from xstilts.phases import story as phases
+    from xstilts.training import loop as training
 
     at: dict[str, float] = {"imported": time.time()}
 

@@ -743,7 +743,7 @@ def flat_step(run: Run, model: Any, optimizer: Any, kind: Any) -> Callable[[Any,
 def our_cut() -> Callable[[Any], list[Any]]:
     """As training.py cuts for CUDA; ImportError where xstilts.batches cannot be had."""
     sys.path.insert(0, str(HERE.parents[1] / "src"))
-    from xstilts.batches import micro_batches
+    from xstilts.formats.features import micro_batches
 
     return lambda examples: list(micro_batches(examples.lengths, 1, 8192, 2048))
 

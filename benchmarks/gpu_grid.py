@@ -250,7 +250,7 @@ class Workers:
             job = self.busy.pop(connection)
             try:
                 result = connection.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 yield job, {"error": "its process died"}
                 continue
             self.idle.append(connection)

@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-
 from pathlib import Path
 from typing import Any
 

@@ -26,10 +26,10 @@ from gpu import Cases, Context, Figures
 from gpu_card import device, peak_rate, synchronize
 from gpu_parity import fresh
 
-from xstilts import training
-from xstilts.batches import Batch, Features
-from xstilts.devices import accelerator_for
-from xstilts.training import Plan, train
+from xstilts.formats.features import Batch, Features
+from xstilts.training import loop as training
+from xstilts.training.devices import accelerator_for
+from xstilts.training.loop import Plan, train
 
 WARM, SHEET = 10, 990.0
 BUDGETS = (8192, 65_536)  # padded tokens a micro-batch: the default, and whole batches
@@ -62,15 +62,16 @@ def loop(context: Context) -> Cases:
 
     def measured(run: Any, kind: str, features: Features, *more: Any) -> Figures:
         clean()
+        held = torch.cuda.memory_allocated() / 1e9 if torch.cuda.is_available() else 0.0
         clock = Clock(steps)
         counts = run(shape, FAMILIES[kind], features, clock, *more)
-        return figures(shape, clock, counts, peak[0])
+        return {**figures(shape, clock, counts, peak[0]), "held_before_gb": held}
 
     def rate() -> Figures:
         peak[0] = peak_rate(context.tiny)
         return {"tflops": peak[0]}
 
-    yield "8192^3 in bf16", rate
+    yield "a large product in bf16", rate
     for kind, family in FAMILIES.items():
         texts = made.lengths(kind, 32 * steps, 1, 64 if context.tiny else 512)
         features = made.features(family, texts, shape["vocab_size"], 1)

@@ -20,10 +20,10 @@ import torch
 from gpu import Cases, Context, Figures
 from gpu_card import device
 
-from xstilts.batches import Batch
-from xstilts.encoder import Model
-from xstilts.evaluation import Task
-from xstilts.training import Plan, Setup, train
+from xstilts.formats.features import Batch
+from xstilts.training.encoder import Model
+from xstilts.training.evaluation import Task
+from xstilts.training.loop import Plan, Setup, train
 
 STEPS, KILLED_AT = 30, 20  # checkpoints stand at 10, 20: the kill comes before the second
 

@@ -17,16 +17,16 @@ from large import LARGE, TRAINED
 from numpy.typing import NDArray
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
-from xstilts import encoder as encoders
-from xstilts.batches import Features, Ragged
-from xstilts.encoder import Model
-from xstilts.evaluation import Task
-from xstilts.families import FAMILIES
-from xstilts.families.masked_lm import MaskedLMHead
-from xstilts.families.protocol import TaskSettings, Tokens
+from xstilts.formats.features import Features, Ragged
+from xstilts.formats.tables import Table
 from xstilts.params import TrainingSettings
-from xstilts.tables import Table
-from xstilts.training import Member, Setup
+from xstilts.tasks.families import FAMILIES
+from xstilts.tasks.families.masked_lm import MaskedLMHead
+from xstilts.tasks.families.protocol import TaskSettings, Tokens
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import Model
+from xstilts.training.evaluation import Task
+from xstilts.training.loop import Member, Setup
 
 __all__ = ["LARGE", "TRAINED"]
 START, PAD, END, MASK = 0, 1, 2, 4
