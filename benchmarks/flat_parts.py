@@ -209,6 +209,24 @@ def own_embeddings(encoder: nn.Module) -> None:
     parts.token_type_embeddings = TypeEmbedding(parts.token_type_embeddings)
 
 
+class _Padded(torch.autograd.Function):
+    """(T, dim) -> (rows * width, dim), zeros where no token is: a gather either way.
+
+    index_copy would do; under deterministic algorithms it sorts.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, source, place):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(place)
+        zero = hidden.new_zeros(1, hidden.shape[1])
+        return torch.cat([hidden, zero]).index_select(0, source)
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        (place,) = ctx.saved_tensors
+        return grad.index_select(0, place), None, None
+
+
 # --- batches -----------------------------------------------------------------------------------
 
 
@@ -306,6 +324,7 @@ class Block:
             "ids": size,
             "positions": size,
             "place": size,
+            "source": (kind.count + 1) * kind.width,
             "word_order": size,
             "word_offsets": size + 1,
             "word_rows": size,
@@ -333,10 +352,14 @@ class Block:
         within = np.concatenate([np.arange(length) for length in all_lengths])
         which = np.repeat(np.arange(kind.count + 1), all_lengths)
         positions = (within + first_position).astype(np.int32)
+        place = which * kind.width + within
+        source = np.full((kind.count + 1) * kind.width, self.size)
+        source[place] = np.arange(self.size)
         values = {
             "ids": ids,
             "positions": positions,
-            "place": which * kind.width + within,
+            "place": place,
+            "source": source,
             "cu": np.r_[0, np.cumsum(all_lengths)],
             "labels": examples.labels.reshape(-1),
             "units": np.array([len(examples.labels)]),
@@ -444,8 +467,7 @@ def flat_loss(
     """The mean loss; heads see (sequences, width, dim), padded once, as they do today."""
     hidden = flat_hidden(model, parts, kind.width, own)
     rows = kind.count + 1
-    padded = hidden.new_zeros(rows * kind.width, hidden.shape[1])
-    padded = padded.index_copy(0, parts["place"].long(), hidden)
+    padded = _Padded.apply(hidden, parts["source"].long(), parts["place"].long())
     padded = padded.view(rows, kind.width, -1)[: kind.count]
     lengths = (parts["cu"][1:] - parts["cu"][:-1])[: kind.count]
     real = torch.arange(kind.width, device=hidden.device)[None] < lengths[:, None]

@@ -98,7 +98,9 @@ def drive(arguments: argparse.Namespace) -> None:
     for old in (arguments.out / "flat.jsonl", *(arguments.out / "ready").glob("*")):
         old.unlink(missing_ok=True)
     (arguments.out / "ready").mkdir(exist_ok=True)
-    if arguments.tiny:  # in this process: imports once
+    if arguments.tiny:  # in this process: imports once; Dynamo's own import only if asked for
+        if arguments.groups == ",".join(GROUPS):
+            wanted.remove("compile")
         for arguments.group in wanted:
             run_group(arguments)
         return
