@@ -53,6 +53,7 @@ GROUPS: dict[str, tuple[int, int]] = {
     "infer": (20, 7),
     "compile": (80, 40),
 }
+SCRATCH = Path(os.environ.get("FLAT_SCRATCH", f"{tempfile.gettempdir()}/flat-{os.getpid()}"))
 RATE = 790e12  # until `card` has measured it
 
 
@@ -83,7 +84,8 @@ def start_group(arguments: argparse.Namespace, name: str) -> subprocess.Popen[st
     """Started, it imports, touches its file in `ready`, and waits for a line on its stdin."""
     command = [sys.executable, str(HERE), "--out", str(arguments.out), "--group", name]
     environment = os.environ | {
-        "TORCHINDUCTOR_CACHE_DIR": str(arguments.out / "inductor"),
+        "FLAT_SCRATCH": str(SCRATCH),  # not under --out: what lies there is carried home
+        "TORCHINDUCTOR_CACHE_DIR": str(SCRATCH / "inductor"),
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
     }
@@ -95,9 +97,8 @@ def start_group(arguments: argparse.Namespace, name: str) -> subprocess.Popen[st
 def drive(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     wanted = [name for name in arguments.groups.split(",") if name in GROUPS]
-    for old in (arguments.out / "flat.jsonl", *(arguments.out / "ready").glob("*")):
-        old.unlink(missing_ok=True)
-    (arguments.out / "ready").mkdir(exist_ok=True)
+    (arguments.out / "flat.jsonl").unlink(missing_ok=True)
+    (SCRATCH / "ready").mkdir(parents=True, exist_ok=True)
     if arguments.tiny:  # in this process: imports once; Dynamo's own import only if asked for
         if arguments.groups == ",".join(GROUPS):
             wanted.remove("compile")
@@ -112,12 +113,12 @@ def drive(arguments: argparse.Namespace) -> None:
                 emit(arguments.out, name, "group", error="no time left")
                 break
             process = started.pop(name, None) or start_group(arguments, name)
-            waited = wait_for(arguments.out / "ready" / str(process.pid), min(60, left))
+            waited = wait_for(SCRATCH / "ready" / str(process.pid), min(60, left))
             at = time.monotonic()
             code = finish(process, min(GROUPS[name][0], left - waited))
             seconds = round(time.monotonic() - at, 1)
             emit(arguments.out, name, "group", exit=code, seconds=seconds, imports_s=waited)
-            if code in (0, "time limit") or attempt == 3:
+            if code not in (3, -signal.SIGABRT, -signal.SIGSEGV) or attempt == 3:
                 break
     for process in started.values():
         end(process)
@@ -225,8 +226,8 @@ def run_group(arguments: argparse.Namespace) -> None:
     if arguments.tiny:
         torch.set_num_threads(1)
     else:
-        (arguments.out / "ready").mkdir(exist_ok=True)
-        (arguments.out / "ready" / str(os.getpid())).touch()
+        (SCRATCH / "ready").mkdir(parents=True, exist_ok=True)
+        (SCRATCH / "ready" / str(os.getpid())).touch()
         if not sys.stdin.readline():  # the driver is gone
             return
         torch.cuda.init()
