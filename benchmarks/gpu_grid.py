@@ -153,11 +153,12 @@ def jobs_of(rows: Sequence[str], targets: Sequence[str], replicates: Sequence[in
     }
     encoding = {row: Job("encode", row, "", 0) for row in rows}
     # Part 0 of each first: it has what trains.
+    tables = [parts[target][part] for part in range(ENCODERS) for target in targets]
     listed = [*encoding.values()]
-    listed += [parts[target][part] for part in range(ENCODERS) for target in targets]
     for replicate in replicates:
         models = {row: Job("intermediate", row, "", replicate, (encoding[row],)) for row in rows}
-        listed += models.values()
+        listed += [*models.values(), *tables]  # cells wait for both, models for nothing here
+        tables = []
         listed += [
             Job("target", row, target, replicate, (models[row], *parts[target]))
             for row in rows

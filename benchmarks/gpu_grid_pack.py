@@ -79,6 +79,7 @@ def main() -> None:
     two.add_argument("--out", type=Path, default=Path("work/gpu-grid"))
     two.set_defaults(run=lambda a: report(a.results, a.out))
     arguments = parser.parse_args()
+    os.environ.update(gpu_grid.QUIET)
     try:
         arguments.run(arguments)
     except UserError as error:
@@ -118,7 +119,6 @@ def run_stages(params: settings.Params) -> None:
     from xstilts.sources import prepare
     from xstilts.studies import study_stage
 
-    os.environ |= gpu_grid.QUIET
     for row in params.grid.intermediates:
         members = params.intermediates[row].members
         prepare.prepare_intermediate(members, params.source, story.DATA / "intermediate" / row)
@@ -156,24 +156,25 @@ def pack_encoder(folder: Path, out: Path, occurring: NDArray[np.int64]) -> None:
         if path.suffix == ".json":
             shutil.copyfile(path, out / path.name)
     tensors = load_file(folder / "model.safetensors")
-    np.savez(out / "weights.npz", **packed(tensors, occurring))
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    np.savez(out / "weights.npz", **packed(tensors, occurring, vocabulary))
 
 
 def packed(
-    tensors: dict[str, NDArray[Any]], occurring: NDArray[np.int64]
+    tensors: dict[str, NDArray[Any]], occurring: NDArray[np.int64], vocabulary: int
 ) -> dict[str, NDArray[Any]]:
-    """What gpu_grid.tensors_of reads; the largest matrix of all holds the word rows."""
-    words = max(tensors, key=lambda name: tensors[name].size)
+    """What gpu_grid.tensors_of reads. A matrix of `vocabulary` rows holds word rows."""
     found: dict[str, NDArray[Any]] = {}
     for name, tensor in tensors.items():
-        rows = tensor[occurring] if name == words else tensor
+        words = tensor.ndim == 2 and len(tensor) == vocabulary
+        rows = tensor[occurring] if words else tensor
         blocks = blocked(rows) if rows.ndim == 2 and rows.shape[1] % gpu_grid.BLOCK == 0 else None
         if blocks is None:
-            found[name] = tensor  # as it is, word rows too: these are small in what we pack
+            found[name] = tensor  # as it is: biases, positions
             continue
         found[f"{name}/shape"] = np.array(tensor.shape)
         found[f"{name}/scales"], found[f"{name}/halves"] = blocks
-        if name == words:
+        if words:
             found[f"{name}/rows"] = occurring
     return found
 
