@@ -261,7 +261,7 @@ def repositories() -> dict[tuple[str, str], Tables]:
         },
         ("google/xquad", MAIN): {
             f"xquad.{code}": (UNTITLED, {"validation": spans("x1", "x2", titled=False)})
-            for code in both
+            for code in (*both, "ro")
         },
         ("facebook/mlqa", CONVERTED): {
             f"mlqa.{code}.{code}": (
@@ -278,16 +278,17 @@ def repositories() -> dict[tuple[str, str], Tables]:
         },
         ("unimelb-nlp/wikiann", MAIN): {
             code: (wikiann, {split: entities for split in ("train", "validation", "test")})
-            for code in both
+            for code in (*both, "pl")
         },
         ("google/xtreme", MAIN): _xtreme(),
         ("universal-dependencies/universal_dependencies", MAIN): {
             "en_ewt": (words, treebank),
             "en_pud": (words, {"test": treebank["test"]}),
             "de_gsd": (words, treebank),
+            "wo_wtf": (words, treebank),
         },
         ("mteb/tatoeba-bitext-mining", CONVERTED): {
-            "deu-eng": (
+            code: (
                 {"sentence1": TEXT, "sentence2": TEXT},
                 {
                     "test": [
@@ -296,6 +297,7 @@ def repositories() -> dict[tuple[str, str], Tables]:
                     ]
                 },
             )
+            for code in ("deu-eng", "lit-eng")
         },
     }
 

@@ -186,6 +186,54 @@ class TestRows:
         ]:
             assert hub.read(record(task), split, language, settings) is None  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize(
+        ("task", "language", "repository", "official"),
+        [
+            ("panx", "pl", "", None),
+            ("xquad", "ro", "", 1_190),
+            ("udpos", "wo", "universal-dependencies/universal_dependencies", None),
+            ("tatoeba", "lt", "mteb/tatoeba-bitext-mining", None),
+        ],
+    )
+    def test_languages_that_xtreme_r_adds(
+        self,
+        task: str,
+        language: str,
+        repository: str,
+        official: int | None,
+        settings: SourceSettings,
+    ) -> None:
+        """Most have no known size: they are read all the same, and no size is compared."""
+        own = TaskFiles(
+            languages=["en", "de", language][task == "tatoeba" :], repository=repository
+        )
+        more = settings.model_copy(update={"tasks": {**settings.tasks, task: own}})
+        wide = record(task, "xtreme-r")
+        assert language in hub.languages(wide, more)
+        found = hub.read(wide, "test", language, more)
+        assert found is not None and found.rows and found.counts.get("official") == official
+
+    @pytest.mark.parametrize(
+        ("task", "language", "other"),
+        [
+            ("udpos", "lt", "universal-dependencies/universal_dependencies"),
+            ("tatoeba", "ro", "mteb/tatoeba-bitext-mining"),
+        ],
+    )
+    def test_a_copy_without_the_added_languages(
+        self, task: str, language: str, other: str, settings: SourceSettings
+    ) -> None:
+        tasks = {**settings.tasks, task: TaskFiles()}
+        with pytest.raises(
+            UserError, match=f"google/xtreme has no {language}.*repository: {other}"
+        ):
+            hub.read(
+                record(task, "xtreme-r"),
+                "test",
+                language,
+                settings.model_copy(update={"tasks": tasks}),
+            )
+
     def test_equal_rows_as_the_files_have(self, settings: SourceSettings, tmp_path: Path) -> None:
         """The same sentences through the source `files`: what the family sees is the same."""
         lines = ["pairID\tsentence1\tsentence2\tgold_label"]

@@ -32,6 +32,7 @@ from xstilts.sources.repositories import (
     Repository,
 )
 from xstilts.tasks import catalogue
+from xstilts.tasks.sizes import ADDED
 
 
 def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
@@ -44,10 +45,12 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     copy = _copy(record, settings)
     official = catalogue.official_size(record, split, language)
     foreign_train = split == "train" and language != ENGLISH
-    if not official or foreign_train or language not in languages(record, settings):
+    published = catalogue.is_published(record, split, language)  # with or without a known size
+    if not published or foreign_train or language not in languages(record, settings):
         return None
     readings, notes = [], []
     for repository in copy:
+        _require_language(repository, record, language)
         snapshot = _snapshot(repository, record, settings)
         readings.append(_read_part(repository, snapshot, record, split, language))
         notes += [f"Hub: {snapshot.id} at {snapshot.revision}", repository.note]
@@ -55,7 +58,8 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     joined = files.joined(readings, record, split, language)
     given = files.task_files(record, settings).note
     note = "; ".join(dict.fromkeys(filter(None, [*notes, given])))
-    return Reading(joined.rows, {**joined.counts, "official": official}, note)
+    counts = joined.counts if official is None else {**joined.counts, "official": official}
+    return Reading(joined.rows, counts, note)
 
 
 def pin(names: Iterable[str], settings: SourceSettings) -> list[str]:
@@ -106,6 +110,17 @@ def _copy(record: Record, settings: SourceSettings) -> tuple[Repository, ...]:
         known = nearest(given.repository, copies)
         raise UserError(f"{where}.repository: '{given.repository}' is not a copy of it{known}")
     return copies[given.repository]
+
+
+def _require_language(repository: Repository, record: Record, language: str) -> None:
+    """XTREME-R's languages are not in every copy; another copy has other rows, so it is named."""
+    if repository.xtreme_alone and language in ADDED[record.name]:
+        others = [copy[0].id for copy in REPOSITORIES[record.name] if not copy[0].xtreme_alone]
+        where = f"params.yaml: source.tasks.{record.name}"
+        raise UserError(
+            f"{where}: {repository.id} has no {language}, which XTREME-R adds; expected a copy "
+            f"with it; set repository: {' or '.join(others)}, or name languages without {language}"
+        )
 
 
 def _lock(record: Record, settings: SourceSettings) -> Path:

@@ -28,6 +28,7 @@ class Repository:
     branch: str = MAIN
     part: str = ""  # of a task with parts
     sizes: dict[str, int] = field(default_factory=dict)  # where this copy lost rows: what it has
+    xtreme_alone: bool = False  # it lacks the languages that XTREME-R adds
     note: str = ""  # how this copy differs from the official files; shown on the card
 
 
@@ -109,7 +110,13 @@ _COPIES: dict[str, _Copies] = {
         ),
     ),
     "udpos": (
-        Repository(_XTREME, ("udpos.{name}", "udpos.{former}"), "pos", "tokens pos_tags"),
+        Repository(
+            _XTREME,
+            ("udpos.{name}", "udpos.{former}"),
+            "pos",
+            "tokens pos_tags",
+            xtreme_alone=True,
+        ),
         Repository(
             _TREEBANKS,
             ("{language}_*",),
@@ -123,11 +130,19 @@ _COPIES: dict[str, _Copies] = {
         Repository(
             "unimelb-nlp/wikiann", ("{language}",), "entities", "tokens ner_tags langs spans"
         ),
-        Repository(_XTREME, ("PAN-X.{language}",), "entities", "tokens ner_tags langs"),
+        Repository(
+            _XTREME,
+            ("PAN-X.{language}",),
+            "entities",
+            "tokens ner_tags langs",
+            xtreme_alone=True,
+        ),
     ),
     "xquad": (
         Repository("google/xquad", ("xquad.{language}",), "squad", _SQUAD, _DEV_IS_TEST),
-        Repository(_XTREME, ("XQuAD.{language}",), "squad", _SQUAD, _DEV_IS_TEST),
+        Repository(
+            _XTREME, ("XQuAD.{language}",), "squad", _SQUAD, _DEV_IS_TEST, xtreme_alone=True
+        ),
     ),
     "mlqa": (
         Repository(
@@ -156,6 +171,7 @@ _COPIES: dict[str, _Copies] = {
             "tatoeba",
             "source_sentence target_sentence source_lang target_lang",
             {"test": "validation"},
+            xtreme_alone=True,
         ),
         Repository(
             "mteb/tatoeba-bitext-mining",
