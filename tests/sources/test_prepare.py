@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sources.ranked import XQUAD_R
 from xstilts.errors import UserError
 from xstilts.formats.tables import Row, folder_digest, read_json, read_record, read_table
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
@@ -107,6 +108,13 @@ def _tydiqa(questions: int) -> str:
     return json.dumps({"data": qas})
 
 
+def _with_lareqa(settings: SourceSettings) -> SourceSettings:
+    """With LAReQA's English file: one passage, one question."""
+    _write(Path(settings.path), "lareqa/xquad-r/en.json", json.dumps(XQUAD_R))
+    tasks = {**settings.tasks, "lareqa": TaskFiles(languages=["en"])}
+    return settings.model_copy(update={"tasks": tasks})
+
+
 class TestLayout:
     def test_text(self, settings: SourceSettings, tmp_path: Path) -> None:
         prepare_text(settings, tmp_path / "text")
@@ -192,6 +200,23 @@ class TestSelecting:
             rows = read_table(folder, "select", "en").rows
             assert [row["context"] for row in rows] == ["w11", "w13"]
             assert read_json(folder / "counts.json")["select-en"]["dropped: context of xquad"] == 1
+
+    def test_languages_that_xtreme_r_adds_to_xquad_stop_no_other_task(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        """Its paragraphs are left out of what selects: of its languages English alone matters."""
+        xquad = {"xquad": TaskFiles(languages=["en", "ro"])}
+        added = settings.model_copy(update={"tasks": {**settings.tasks, **xquad}})
+        _write(Path(settings.path), "xquad/xquad.ro.json", _squad("w12"))
+        prepare_target("xquad", added, tmp_path / "xquad", "xtreme-r")
+        prepare_target("lareqa", _with_lareqa(added), tmp_path / "lareqa", "xtreme-r")
+        prepare_intermediate({"squad1": None}, added, tmp_path / "row")
+        steps = ("xquad/train/1-squad1", "lareqa/train/1-squad1", "row/squad1")
+        for step in steps:
+            counts = read_json(tmp_path / step / "counts.json")["select-en"]
+            assert counts["dropped: context of xquad"] == 1, step
+        with pytest.raises(UserError, match=r"xquad\.languages: 'ro' is not one"):
+            prepare_target("xquad", added, tmp_path / "x", "xtreme")
 
     def test_tydiqa_selects_on_a_tenth_of_its_articles(
         self, settings: SourceSettings, tmp_path: Path
