@@ -344,3 +344,25 @@ def test_xtreme_r_lines_are_checked(xtreme_r) -> None:
     (xtreme_r[1] / "lareqa" / "test-hi.json").write_text('{"q": []}', encoding="utf-8")
     with pytest.raises(UserError, match=r"test-hi.json: holds no gold labels"):
         score_submission(*xtreme_r, "xtreme-r")
+
+
+@pytest.mark.parametrize("task", ["lareqa", "mewslix"])
+@pytest.mark.parametrize("side", ["predictions", "labels"])
+@pytest.mark.parametrize(
+    ("ids", "place"),
+    [
+        ([[]], r"q\[0\]: list"),
+        ([[1]], r"q\[0\]: list"),
+        (["a", 5], r"q\[1\]: int"),
+        ([["x"]], r"q\[0\]: list"),
+        ([{"a": 1}], r"q\[0\]: dict"),
+        ([None], r"q\[0\]: NoneType"),
+    ],
+)
+def test_ids_that_are_no_text_are_one_line(xtreme_r, task, side, ids, place) -> None:
+    folder = xtreme_r[side == "labels"]
+    (folder / task / "test-de.json").write_text(json.dumps({"q": ids}), encoding="utf-8")
+    message = rf"{side}/{task}/test-de\.json: {place}; expected an id as text"
+    with pytest.raises(UserError, match=message) as caught:
+        score_submission(*xtreme_r, "xtreme-r")
+    assert "\n" not in str(caught.value)

@@ -266,6 +266,9 @@ def _score_rankings(
                 ids = content.get(name, ["-"])
                 if not isinstance(ids, list) or (path == files.labels and not ids):
                     raise UserError(f"{path}: {name} has no list of ids; expected one; correct it")
+                if odd := [i for i, one in enumerate(ids) if not isinstance(one, str)]:
+                    what = f"{name}[{odd[0]}]: {type(ids[odd[0]]).__name__}"
+                    raise UserError(f"{path}: {what}; expected an id as text; correct it")
         return {"map@20": metric(predicted, gold)}, len(gold.keys() - predicted.keys())
 
     return score
