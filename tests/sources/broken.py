@@ -149,6 +149,14 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         ),
         "txt cut off": (SNLI_TXT + "neutral\ta\tb\tp\n", ":2: 4 columns; expected 6"),
         "txt too many": (SNLI_TXT + "neutral\ta\tb\tp\tx\ty\tz\n", ":2: 7 columns; expected 6"),
+        "txt pair behind the annotators": (
+            "gold_label\tsentence1\tsentence2\tlabel1\tpairID\nneutral\ta\tb\tneutral\n",
+            ":2: 4 columns; expected 5, as in the header",
+        ),
+        "txt column twice": (
+            "gold_label\tsentence1\tsentence2\tpairID\tlabel1\tsentence2\nneutral\ta\tb\tp\tx\tc\n",
+            ":1: column 'sentence2' twice; expected each once",
+        ),
         "txt label": (SNLI_TXT + "e\ta\tb\tp\tx\n", ":2: label 'e' is not one of"),
         "txt id twice": (SNLI_TXT + "neutral\ta\tb\tp\tx\n" * 2, "id 'p' occurs twice"),
     },

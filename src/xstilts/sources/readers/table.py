@@ -181,12 +181,17 @@ def _records(
 
 
 def _table(raw: RawFile, needed: Sequence[str], last: str = "") -> list[tuple[int, dict[str, str]]]:
-    """(line, {column: value}) of a TSV with a header and no quoting. Rows may end after `last`."""
+    """(line, {column: value}) of a TSV with a header and no quoting.
+
+    Rows may end after the column `last`, or after the last needed one where that stands behind it.
+    """
     lines = list(enumerate(raw.lines(), 1))
     header = lines[0][1].split("\t")
     if missing := [name for name in (*needed, last) if name and name not in header]:
         raise raw.at(1, f"no column '{missing[0]}'; expected a header with {', '.join(needed)}")
-    least = header.index(last) + 1 if last else len(header)
+    if twice := [name for name in needed if header.count(name) > 1]:
+        raise raw.at(1, f"column '{twice[0]}' twice; expected each once; correct the header")
+    least = max(map(header.index, (*needed, last))) + 1 if last else len(header)
     found: list[tuple[int, dict[str, str]]] = []
     for number, line in raw.cut(lines[1:]):
         values = line.split("\t")
