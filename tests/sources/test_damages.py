@@ -16,12 +16,22 @@ from xstilts.formats.tables import write_table
 from xstilts.sources.readers import READERS
 from xstilts.tasks.catalogue import record
 
+POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\n"
+    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+PAGE = b"\n<!DOCTYPE html>\n<html lang=en>\n<title>Not found</title>\n</html>\n"
+
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", ": the file is empty; expected rows"),
     "byte order mark": (lambda data: b"\xef\xbb\xbf" + data, ":1: a byte order mark"),
     "NUL": (lambda data: data + b"\0", ": a NUL byte; expected UTF-8 text"),
     "Latin-1": (lambda data: b"\xe4" + data, ":1: byte 0xe4 is not UTF-8"),
     "UTF-16": (lambda data: data.decode().encode("utf-16-le"), ":1: a NUL byte"),
+    "LFS pointer": (lambda data: POINTER, ":1: a Git LFS pointer, not the file"),
+    "web page": (lambda data: PAGE, ":1: a web page, perhaps a server's error"),
+    "XML error": (lambda data: b'<?xml version="1.0"?><Error/>', ":1: a web page"),
+    "no such path": (lambda data: b"404: Not Found", ":1: a web page"),
     "cut in a character": (lambda data: data + b"\xe2\x82", ": byte 0xe2 is not UTF-8"),
 }
 FILES = [

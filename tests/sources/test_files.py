@@ -151,6 +151,14 @@ class TestStandIns:
         with pytest.raises(UserError, match=r"de\.tsv: 1 rows; expected 2, those of sw\.tsv"):
             files.read(record("xnli"), "test", "sw", settings)
 
+    def test_labels_of_another_file_serve_dev_too(self, tmp_path: Path) -> None:
+        _write(tmp_path, "sw.tsv", "a\tb\n")
+        _write(tmp_path, "de.tsv", "x\ty\tneutral\n")
+        spec = FileSpec(reader="xtreme-pairs", path="{language}.tsv", labels="de.tsv")
+        settings = _settings(tmp_path, xnli=TaskFiles(dev=[spec]))
+        found = files.read(record("xnli"), "dev", "sw", settings)
+        assert found is not None and [row["label"] for row in found.rows] == ["neutral"]
+
     def test_answerable_questions_without_contexts_of_another(self, tmp_path: Path) -> None:
         _write(tmp_path, "two.json", _squad("a b", "c d", "e f", impossible=True))
         _write(tmp_path, "other.json", _squad("c  d"))
@@ -290,7 +298,8 @@ def real_files(shared: Path) -> Iterator[tuple[str, Reader, RawFile]]:
         known = next((REAL[start] for start in REAL if re.match(start, path)), None)
         if known is not None:
             reader, task = known
-            name: Split = "test" if "test" in split or "tst" in path else "dev"
+            test = "test" in split or "tst" in path or ("tydiqa" in path and "dev" in path)
+            name: Split = "test" if test else "dev"  # TyDi QA's dev set is XTREME's test set
             raw = RawFile(shared / "data" / path, record(task), name, _language(path, language))
             yield path, READERS[reader], raw
 

@@ -49,7 +49,7 @@ from tests.sources.right import (
     squad,
 )
 from xstilts.errors import UserError
-from xstilts.formats.tables import POOL
+from xstilts.formats.tables import GOLD, POOL
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.tasks.catalogue import record
 
@@ -63,7 +63,7 @@ class TestPairs:
         assert found.counts == {"read": 2, "placeholder NS": 1}
 
     def test_stripped_labels_are_hidden(self, tmp_path: Path) -> None:
-        found = read(tmp_path, "xtreme-pairs", "a\tb\nc\td\n", "xnli")
+        found = read(tmp_path, "xtreme-pairs", "a\tb\nc\td\n", "xnli", split="test")
         assert [row["label"] for row in found.rows] == [None, None]
 
     def test_rows_are_cut_before_anything(self, tmp_path: Path) -> None:
@@ -89,7 +89,8 @@ class TestPairs:
             tmp_path, "glue-qqp", QQP + "1\t2\t3\ta\tb\t1\n4\t5\t6\tbroken\nhere\t0\n", "qqp"
         )
         assert (len(found.rows), found.counts["dropped: fewer than 6 columns"]) == (1, 2)
-        hidden = read(tmp_path, "glue-qqp", "id\tquestion1\tquestion2\n1\ta\tb\n", "qqp")
+        text = "id\tquestion1\tquestion2\n1\ta\tb\n"
+        hidden = read(tmp_path, "glue-qqp", text, "qqp", split="test")
         assert hidden.rows[0] == {"id": "1", "text_a": "a", "text_b": "b", "label": None}
 
     def test_quoras_own_file_has_line_breaks_in_quotes(self, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ class TestTags:
         assert found.counts == {"read": 2, "empty sentences": 1}
         early = read(tmp_path, "bio", "\na\tO\n", "panx")
         assert [row["tokens"] for row in early.rows] == [["a"]]
-        hidden = read(tmp_path, "bio", "a\nb\n\nc\n", "panx")
+        hidden = read(tmp_path, "bio", "a\nb\n\nc\n", "panx", split="test")
         assert [row["tags"] for row in hidden.rows] == [None, None]
 
     def test_rahimi_prefix_up_to_the_first_colon(self, tmp_path: Path) -> None:
@@ -289,7 +290,7 @@ class TestLines:
             "de-en.dev.de": "de-1\tx\nde-2\ty\n",
             "de-en.dev.en": "en-1\ta\n",
         }
-        hidden = read(tmp_path, "bucc", files, "bucc2018")
+        hidden = read(tmp_path, "bucc", files, "bucc2018", split="test")
         assert all(row["gold"] is None for row in hidden.rows)
         gold = "de-1\ten-1\nde-1\ten-1\n"
         found = read(tmp_path, "bucc", files | {"de-en.dev.gold": gold}, "bucc2018")
@@ -336,6 +337,35 @@ class TestRanking:
             "She: { She } (really) spoke.",
             "Ada is one. She codes.",
         )
+
+
+# Outside test a file without labels is a mistake: stripped, or its columns are lost.
+STRIPPED: dict[str, Content] = {
+    "bio": "1. B-ORG\nAda O\n",
+    "xtreme-pairs": "a\tb\nc\td\n",
+    "glue-mnli": "index\tpairID\tsentence1\tsentence2\n0\tp\ta\tb\n",
+    "glue-qqp": "id\tquestion1\tquestion2\n1\ta\tb\n",
+    "anli": lines({key: value for key, value in ANLI.items() if key != "label"}),
+    "hellaswag": lines({key: value for key, value in HELLA.items() if key != "label"}),
+    "siqa": lines({key: value for key, value in SIQA.items() if key != "correct"}),
+    "copa": lines(COPA | {"label": None}),
+    "squad": json.dumps(squad(answers=answer("", 0))),
+    "cosmosqa-test": lines(COSMOS_TEST),
+    "tatoeba-sorted": {"de-en.de": "x\n", "de-en.en": "a\n"},
+    "bucc": {"d.de": "de-1\tx\n", "d.en": "en-1\ta\n"},
+}
+
+
+@pytest.mark.parametrize("reader", STRIPPED)
+def test_labels_are_hidden_in_test_alone(reader: str, tmp_path: Path) -> None:
+    task = record(TASKS[reader])
+    rows = read(tmp_path, reader, STRIPPED[reader], task.name, split="test").rows
+    assert rows and all(row[GOLD[task.family]] is None for row in rows)
+    with pytest.raises(
+        UserError, match=r"none of its \d rows has a label.* in dev; fetch"
+    ) as caught:
+        read(tmp_path, reader, STRIPPED[reader], task.name, split="dev")
+    assert str(caught.value).startswith(str(tmp_path))
 
 
 CASES = [(reader, case) for reader, cases in BROKEN.items() for case in cases]

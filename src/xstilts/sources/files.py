@@ -146,7 +146,10 @@ def _read_place(
             f"params.yaml: reader '{spec.reader}' is not one{nearest(spec.reader, READERS)}"
         )
     split, language = table
-    raws = [RawFile(path, record, split, language, spec.rows) for path in paths]
+    raws = [
+        RawFile(path, record, split, language, spec.rows, labels_elsewhere=bool(spec.labels))
+        for path in paths
+    ]
     found = joined([READERS[spec.reader](raw) for raw in raws], record, split, language)
     rows, counts = found.rows, dict(found.counts)
     if spec.part:

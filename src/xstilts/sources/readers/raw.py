@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from xstilts.errors import UserError, nearest
-from xstilts.formats.tables import Record, Row, Split
+from xstilts.formats.tables import GOLD, Record, Row, Split
 from xstilts.sources.reading import Reading
 
 Item = TypeVar("Item")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What lies in a file's place where fetching it went wrong: a pointer in a clone without Git LFS, a
+# web server's page, what raw.githubusercontent.com says of a path that it does not have.
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_PAGE = re.compile(rb"<(?:!doctype\s+html|html|head|\?xml)\b", re.IGNORECASE)
+_NOT_FOUND = b"404: Not Found"
 _DIGITS = 18  # of a number in a text; Python refuses to convert over 4,300
 # Half of a surrogate pair, written as an escape: JSON allows it, UTF-8 cannot hold it.
 _ESCAPES = re.compile(
@@ -35,6 +40,7 @@ class RawFile:
     split: Split
     language: str
     rows: tuple[int, int] | None = None
+    labels_elsewhere: bool = False  # another file labels its rows
 
     def at(self, line: int | None, problem: str) -> UserError:
         """`file:line: what; expected; do`."""
@@ -58,7 +64,7 @@ class RawFile:
         path = self.path.parent / name
         if not path.is_file():
             raise self.at(None, f"expected {name} beside it; there is no such file")
-        return RawFile(path, self.record, self.split, self.language, self.rows)
+        return replace(self, path=path)
 
     def lines(self) -> list[str]:
         """The file's lines, without their ends. Line i of the file is item i - 1."""
@@ -91,9 +97,18 @@ class RawFile:
         return f"{self.path.stem}:{number}"
 
     def reading(self, rows: Sequence[Row], read: int, **counts: int) -> Reading:
-        """The rows with how they were counted; none read, or an id twice, is an error."""
+        """The rows with how they were counted; none read, or an id twice, is an error.
+
+        So are rows without gold outside test, the one split whose labels are stripped on purpose:
+        a file whose columns are lost looks the same.
+        """
         if not read:
             raise self.at(None, "no rows; expected some; fetch it again")
+        gold = GOLD[self.record.family]
+        needed = self.split != "test" and not self.labels_elsewhere
+        if needed and rows and all(row[gold] is None for row in rows):
+            problem = f"none of its {len(rows)} rows has a label (stripped, or a column is lost?)"
+            raise self.at(None, f"{problem}; expected labels in {self.split}; fetch it again")
         seen: set[str] = set()
         for row in rows:
             if row["id"] in seen:
@@ -150,6 +165,13 @@ class RawFile:
         data = self.path.read_bytes()
         if not data.strip():
             raise self.at(None, "the file is empty; expected rows; fetch it again")
+        start = data.removeprefix(BYTE_ORDER_MARK).lstrip()
+        if start.startswith(_POINTER):
+            problem = "a Git LFS pointer, not the file that it stands for"
+            raise self.at(1, f"{problem}; expected rows; run `git lfs pull` where it is from")
+        if _PAGE.match(start) or start.rstrip() == _NOT_FOUND:
+            problem = "a web page, perhaps a server's error, not the file asked for"
+            raise self.at(1, f"{problem}; expected rows; fetch it from a right address")
         if data.startswith(BYTE_ORDER_MARK):
             raise self.at(1, "a byte order mark; expected UTF-8 without one; remove it")
         return data
