@@ -99,6 +99,8 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "xtreme-pairs": {
         "NUL": ("a\tb\nc\x00\td\n", ":2: a NUL byte"),
         "mixed line ends": ("a\tb\r\nc\td\n", ":2: some lines end in CR LF"),
+        "first line's end": ("a\tb\r\nc\td\ne\tf\n", ":1: some lines end in CR LF"),
+        "last line's end": ("a\tb\r\nc\td\r\ne\tf\n", ":3: some lines end in CR LF"),
         "one column": ("a\n", ":1: 1 columns; expected text, text"),
         "four columns": ("a\tb\tneutral\tx\n", ":1: 4 columns"),
         "column lost": ("a\tb\tneutral\nc\td\n", ":2: 2 columns; expected 3"),
@@ -200,7 +202,11 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "hellaswag number": (lines(HELLA | {"ind": "x"}), "'ind' or 'ctx_b' is missing"),
     },
     "hellaswag-text": {
-        "five lines a task": ("C: A.\n1\na\nb\nc\n", "5 lines; expected 6 for each"),
+        "five lines a task": ("C: A.\n1\na\nb\nc\n", ":1: 5 lines; expected 6 for each"),
+        "text6 line lost": (
+            HELLA_TEXT + HELLA_TEXT.replace("a\n", "") + HELLA_TEXT * 2,
+            ":13: '1'; expected an activity",
+        ),
         "text6 label": (HELLA_TEXT.replace("1", "x"), ":2: label 'x'"),
         "text6 number": (HELLA_TEXT.replace("1", LONG), ":2: label '1111"),
         "text6 head": (HELLA_TEXT.replace(":", ""), "expected an activity, a colon"),
@@ -284,7 +290,11 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
             ":3: head '1111",
         ),
         "conllu range number": (conllu(f"1-{LONG} ab _ _", "1 a X 0"), ":2: id '1-1111"),
-        "conllu no sentences": ("# text = x\n", "no rows; expected some"),
+        "conllu no sentences": ("# text = x\n\n", "no rows; expected some"),
+        "conllu cut at a line end": (
+            conllu("1 a NOUN 0") + conllu("1 a NOUN 0", "2 b X 1")[:-1],
+            ":6: no blank line after the last sentence; the file may be cut off",
+        ),
         "conllu number lost": (
             conllu("1 a NOUN 0", "3 b NOUN 1"),
             "words are not numbered 1, 2, 3",
@@ -295,7 +305,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         ),
         "conllu head": (conllu("1-2 ab _ _", "1 a NOUN 7", "2 b X 1"), ":3: head '7'"),
         "conllu loop": (conllu("1-2 ab _ _", "1 a NOUN 2", "2 b X 1"), "expected a word's number"),
-        "conllu form": ("1\t\t_\tNOUN\t_\t_\t0\t_\t_\t_\n", ":1: no form; expected a word"),
+        "conllu form": ("1\t\t_\tNOUN\t_\t_\t0\t_\t_\t_\n\n", ":1: no form; expected a word"),
     },
     "tydiqa": {
         "tydiqa language": (doc(id="klingon-1-0"), "'klingon-1-0' has no known language"),

@@ -178,3 +178,24 @@ RIGHT: dict[str, Content] = {
     "mewslix-pairs": line(PAIR),
     "bucc": {"d.de": "de-1\tx\n", "d.en": "en-1\ta\n", "d.gold": "de-1\ten-1\n"},
 }
+FILES = [  # (reader, name): every file of every reader; "" where it is the only one
+    (reader, name)
+    for reader, content in RIGHT.items()
+    for name in (content if isinstance(content, dict) else [""])
+]
+
+
+def files_of(reader: str) -> dict[str, bytes]:
+    """A reader's right files by name."""
+    content = RIGHT[reader]
+    files = content if isinstance(content, dict) else {"": content}
+    return {
+        name: data if isinstance(data, bytes) else data.encode() for name, data in files.items()
+    }
+
+
+def read_right(folder: Path, reader: str, files: dict[str, bytes]) -> Reading:
+    """Read files named as `files_of` has them, right or damaged, as dev in a language they have."""
+    language = "en" if reader == "tydiqa" else "de"
+    named: Content = {name or "test-de.tsv": data for name, data in files.items()}
+    return read(folder, reader, named, TASKS[reader], language=language)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources.right import RIGHT, TASKS, read
+from tests.sources.right import FILES, RIGHT, TASKS, files_of, read, read_right
 from xstilts.errors import UserError
 from xstilts.formats.tables import write_table
 from xstilts.sources.readers import READERS
@@ -34,42 +34,23 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no such path": (lambda data: b"404: Not Found", ":1: a web page"),
     "cut in a character": (lambda data: data + b"\xe2\x82", ": byte 0xe2 is not UTF-8"),
 }
-FILES = [
-    (reader, name)
-    for reader, content in RIGHT.items()
-    for name in (content if isinstance(content, dict) else [""])
-]
-
-
-def _files(reader: str) -> dict[str, bytes]:
-    content = RIGHT[reader]
-    files = content if isinstance(content, dict) else {"": content}
-    return {
-        name: data if isinstance(data, bytes) else data.encode() for name, data in files.items()
-    }
 
 
 def _first(reader: str) -> bytes:
-    return next(iter(_files(reader).values()))
-
-
-def _read(folder: Path, reader: str, files: dict[str, bytes]) -> int:
-    language = "en" if reader == "tydiqa" else "de"
-    named = {name or "test-de.tsv": data for name, data in files.items()}
-    return len(read(folder, reader, named, TASKS[reader], language=language).rows)
+    return next(iter(files_of(reader).values()))
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_the_right_file_is_read(reader: str, tmp_path: Path) -> None:
-    assert _read(tmp_path, reader, _files(reader))
+    assert read_right(tmp_path, reader, files_of(reader)).rows
 
 
 @pytest.mark.parametrize(("reader", "name"), FILES)
 def test_damaged_file_is_one_line(reader: str, name: str, tmp_path: Path) -> None:
-    right = _files(reader)
+    right = files_of(reader)
     for damage, message in DAMAGES.values():
         with pytest.raises(UserError) as caught:
-            _read(tmp_path, reader, right | {name: damage(right[name])})
+            read_right(tmp_path, reader, right | {name: damage(right[name])})
         text = str(caught.value).replace("test-de.tsv", "")
         assert message.removeprefix(":") in text and "\n" not in text
         assert text.startswith(str(tmp_path / name))
@@ -77,10 +58,10 @@ def test_damaged_file_is_one_line(reader: str, name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("reader", "name"), FILES)
 def test_file_cut_off_is_one_line_or_rows(reader: str, name: str, tmp_path: Path) -> None:
-    right = _files(reader)
+    right = files_of(reader)
     for end in range(0, len(right[name]), 5):
         try:
-            _read(tmp_path, reader, right | {name: right[name][:end]})
+            read_right(tmp_path, reader, right | {name: right[name][:end]})
         except UserError as error:
             assert "\n" not in str(error)
 

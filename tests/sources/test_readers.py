@@ -29,6 +29,7 @@ from tests.sources.right import (
     COSMOS_TEST,
     CSQA,
     CSQA_FLAT,
+    FILES,
     GLUE,
     HELLA,
     HELLA_TEXT,
@@ -44,8 +45,10 @@ from tests.sources.right import (
     Content,
     answer,
     conllu,
+    files_of,
     lines,
     read,
+    read_right,
     squad,
 )
 from xstilts.errors import UserError
@@ -337,6 +340,23 @@ class TestRanking:
             "She: { She } (really) spoke.",
             "Ada is one. She codes.",
         )
+
+
+@pytest.mark.parametrize(("reader", "name"), FILES)
+def test_a_file_of_lines_without_the_last_end_is_counted(
+    reader: str, name: str, tmp_path: Path
+) -> None:
+    """It may be cut off in its last row. JSON of one value says itself where it ends."""
+    right = files_of(reader)
+    cut = right | {name: right[name].removesuffix(b"\n")}
+    if reader == "conllu":
+        with pytest.raises(UserError, match=":4: no blank line after the last sentence"):
+            read_right(tmp_path, reader, cut)
+        return
+    before, after = (read_right(tmp_path, reader, files) for files in (right, cut))
+    whole = reader in ("squad", "tydiqa", "xquad-r")
+    assert after.rows == before.rows
+    assert after.counts == before.counts | ({} if whole else {"no final newline": 1})
 
 
 # Outside test a file without labels is a mistake: stripped, or its columns are lost.

@@ -46,9 +46,13 @@ def conllu(raw: RawFile) -> Reading:
 
 
 def _sentences(raw: RawFile) -> Iterator[list[_Line]]:
-    """Lines of words; comments and empty nodes (8.1) left out."""
+    """Lines of words; comments and empty nodes (8.1) left out.
+
+    The format has a blank line after every sentence: without the last one, the file is cut off.
+    """
     lines: list[_Line] = []
-    for number, line in enumerate(raw.lines(), 1):
+    whole = raw.lines()
+    for number, line in enumerate(whole, 1):
         if not line:
             if lines:
                 yield lines
@@ -59,8 +63,9 @@ def _sentences(raw: RawFile) -> Iterator[list[_Line]]:
                 raise raw.at(number, f"{len(columns)} columns; expected CoNLL-U's {COLUMNS}")
             if "." not in columns[0]:
                 lines.append((number, columns))
-    if lines:
-        yield lines
+    if whole[-1]:
+        problem = "no blank line after the last sentence; the file may be cut off"
+        raise raw.at(len(whole), f"{problem}; expected one; fetch it again")
 
 
 def _fused(raw: RawFile, lines: Sequence[_Line]) -> tuple[list[tuple[str, str]], int]:

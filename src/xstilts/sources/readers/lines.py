@@ -15,32 +15,33 @@ def text(raw: RawFile) -> Reading:
     rows: list[Row] = [{"text": line.strip(), "pair": None} for line in lines if line.strip()]
     dropped = len(lines) - len(rows)
     counts = {"dropped: blank line": dropped} if dropped else {}
-    return Reading(rows, {"read": len(lines), **counts})
+    return Reading(rows, {"read": len(lines), **counts, **raw.ends()})
 
 
 def hellaswag_text(raw: RawFile) -> Reading:
     """Six lines a task; the activity's name is not part of the prompt, as in jiant."""
     lines = raw.lines()
-    if len(lines) % _TEXT6:
-        raise raw.at(len(lines), f"{len(lines)} lines; expected {_TEXT6} for each task")
-    rows: list[Row] = []
-    for start in raw.cut(range(0, len(lines), _TEXT6)):
-        head, label, *choices = lines[start : start + _TEXT6]
-        _, colon, context = head.partition(": ")
-        if not colon or not context.strip():
-            raise raw.at(start + 1, f"{head!r}; expected an activity, a colon, the context")
-        if (right := whole_number(label)) is None:
-            raise raw.at(start + 2, f"label {label!r}; expected a number from 0 to 3")
-        if blank := [i for i, choice in enumerate(choices) if not choice.strip()]:
-            raise raw.at(start + 3 + blank[0], "a blank ending; expected text")
-        row = {
-            "id": raw.row_id(start + 1),
-            "context": context,
-            "question": None,
-            "choices": choices,
-        }
-        rows.append(row | {"label": raw.choice(start + 2, right)})
+    tasks = [(start + 1, lines[start : start + _TEXT6]) for start in range(0, len(lines), _TEXT6)]
+    # A line too many or too few shifts all that follow: the first task that is wrong says where.
+    wanted = tasks if len(lines) % _TEXT6 else raw.cut(tasks)
+    rows = [_task(raw, number, task) for number, task in wanted]
     return raw.reading(rows, len(rows))
+
+
+def _task(raw: RawFile, number: int, lines: list[str]) -> Row:
+    """The row of six lines, the first of which is line `number`."""
+    if len(lines) < _TEXT6:
+        raise raw.at(number, f"{len(lines)} lines; expected {_TEXT6} for each task")
+    head, label, *choices = lines
+    _, colon, context = head.partition(": ")
+    if not colon or not context.strip():
+        raise raw.at(number, f"{head!r}; expected an activity, a colon, the context")
+    if (right := whole_number(label)) is None:
+        raise raw.at(number + 1, f"label {label!r}; expected a number from 0 to 3")
+    if blank := [i for i, choice in enumerate(choices) if not choice.strip()]:
+        raise raw.at(number + 2 + blank[0], "a blank ending; expected text")
+    row = {"id": raw.row_id(number), "context": context, "question": None, "choices": choices}
+    return row | {"label": raw.choice(number + 1, right)}
 
 
 def laser(raw: RawFile) -> Reading:

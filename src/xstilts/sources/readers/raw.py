@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ class RawFile:
     language: str
     rows: tuple[int, int] | None = None
     labels_elsewhere: bool = False  # another file labels its rows
+    open_ended: set[str] = field(default_factory=set, compare=False)  # filled by `lines`
 
     def at(self, line: int | None, problem: str) -> UserError:
         """`file:line: what; expected; do`."""
@@ -67,15 +68,22 @@ class RawFile:
         return replace(self, path=path)
 
     def lines(self) -> list[str]:
-        """The file's lines, without their ends. Line i of the file is item i - 1."""
+        """The file's lines, without their ends. Line i of the file is item i - 1.
+
+        A file may lack its last line end, as some official ones do, or be cut off in a row: which
+        of the two cannot be told, so `reading` counts it.
+        """
         data = self._bytes()
         text_lines = self._decoded(data).split("\n")
         last = text_lines.pop()  # what follows the last line end, mostly nothing
         marked = [line.endswith("\r") for line in text_lines]
-        text_lines += [last] if last else []
+        if last:
+            text_lines.append(last)
+            self.open_ended.add(self.path.name)
         if any(marked) and not all(marked):
-            odd = marked.index(not marked[0]) + 1
-            raise self.at(odd, "some lines end in CR LF, some in LF; expected one kind")
+            rarer = 2 * sum(marked) < len(marked) or (2 * sum(marked) == len(marked) and marked[-1])
+            problem = "some lines end in CR LF, some in LF; expected one kind"
+            raise self.at(marked.index(rarer) + 1, problem)
         return [line.removesuffix("\r") for line in text_lines] if any(marked) else text_lines
 
     def document(self) -> Any:
@@ -119,7 +127,11 @@ class RawFile:
             for key, n in counts.items()
             if n
         }
-        return Reading(list(rows), {"read": read, **kept})
+        return Reading(list(rows), {"read": read, **kept, **self.ends()})
+
+    def ends(self) -> dict[str, int]:
+        """How many of the files whose lines were read have no line end at their end."""
+        return {"no final newline": len(self.open_ended)} if self.open_ended else {}
 
     def label(self, number: int, value: object, names: Collection[str] = ()) -> str:
         """A label of the task's set (or of `names`)."""
