@@ -143,9 +143,18 @@ def test_use_writes_all_and_keeps_what_git_does_not_have(
     ("change", "message"),
     [
         ({"study": {"target": {"xnlii": {"trials": 20}}}}, "study.target: 'xnlii' .*nearest: xnli"),
-        ({"pretrain": {"heads": 5}}, "hidden, divided by heads"),
-        ({"pretrain": {"max_length": 600}}, "600: max_length; expected at most max_positions, 512"),
-        ({"pretrain": {"keep_layers": 4}}, "4: keep_layers; expected at most layers, 3"),
+        (
+            {"pretrain": {"heads": 5}},
+            r"^params\.yaml: pretrain: hidden: 64; expected a multiple of heads, 5; correct one of",
+        ),
+        (
+            {"pretrain": {"max_length": 600}},
+            "pretrain: max_length: 600; expected at most max_positions, 512; correct one of the",
+        ),
+        (
+            {"pretrain": {"keep_layers": 4}},
+            "pretrain: keep_layers: 4; expected at most layers, 3; correct one of the two",
+        ),
         ({"grid": {"replicates": [0]}}, "expected numbers from 1 on"),
         ({"intermediates": {"none": {"members": {"mnli": None}}}}, "the others are compared"),
     ],

@@ -111,13 +111,21 @@ class PretrainSettings(Section):
 
     @model_validator(mode="after")
     def _shape_is_possible(self) -> PretrainSettings:
-        for found, allowed, names in (
-            (self.keep_layers or 1, self.layers, "keep_layers; expected at most layers"),
-            (self.max_length, self.max_positions, "max_length; expected at most max_positions"),
-            (self.hidden % self.heads, 0, "hidden, divided by heads, leaves a rest; expected"),
-        ):
-            if found > allowed:
-                raise ValueError(f"{found}: {names}, {allowed}; correct one of the two")
+        if self.keep_layers is not None and self.keep_layers > self.layers:
+            raise ValueError(
+                f"keep_layers: {self.keep_layers}; expected at most layers, {self.layers}; correct "
+                "one of the two"
+            )
+        if self.max_length > self.max_positions:
+            raise ValueError(
+                f"max_length: {self.max_length}; expected at most max_positions, "
+                f"{self.max_positions}; correct one of the two"
+            )
+        if self.hidden % self.heads:
+            raise ValueError(
+                f"hidden: {self.hidden}; expected a multiple of heads, {self.heads}; correct one "
+                "of the two"
+            )
         return self
 
 
