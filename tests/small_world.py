@@ -12,7 +12,9 @@ from tests.models import tiny_encoder
 from xstilts import params
 from xstilts.formats.tables import write_text
 from xstilts.params import Params, check
-from xstilts.phases import story as phases
+from xstilts.phases.intermediate import intermediate_stage
+from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.target import target_stage
 from xstilts.sources import prepare
 
 TRAIN = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 16, "max_length": 96}
@@ -49,11 +51,11 @@ def make(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(world, "TASKS", sizes)
     tiny_encoder("xlm-r", Path("encoder"))
     params.write(settings(), Path("params.yaml"), "a small world")
-    phases.pretrain_stage(settings())
+    pretrain_stage(settings())
     write_text(Path("studies/intermediate/none.yaml"), "{}\n")
     prepare.prepare_intermediate({}, settings().source, Path("data/intermediate/none"))
-    phases.intermediate_stage("none", 1, settings())
+    intermediate_stage("none", 1, settings())
     for name in TARGETS:
         write_text(Path("studies/target", f"{name}.yaml"), "{}\n")
         prepare.prepare_target(name, settings().source, Path("data/target", name))
-        phases.target_stage("none", name, 1, settings())
+        target_stage("none", name, 1, settings())

@@ -101,7 +101,9 @@ STAGES = """
 import json
 from dataclasses import asdict
 from pathlib import Path
-from xstilts.phases import story as phases
+from xstilts.phases.intermediate import intermediate_stage
+from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.target import target_stage
 from xstilts.running import experiments
 from xstilts.formats.cards import read_card
 from xstilts.tasks.catalogue import RECORDS
@@ -128,10 +130,10 @@ prepare_intermediate({}, chosen.source, Path("data/intermediate/none"))
 prepare_target("topics", SourceSettings(name="jsonl", path="mine"), Path("data/target/topics"))
 for study in ("intermediate/rte", "intermediate/none", "target/topics"):
     write_text(Path(f"studies/{study}.yaml"), "{}")
-phases.pretrain_stage(chosen)
+pretrain_stage(chosen)
 for name in ("none", "rte"):
-    phases.intermediate_stage(name, 1, chosen)
-    phases.target_stage(name, "topics", 1, chosen)
+    intermediate_stage(name, 1, chosen)
+    target_stage(name, "topics", 1, chosen)
 cards = {name: Path(name) for name in ("models/intermediate/rte/1", "cells/rte/topics/1")}
 print(json.dumps({name: asdict(read_card(path)) for name, path in cards.items()}))
 """

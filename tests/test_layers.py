@@ -17,7 +17,9 @@ from xstilts.formats.tables import write_text
 from xstilts.looking import layers
 from xstilts.looking.layers import Score
 from xstilts.params import Params, check
-from xstilts.phases import story as phases
+from xstilts.phases.intermediate import intermediate_stage
+from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.target import target_stage
 from xstilts.sources import prepare
 from xstilts.training import encoder as encoders
 
@@ -37,8 +39,8 @@ def folder(
             write_text(Path("studies/target", f"{name}.yaml"), "{}\n")
         prepare.prepare_intermediate({}, params().source, Path("data/intermediate/none"))
         write_text(Path("studies/intermediate/none.yaml"), "{}\n")
-        phases.pretrain_stage(params())
-        phases.intermediate_stage("none", 1, params())
+        pretrain_stage(params())
+        intermediate_stage("none", 1, params())
         yield folder
 
 
@@ -65,7 +67,7 @@ def test_scores_are_those_of_cells(name: str) -> None:
     splits = {"bucc2018": 2, "tatoeba": 1}[name]
     assert len(scores) == splits * 3 * 2 and {one.language for one in scores} == {"de"}
     for one in scores:
-        phases.target_stage("none", name, 1, params(name, one.layer, one.pooling))
+        target_stage("none", name, 1, params(name, one.layer, one.pooling))
         card = read_card(Path("cells/none", name, "1"))
         main = {"bucc2018": "f1", "tatoeba": "accuracy"}[name]
         assert one.value == pytest.approx(card.scores[one.split][one.language][main]), one

@@ -33,14 +33,17 @@ from xstilts.formats.tables import (
     write_text,
 )
 from xstilts.params import Params, RowSettings, check
-from xstilts.phases import story as phases
+from xstilts.phases.intermediate import intermediate_objective, intermediate_stage
 from xstilts.phases.members import weigh
+from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.provenance import phase_seed
+from xstilts.phases.target import target_objective, target_stage
 from xstilts.sources import prepare
 from xstilts.sources.reading import Reading
 from xstilts.tasks.metrics import mining
 from xstilts.training.encoder import Model
 from xstilts.training.evaluation import task as task_of
-from xstilts.training.loop import Member, Plan, Setup
+from xstilts.training.loop import Member, Plan, Setup, train
 from xstilts.training.progress import Progress
 
 SPAN = {"doc_stride": 8, "max_question": 8, "max_answer": 4}
@@ -132,7 +135,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XSTILTS_TRACKING", "off")
         patch.setattr(prepare, "source", lambda name: MadeUp())
         tiny_encoder("xlm-r", Path("encoder"))
-        phases.pretrain_stage(params())
+        pretrain_stage(params())
         for row, section in params().intermediates.items():
             prepare.prepare_intermediate(
                 section.members, params().source, Path("data/intermediate", row)
@@ -141,7 +144,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in params().targets:
             prepare.prepare_target(name, params().source, Path("data/target", name))
             write_text(Path("studies/target", f"{name}.yaml"), "{}\n")
-        phases.intermediate_stage("none", 1, params())
+        intermediate_stage("none", 1, params())
         yield folder
 
 
@@ -156,15 +159,15 @@ def params(**training: object) -> Params:
 
 
 def intermediate(row: str, replicate: int = 1) -> Card:
-    phases.intermediate_stage(row, replicate, params())
+    intermediate_stage(row, replicate, params())
     return read_card(Path("models/intermediate", row, str(replicate)))
 
 
 def target(name: str, replicate: int = 1, **training: object) -> Card:
     source = Path("models/intermediate/none", str(replicate))
     if not source.exists():
-        phases.intermediate_stage("none", replicate, params())
-    phases.target_stage("none", name, replicate, params(**training))
+        intermediate_stage("none", replicate, params())
+    target_stage("none", name, replicate, params(**training))
     return read_card(Path("cells/none", name, str(replicate)))
 
 
@@ -173,15 +176,16 @@ def cell(name: str, replicate: int = 1) -> Path:
 
 
 class Watched:
-    """phases.train, with what it was given, and the heads' weights before the first step."""
+    """The loop's train, with what it was given, and the heads' weights before the first step."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.members: list[list[Member]] = []
         self.plans: list[Plan] = []
         self.models: list[Model] = []
         self.before: list[dict[str, torch.Tensor]] = []
-        self.really = phases.train
-        patch.setattr(phases, "train", self)
+        self.really = train
+        for phase in ("intermediate", "target"):
+            patch.setattr(f"xstilts.phases.{phase}.train", self)
 
     def __call__(
         self, model: Model, members: Sequence[Member], plan: Plan, setup: Setup
@@ -285,7 +289,7 @@ def test_limits_are_the_data_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(Counter(row["label"] for row in rows).values()) == {4}
     moved = params().intermediates["mnli-12"].model_copy(update={"members": {"mnli": 3}})
     sections = {**params().intermediates, "mnli-12": moved}
-    phases.intermediate_stage("mnli-12", 1, params().model_copy(update={"intermediates": sections}))
+    intermediate_stage("mnli-12", 1, params().model_copy(update={"intermediates": sections}))
     assert len(watched.members[0][0].index) == 12
     counts = read_card(Path("models/intermediate/mnli-12/1")).counts["mnli/train-en"]
     assert counts["dropped: over the limit"] == SIZES["train"] - 12
@@ -316,7 +320,7 @@ def test_a_cell_run_twice_gives_equal_bytes_and_replicates_differ() -> None:
         shutil.rmtree("work", ignore_errors=True)
         card = target("xnli", replicate)
         digests.append(folder_digest(cell("xnli", replicate)))
-        assert card.passport["seed"] == phases.phase_seed(1, 3, replicate)
+        assert card.passport["seed"] == phase_seed(1, 3, replicate)
     assert digests[0] == digests[2]
     curves = [(cell("xnli", replicate) / "history.csv").read_text() for replicate in (1, 2)]
     assert curves[0] != curves[1]
@@ -453,8 +457,10 @@ def test_a_targets_study_reads_english_train_and_select_alone(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened = Opened(monkeypatch)
-    monkeypatch.setattr(phases, "FEATURES", tmp_path / "features")  # nothing encoded before
-    score = phases.target_objective(name, params(), tmp_path)(1e-3, 1.0, 1, None)
+    monkeypatch.setattr(
+        "xstilts.phases.target.FEATURES", tmp_path / "features"
+    )  # nothing encoded before
+    score = target_objective(name, params(), tmp_path)(1e-3, 1.0, 1, None)
     assert opened.files == {"train-en.parquet", "select-en.parquet"}
     assert 0 <= score <= 1
 
@@ -463,8 +469,8 @@ def test_a_rows_study_reads_english_train_and_select_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened = Opened(monkeypatch)
-    monkeypatch.setattr(phases, "FEATURES", tmp_path / "features")
-    objective = phases.intermediate_objective("mnli", params(), tmp_path)
+    monkeypatch.setattr("xstilts.phases.intermediate.FEATURES", tmp_path / "features")
+    objective = intermediate_objective("mnli", params(), tmp_path)
     assert objective(1e-3, 1.0, 1, None) == objective(1e-3, 1.0, 1, None)
     assert opened.files == {"train-en.parquet", "select-en.parquet"}
 
@@ -480,8 +486,8 @@ def test_a_study_cannot_tell_which_rows_are_tested(
         if place == "bare":
             for path in (data / "target/xnli").glob("*.parquet"):
                 path.unlink()
-        monkeypatch.setattr(phases, "DATA", data)
-        objective = phases.target_objective("xnli", params(), tmp_path / place)
+        monkeypatch.setattr("xstilts.phases.target.DATA", data)
+        objective = target_objective("xnli", params(), tmp_path / place)
         scores.append(objective(1e-3, 2.0, 1, None))
     assert scores[0] == scores[1]
 
@@ -507,5 +513,5 @@ def test_settings_of_another_family_and_of_longer_texts_are_refused() -> None:
         section = given.intermediates[row].model_copy(update=changes)
         changed = given.model_copy(update={"intermediates": {row: section}})
         with pytest.raises(UserError, match=message):
-            phases.intermediate_stage(row, 7, changed)
+            intermediate_stage(row, 7, changed)
         assert not Path("models/intermediate", row, "7").exists()

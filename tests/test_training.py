@@ -18,7 +18,7 @@ from xstilts.errors import UserError
 from xstilts.formats.features import Features
 from xstilts.formats.tables import Table
 from xstilts.params import TrainingSettings
-from xstilts.phases.story import build
+from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
 from xstilts.training.devices import accelerator_for
 from xstilts.training.evaluation import task
@@ -73,7 +73,7 @@ from tests.models import tiny_encoder
 from tests.test_training import CPU, member
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef
-from xstilts.phases.story import build
+from xstilts.phases.stage import build
 from xstilts.training.loop import Plan, Setup, train
 
 folder, work = Path(sys.argv[1]), Path(sys.argv[2])

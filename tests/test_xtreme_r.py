@@ -27,7 +27,9 @@ from xstilts.formats.tables import (
 )
 from xstilts.looking.inspection import Asked, inspect
 from xstilts.params import Params, check
-from xstilts.phases import story as phases
+from xstilts.phases.intermediate import intermediate_stage
+from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.target import target_stage
 from xstilts.results.rescoring import rescore
 from xstilts.running import experiments
 from xstilts.sources import prepare, sentences
@@ -86,8 +88,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_text(Path("studies/target", f"{name}.yaml"), "{}\n")
         prepare.prepare_intermediate({}, chosen.source, Path("data/intermediate/none"))
         write_text(Path("studies/intermediate/none.yaml"), "{}\n")
-        phases.pretrain_stage(chosen)
-        phases.intermediate_stage("none", 1, chosen)
+        pretrain_stage(chosen)
+        intermediate_stage("none", 1, chosen)
         yield folder
 
 
@@ -101,7 +103,7 @@ def params() -> Params:
 
 
 def cell(name: str) -> tuple[Card, Path]:
-    phases.target_stage("none", name, 1, params())
+    target_stage("none", name, 1, params())
     folder = Path("cells/none", name, "1")
     return read_card(folder), folder
 
@@ -197,14 +199,14 @@ def test_tuning_is_the_benchmarks_matter(
     benchmark: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(prepare, "source", lambda name: Ranked())
-    monkeypatch.setattr(phases, "DATA", tmp_path)
+    monkeypatch.setattr("xstilts.phases.target.DATA", tmp_path)
     prepare.prepare_target("tatoeba", params().source, tmp_path / "target/tatoeba", benchmark)
     section = params().targets["tatoeba"]
     if benchmark == "xtreme-r":
         section = section.model_copy(update={"tuning": None})
     wrong = params().model_copy(update={"targets": {"tatoeba": section}})
     with pytest.raises(UserError, match=rf"tatoeba\.tuning: .*expected .*{words}"):
-        phases.target_stage("none", "tatoeba", 1, wrong)
+        target_stage("none", "tatoeba", 1, wrong)
 
 
 # Real files

@@ -57,11 +57,12 @@ def study_stage(
         write_text(result, "{}\n")
         return
     own = _own_values(phase, name, params, settings)
-    from xstilts.phases import story as phases
+    from xstilts.phases.intermediate import intermediate_objective
+    from xstilts.phases.target import target_objective
     from xstilts.running.tracking import open_run
 
     place = work / "studies" / phase / name / _study_key(phase, name, params, settings)
-    make = phases.intermediate_objective if phase == "intermediate" else phases.target_objective
+    make = intermediate_objective if phase == "intermediate" else target_objective
     train = make(name, params, place / "trials")
     search = Search(settings, own, _metric(phase, name), place / "journal.log")
 

@@ -14,7 +14,7 @@ from tests.rows import record, rows, section
 from xstilts.formats.features import IGNORE_INDEX, Batch
 from xstilts.formats.tables import GOLD, Table
 from xstilts.params import TrainingSettings
-from xstilts.phases.story import build
+from xstilts.phases.stage import build
 from xstilts.tasks.families import FAMILIES
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import Model

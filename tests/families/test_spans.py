@@ -19,7 +19,7 @@ from tests.rows import section
 from xstilts.formats.features import Features, Ragged
 from xstilts.formats.tables import Row, Table
 from xstilts.params import TrainingSettings
-from xstilts.phases.story import build
+from xstilts.phases.stage import build
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import span

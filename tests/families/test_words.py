@@ -15,7 +15,7 @@ from tests.models import tiny_encoder, tiny_tokenizer
 from tests.rows import record, section
 from xstilts.formats.tables import Row, Table
 from xstilts.params import TrainingSettings
-from xstilts.phases.story import build
+from xstilts.phases.stage import build
 from xstilts.tasks.families import tagging
 from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.training import encoder as encoders

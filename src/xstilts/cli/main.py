@@ -135,9 +135,9 @@ def pretrain() -> None:
     from xstilts import params
 
     settings = params.load()  # what is wrong with params.yaml is said before torch is imported
-    from xstilts.phases import story as phases
+    from xstilts.phases.pretrain import pretrain_stage
 
-    phases.pretrain_stage(settings)
+    pretrain_stage(settings)
 
 
 @app.command()
@@ -171,9 +171,9 @@ def intermediate(row: Row, replicate: Replicate = 1) -> None:
 
     settings = params.load()
     section_of(settings.intermediates, "intermediates", row)
-    from xstilts.phases import story as phases
+    from xstilts.phases.intermediate import intermediate_stage
 
-    phases.intermediate_stage(row, replicate, settings)
+    intermediate_stage(row, replicate, settings)
 
 
 @app.command()
@@ -187,9 +187,9 @@ def target(row: Row, task: Task, replicate: Replicate = 1) -> None:
     settings = params.load()
     section_of(settings.intermediates, "intermediates", row)
     section_of(settings.targets, "targets", task)
-    from xstilts.phases import story as phases
+    from xstilts.phases.target import target_stage
 
-    phases.target_stage(row, task, replicate, settings)
+    target_stage(row, task, replicate, settings)
 
 
 @app.command()

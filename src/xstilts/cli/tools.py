@@ -64,13 +64,13 @@ def layers(
     section = section_of(settings.targets, "targets", task)
     from xstilts.looking import layers as room
     from xstilts.phases import provenance
-    from xstilts.phases import story as phases
+    from xstilts.phases.stage import DATA, FEATURES, MODELS
     from xstilts.training import encoder
 
     name = f"{row}-{task}-{replicate}"
-    ref = encoder.read_ref(phases.MODELS / "intermediate" / row / str(replicate))
-    data = phases.DATA / "target" / task
-    scores = room.layers_of(ref, data, settings.training, section.max_length, phases.FEATURES)
+    ref = encoder.read_ref(MODELS / "intermediate" / row / str(replicate))
+    data = DATA / "target" / task
+    scores = room.layers_of(ref, data, settings.training, section.max_length, FEATURES)
     folder = out or provenance.WORK / "layers" / name
     before = ", before its tuning" if getattr(section, "tuning", None) else ""
     print(room.write_layers(scores, f"{settings.experiment}: {name}{before}", folder))
