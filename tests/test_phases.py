@@ -32,15 +32,17 @@ from xstilts.formats.tables import (
     write_table,
     write_text,
 )
-from xstilts.params import Params, RowSettings, check
+from xstilts.params import Params, PhaseSettings, RowSettings, check
 from xstilts.phases.intermediate import intermediate_objective, intermediate_stage
-from xstilts.phases.members import weigh
+from xstilts.phases.members import Reading as MemberReading
+from xstilts.phases.members import members_of, weigh
 from xstilts.phases.pretrain import pretrain_stage
 from xstilts.phases.provenance import phase_seed
 from xstilts.phases.target import target_objective, target_stage
 from xstilts.sources import prepare
 from xstilts.sources.reading import Reading
 from xstilts.tasks.metrics import mining
+from xstilts.training import encoder as encoders
 from xstilts.training.encoder import Model
 from xstilts.training.evaluation import task as task_of
 from xstilts.training.loop import Member, Plan, Setup, train
@@ -335,6 +337,18 @@ def test_targets_on_the_same_rows_have_the_same_selection() -> None:
     curves = [(cell(name) / "history.csv").read_bytes() for name in ("xquad", "mlqa")]
     assert curves[0] == curves[1]
     assert xquad.selection.steps == 3
+
+
+def test_squad_is_encoded_once_for_xquad_and_mlqa(tmp_path: Path) -> None:
+    """They differ in how answers are scored, which is no matter of encoding."""
+    tokenizer = encoders.load_tokenizer(encoders.read_ref(Path("models/pretrain")))
+    for name in ("xquad", "mlqa"):
+        section = params().targets[name]
+        assert isinstance(section, PhaseSettings)
+        reading = MemberReading(tokenizer, params().training, tmp_path)
+        (read,), _ = members_of(Path("data/target", name, "train/1-squad1"), section, reading)
+        assert read.task.settings.metrics  # whose scores are wanted all the same
+        assert len(list(tmp_path.iterdir())) == 2  # train and select
 
 
 def test_hidden_test_split_is_predicted_and_not_scored() -> None:

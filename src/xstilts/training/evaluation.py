@@ -77,11 +77,12 @@ def task(
 def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> Features:
     """A table's features, from the cache if this table, tokenizer and settings were encoded
     before, by the same code."""
-    family = (task.family_name, code_digest("families"), vars(task.settings))
+    settings = task.settings.for_encoding()
+    family = (task.family_name, code_digest("families"), vars(settings))
     key = digest(table.digest, tokenizer_digest(tokenizer), *family)
     folder = cache / key
     if not folder.exists():
-        task.family.encode(table.rows, tokenizer, task.settings).save(folder)
+        task.family.encode(table.rows, tokenizer, settings).save(folder)
     return Features.load(folder)
 
 

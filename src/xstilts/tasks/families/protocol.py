@@ -39,6 +39,18 @@ class TaskSettings:
     n_best: int = 20
     pooling: str = "mean"
 
+    def for_encoding(self) -> TaskSettings:
+        """What `encode` sees: nothing that only predicts or scores, so that tasks which read the
+        same rows alike, as XQuAD and MLQA read SQuAD, share their features."""
+        return TaskSettings(
+            self.max_length,
+            self.labels,
+            choices=self.choices,
+            doc_stride=self.doc_stride,
+            max_question=self.max_question,
+            max_answer=self.max_answer,
+        )
+
 
 class Family(Protocol):
     """Sequences of one example stand side by side; every row in has exactly one prediction out."""
