@@ -189,7 +189,7 @@ def test_a_resumed_training_goes_on_in_its_run(
         killed.step(step, {"train.loss": 1 / step})
     assert [run.data.tags["xstilts.status"] for run in place.runs()] == ["running"]
     again = open_run(place.experiment, name, place.work)
-    again.resume(2)
+    again.begin(2)
     for step in (3, 4):
         again.step(step, {"train.loss": 1 / step})
     again.finish(cell(), place.write(cell()), chart=False)
@@ -256,10 +256,41 @@ def test_two_trainings_in_one_run_are_one_curve(
 ) -> None:
     monkeypatch.setenv(MODE, "off")
     run = open_run(place.experiment, "target-none-copa-1", place.work)
-    for step in (10, 20, 20, 10, 20):
-        run.step(step, {"train.loss": 1.0})
+    for steps in ((10, 20, 20), (10, 20)):
+        run.begin(0)
+        for step in steps:
+            run.step(step, {"train.loss": 1.0})
     lines = History(place.work, "target-none-copa-1").lines()
     assert [line["step"] for line in lines] == [10, 20, 20, 30, 40]
+
+
+@pytest.mark.parametrize("checkpoint", [0, 20])
+def test_a_kill_in_the_second_training_cuts_no_curve(
+    place: Place, monkeypatch: pytest.MonkeyPatch, checkpoint: int
+) -> None:
+    """The first is resumed at its checkpoint, if it has one, then the second at its own."""
+    for name in ("LIVE_AFTER_S", "SEND_EVERY_S", "SEND_SHARE"):
+        monkeypatch.setattr(tracking, name, 0)
+    name = "target-mnli-xnli-1"
+    killed = open_run(place.experiment, name, place.work)
+    for steps in ((10, 20, 30), (10, 20, 30)):
+        killed.begin(0)
+        for step in steps:
+            killed.step(step, {"train.loss": 1.0})
+    again = open_run(place.experiment, name, place.work)
+    for begun, steps in ((checkpoint, (10, 20, 30)), (20, (30, 40))):
+        again.begin(begun)
+        for step in steps:
+            if step > begun:
+                again.step(step, {"train.loss": 1.0})
+    again.finish(cell(), place.write(cell()), chart=False)
+    wanted = [10, 20, 30, 40, 50, 60, 70]
+    lines = History(place.work, name).lines()
+    assert sorted(line["step"] for line in lines if "step" in line) == wanted
+    (run,) = place.runs(ONE_RUN_A_CELL)
+    client = tracking._server(place.experiment, place.work).client
+    points = client.get_metric_history(run.info.run_id, "train.loss")
+    assert sorted(point.step for point in points) == wanted  # MLflow orders them by time
 
 
 def test_half_a_line_of_a_killed_process_does_not_count(tmp_path: Path) -> None:
@@ -268,7 +299,7 @@ def test_half_a_line_of_a_killed_process_does_not_count(tmp_path: Path) -> None:
     with history.path.open("a", encoding="utf-8") as file:
         file.write('{"step": 2, "ti')
     again = History(tmp_path, "target-mnli-xnli-1")
-    assert again.resume(2) == ("", -1, history.lines())
+    assert again.begin(1, 0, 2) == ({}, history.lines())
     assert [line["step"] for line in again.lines()] == [1]
 
 

@@ -2,7 +2,8 @@
 
 What enters: steps while a training runs, and its card. What leaves: lines and numbers for
 `tracking`. A curve is a file of JSON lines in the work folder, so that nothing is lost with MLflow:
-{step, time, metrics}; {run, sent} after a sending; {finished} at the end. No score depends on it.
+{step, time, training, metrics}; {run, sent} after a sending; {finished} at the end. No score
+depends on it.
 """
 
 from __future__ import annotations
@@ -40,24 +41,40 @@ class History:
         return [json.loads(line) for line in text.split("\n")[:-1]]
 
     def append(self, line: Line) -> None:
-        """At once on disk. The first line of a training not resumed begins the file anew."""
+        """At once on disk. Where no training began, the first line begins the file anew."""
         if not self._begun:
             self._begun = True
             write_text(self.path, "")
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def resume(self, step: int) -> tuple[str, int, list[Line]]:
-        """Cut what lies beyond `step`; the run that was begun, its last step, what it lacks."""
+    def begin(self, training: int, before: int, step: int) -> tuple[Line, list[Line]]:
+        """The training of that number (from 1) goes on after its `step`, or begins at 0.
+
+        Its lines beyond that are cut; `before` counts the steps of earlier trainings. Lines of
+        others stay: a process killed in the second leaves them, and that training may be resumed
+        as well. Gives the line of the MLflow run that goes on ({}: a new one is to be made), and
+        this training's lines that stay.
+        """
         lines = self.lines()
-        curve = [line for line in lines if line.get("step", step + 1) <= step]
-        last: Line = {}
-        for line in lines:
-            last = line if "run" in line else {} if "finished" in line else last
-        kept = [*curve, *([last] if last else [])]
+        curve = [
+            line
+            for line in lines
+            if "step" in line and (_training(line) != training or line["step"] <= before + step)
+        ]
+        curve.sort(key=lambda line: int(line["step"]))
+        run: Line = {}
+        if training > 1 or step:
+            for line in lines:
+                run = line if "run" in line else {} if "finished" in line else run
+        kept = [*curve, *([run] if run else [])]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._begun = True
-        return last.get("run", ""), last.get("sent", -1), unsent([*curve, last])
+        return run, [line for line in curve if _training(line) == training]
+
+
+def _training(line: Line) -> int:
+    return int(line.get("training", 1))
 
 
 def belonging(lines: list[Line], key: str) -> list[Line]:

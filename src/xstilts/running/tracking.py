@@ -54,7 +54,7 @@ def open_run(experiment: str, name: str, work: Path) -> Run:
 
 
 class Run:
-    """open_run, (resume,) step, step, ..., then finish, finish_trial or fail.
+    """open_run, begin, step, step, ..., then finish, finish_trial or fail.
 
     No failure of MLflow leaves it.
     """
@@ -64,27 +64,35 @@ class Run:
         self._history = History(work, cell)
         self._waiting: list[Line] = []
         self._run, self._sent = "", -1  # MLflow's id, once there is one; the last step that it has
-        self._last = self._before = 0  # this training's last step; all steps of earlier ones
+        self._training = 0  # its number within the run, from 1
+        self._last = self._before = 0  # its last step; all steps of earlier ones
         self._mode = logbook.mode()
         self._live = self._mode != "off"
         self._next = time.monotonic() + LIVE_AFTER_S
 
-    def resume(self, step: int) -> None:
-        """A training goes on after its checkpoint of `step`: its curve and its run go on."""
-        if self._last:
-            self._before += self._last
-        elif step:
-            self._run, self._sent, self._waiting = self._history.resume(step)
+    def begin(self, step: int) -> None:
+        """The run's next training begins, or goes on after its checkpoint of `step`."""
+        self._training += 1
+        self._before += self._last  # COPA after SIQA: the steps count on
         self._last = step
+        run, kept = self._history.begin(self._training, self._before, step)
+        if self._training == 1:
+            self._run, self._sent = run.get("run", ""), run.get("sent", -1)
+        self._waiting += [line for line in kept if line["step"] > self._sent]
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """train.loss, train.learning_rate, train.tokens_per_second, dev.METRIC at a step."""
+        if not self._training:
+            self.begin(0)
         values = {name: float(value) for name, value in metrics.items()}
-        if step < self._last:  # another training in the same run: COPA after SIQA
-            self._before += self._last
         self._last = step
         step += self._before
-        line = {"step": step, "time": logbook.now(), "metrics": values}
+        line = {
+            "step": step,
+            "time": logbook.now(),
+            "training": self._training,
+            "metrics": values,
+        }
         self._history.append(line)
         if step > self._sent:  # else it was sent before the training was killed
             self._waiting.append(line)

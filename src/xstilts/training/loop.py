@@ -125,8 +125,8 @@ def train(
     progress = resume(setup.work, model, optimizers)
     evaluate_at = _evaluation_steps(plan.steps, members, settings)
     meter = Meter(progress, setup.reporter)
-    if setup.reporter and progress.step:
-        setup.reporter.resume(progress.step)
+    if setup.reporter:
+        setup.reporter.begin(progress.step)
     saved = time.monotonic()
     model.train()
     bar = progress_bar(members, plan.steps, progress.step)

@@ -17,7 +17,10 @@ from xstilts.errors import UserError
 
 
 class Reporter(Protocol):
-    def resume(self, step: int) -> None: ...
+    def begin(self, step: int) -> None:
+        """A training begins (0), or goes on after its checkpoint of `step`."""
+        ...
+
     def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
 
 
