@@ -167,7 +167,9 @@ class _Forked:
 
     def __init__(self, part: Part, context: Context, log: Path) -> None:
         fork = multiprocessing.get_context("forkserver")
-        fork.set_forkserver_preload(["gpu_parity", "gpu_loop", "gpu_cells", "xstilts.phases.story"])
+        fork.set_forkserver_preload(
+            ["gpu_parity", "gpu_loop", "gpu_cells", "xstilts.phases.target"]
+        )
         self.process = fork.Process(target=_in_fork, args=(part, context, log))
         self.process.start()
         assert self.process.pid is not None

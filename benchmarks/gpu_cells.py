@@ -43,7 +43,8 @@ def prepared(context: Context) -> Figures:
     from xstilts import params
     from xstilts.formats.tables import read_table, tables_in, write_text
     from xstilts.params import PretrainSettings
-    from xstilts.phases import story as phases
+    from xstilts.phases.intermediate import intermediate_stage
+    from xstilts.phases.pretrain import pretrain_stage
     from xstilts.phases.pretraining import train_tokenizer
     from xstilts.sources import prepare
     from xstilts.training import encoder as encoders
@@ -70,8 +71,8 @@ def prepared(context: Context) -> Figures:
     encoders.save(encoder, tokenizer, Path("encoder"))
     for phase, name in (("intermediate", "none"), ("target", "xnli")):
         write_text(Path("studies", phase, f"{name}.yaml"), "{}\n")
-    phases.pretrain_stage(chosen)
-    phases.intermediate_stage("none", 1, chosen)
+    pretrain_stage(chosen)
+    intermediate_stage("none", 1, chosen)
     params.write(chosen, Path("params.yaml"), "a cell on a GPU")  # last: it says that all stands
     return {"rows": sum(len(table.rows) for table in tables)}
 
@@ -153,7 +154,7 @@ def command(marks: Path, arguments: list[str]) -> None:
     import torch
 
     from xstilts.cli import main as cli
-    from xstilts.phases import story as phases
+    from xstilts.phases import target
     from xstilts.training import loop as training
 
     at: dict[str, float] = {"imported": time.time()}
@@ -174,8 +175,8 @@ def command(marks: Path, arguments: list[str]) -> None:
 
         setattr(module, name, marked)
 
-    for module, name in ((phases, "train"), (training, "optimiser_step"), (training, "write"),
-                         (phases, "evaluate_target")):  # fmt: skip
+    for module, name in ((target, "train"), (training, "optimiser_step"), (training, "write"),
+                         (target, "evaluate_target")):  # fmt: skip
         mark(module, name)
     sys.argv = ["xstilts", *arguments]
     try:

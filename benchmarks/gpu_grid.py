@@ -281,15 +281,16 @@ def work_off(jobs: Connection) -> None:
 
 
 def run_job(job: Job, params: Any) -> None:
-    from xstilts.phases import story
+    from xstilts.phases.intermediate import intermediate_stage
+    from xstilts.phases.target import target_stage
 
     if job.kind == "encode":
         for _ in features(params, job.row, job.target, (job.replicate, ENCODERS)):
             pass
     elif job.kind == "intermediate":
-        story.intermediate_stage(job.row, job.replicate, params)
+        intermediate_stage(job.row, job.replicate, params)
     else:
-        story.target_stage(job.row, job.target, job.replicate, params)
+        target_stage(job.row, job.target, job.replicate, params)
 
 
 def features(
@@ -300,15 +301,15 @@ def features(
     part: (k, n), of a target's tables every n-th from k; what trains comes with the first.
     """
     from xstilts.formats.tables import read_record, read_table, tables_in
-    from xstilts.phases import story
+    from xstilts.phases import stage
     from xstilts.phases.members import Reading, members_of
     from xstilts.training import encoder as encoders
     from xstilts.training.evaluation import encode, task
 
-    tokenizer = encoders.load_tokenizer(encoders.read_ref(story.PRETRAIN))
-    reading = Reading(tokenizer, params.training, story.FEATURES)
+    tokenizer = encoders.load_tokenizer(encoders.read_ref(stage.PRETRAIN))
+    reading = Reading(tokenizer, params.training, stage.FEATURES)
     section = params.intermediates[row] if row else params.targets[target]
-    data = story.DATA / ("intermediate" if row else "target") / (row or target)
+    data = stage.DATA / ("intermediate" if row else "target") / (row or target)
     trained = data if row else data / "train"
     if part[0] == 0 and trained.is_dir():
         for folder in sorted(path for path in trained.iterdir() if path.is_dir()):
@@ -318,7 +319,7 @@ def features(
         record = read_record(data)
         for split, language in list(tables_in(data))[part[0] :: part[1]]:
             table = read_table(data, split, language)
-            yield encode(table, task(record, section), tokenizer, story.FEATURES)
+            yield encode(table, task(record, section), tokenizer, stage.FEATURES)
 
 
 class Watch:
@@ -328,12 +329,12 @@ class Watch:
         import torch
 
         from xstilts.formats.tables import file_digest
-        from xstilts.phases import story
+        from xstilts.phases import intermediate, target
         from xstilts.training import encoder as encoders
 
         self.cuda = torch.cuda.is_available()
         self.machine = machine()
-        train, load, known = story.train, encoders.load_tokenizer, {}
+        train, load, known = target.train, encoders.load_tokenizer, {}
 
         def timed(model: Any, members: Any, plan: Any, setup: Any) -> Any:
             started = time.monotonic()
@@ -350,7 +351,8 @@ class Watch:
                 known[key] = load(ref)
             return known[key]
 
-        story.train, encoders.load_tokenizer = timed, loaded  # type: ignore[assignment]
+        intermediate.train = target.train = timed  # type: ignore[assignment]
+        encoders.load_tokenizer = loaded  # type: ignore[assignment]
 
     def clear(self) -> None:
         import torch

@@ -115,27 +115,28 @@ def pack(experiment: Path, encoder: Path, out: Path) -> None:
 
 def run_stages(params: settings.Params) -> None:
     """Tables, studies (none searches here) and phase 1, in the current folder."""
-    from xstilts.phases import story
+    from xstilts.phases import stage
+    from xstilts.phases.pretrain import pretrain_stage
     from xstilts.sources import prepare
     from xstilts.studies import study_stage
 
     for row in params.grid.intermediates:
         members = params.intermediates[row].members
-        prepare.prepare_intermediate(members, params.source, story.DATA / "intermediate" / row)
+        prepare.prepare_intermediate(members, params.source, stage.DATA / "intermediate" / row)
         study_stage("intermediate", row, params)
     for target in params.grid.targets:
-        folder = story.DATA / "target" / target
+        folder = stage.DATA / "target" / target
         prepare.prepare_target(target, params.source, folder, params.grid.benchmark)
         study_stage("target", target, params)
-    story.pretrain_stage(params)
+    pretrain_stage(params)
 
 
 def pieces_of(params: settings.Params) -> NDArray[np.int64]:
     """Sorted ids of the special pieces and of all that the grid's tables are encoded as."""
-    from xstilts.phases import story
+    from xstilts.phases import stage
     from xstilts.training import encoder as encoders
 
-    tokenizer = encoders.load_tokenizer(encoders.read_ref(story.PRETRAIN))
+    tokenizer = encoders.load_tokenizer(encoders.read_ref(stage.PRETRAIN))
     found = {*tokenizer.all_special_ids}
     jobs = [(row, "") for row in params.grid.intermediates]
     for row, target in [*jobs, *(("", target) for target in params.grid.targets)]:
