@@ -39,10 +39,13 @@ STEP = (
 XSTILTS = f"""\
 #!{sys.executable}
 {PREFACE}
-from xstilts import params
+from xstilts import code, params
 from xstilts.tasks import metrics  # writes bytecode beside a dependency
 settings = params.load()
 kind, names = words[0], words[1:]
+if kind == "code":  # of the copy's sources
+    code.write(Path("code"))
+    sys.exit()
 replicate = names[-1] if kind in ("intermediate", "target") else ""
 out, needs, section = {{
     "data": lambda: (Path("data", *names), [], settings.source),
@@ -165,7 +168,7 @@ def ran(folder: Path) -> list[str]:
 
 def outputs(folder: Path) -> dict[str, str]:
     """Digest of every output file, by path."""
-    kinds = ("data", "models", "cells", "studies", "reports")
+    kinds = ("code", "data", "models", "cells", "studies", "reports")
     files = [file for kind in kinds for file in (folder / kind).rglob("*")]
     files += [file for file in folder.glob("?.txt")]
     return {

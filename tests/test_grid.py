@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from tests.graphs import (
     RAN,
@@ -32,7 +33,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real graph, 2 rows x 2 targets, after one plain `dvc repro`. Copy before changing."""
     folder = real_graph(tmp_path_factory.mktemp("real") / "plain", TWO_BY_TWO)
     dvc(folder, "repro")
-    assert len(ran(folder)) == 17
+    assert len(ran(folder)) == 18
     return folder
 
 
@@ -164,20 +165,58 @@ def test_one_targets_setting_stales_its_own_stages(reproduced: Path, tmp_path: P
     ]
 
 
+def append(path: Path, text: str) -> None:
+    assert path.is_file()
+    path.write_text(path.read_text() + text)
+
+
 def test_new_catalogue_record_retrains_nothing(reproduced: Path, tmp_path: Path) -> None:
     folder = copy(reproduced, tmp_path / "copy")
-    with (folder / "src/xstilts/tasks/catalogue.py").open("a") as file:
-        file.write("# one more record\n")
+    append(folder / "src/xstilts/tasks/catalogue.py", "ONE_MORE = 1\n")
     dvc(folder, "repro")
-    assert {line.split()[0] for line in ran(folder)} == {"data"}
+    assert {line.split()[0] for line in ran(folder)} == {"code", "data"}
 
 
-@pytest.mark.parametrize("name", ["cli", "grid", "tracking", "errors", "params", "experiments"])
-def test_modules_without_numbers_stale_nothing(reproduced: Path, tmp_path: Path, name: str) -> None:
+def test_comment_runs_code_alone_and_to_equal_files(reproduced: Path, tmp_path: Path) -> None:
     folder = copy(reproduced, tmp_path / "copy")
-    with (folder / f"src/xstilts/{name}.py").open("a") as file:
-        file.write("# another docstring\n")
-    assert "up to date" in dvc(folder, "status")
+    append(folder / "src/xstilts/training/loop.py", "# one more comment\n")
+    append(folder / "src/xstilts/running/grid.py", "CHANGED = 1\n")
+    dvc(folder, "repro")
+    assert ran(folder) == ["code"]
+    assert outputs(folder) == outputs(reproduced)
+    assert dvc(folder, "repro").splitlines()[-1] == "Data and pipelines are up to date."
+
+
+def test_driver_starts_only_what_reads_the_changed_output(reproduced: Path, tmp_path: Path) -> None:
+    """`code` writes six files, of which the report reads one."""
+    folder = copy(reproduced, tmp_path / "copy")
+    append(folder / "src/xstilts/results/report/texts.py", "CHANGED = 1\n")
+    status, text = run_driver(folder)
+    assert (status, ran(folder)) == (0, ["code", "report"]), text
+    assert sorted(path.name for path in (folder / "work/logs").iterdir()) == [
+        "code.log",
+        "report.log",
+    ]
+
+
+def test_two_stages_that_end_together_have_both_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is read when the first is noted, and holds the second's new output already."""
+    monkeypatch.chdir(tmp_path)
+    none: frozenset[str] = frozenset()
+    needs = {"a": none, "b": none, "c": frozenset({"b"})}
+    writes = {name: frozenset({f"{name}.txt"}) for name in needs}
+    reads = {"a": none, "b": none, "c": writes["b"]}
+    graph = grid.Graph(needs, frozenset("ab"), dict.fromkeys(needs, 0), writes, reads)
+    lock = "stages:\n" + "".join(f"  {n}: {{outs: [{{path: {n}.txt, md5: 1}}]}}\n" for n in "abc")
+    Path("dvc.lock").write_text(lock)
+    ours = grid.Driver(graph, 2, Console(quiet=True))
+    Path("dvc.lock").write_text(lock.replace("md5: 1", "md5: 2", 2))
+    ours._note_done("a", "", 1.0)
+    ours._note_done("b", "", 1.0)
+    assert ours.so_far.moved == {"a.txt", "b.txt"}
+    assert ours._may_be_stale("c")
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_conda_environment_installs_this_package_as_constrained() -> None:
 
 
 def test_stages_entry_points_and_commands_share_their_words() -> None:
-    groups = {name.partition("-")[0] for name in STAGES} - {"text"}
+    groups = {name.partition("-")[0] for name in STAGES} - {"text", "code"}
     commands = {
         name.partition("_")[0]
         for name in functions_of("cli/main.py") | functions_of("cli/tools.py")
@@ -90,7 +90,7 @@ def test_entry_points_name_stages() -> None:
 
 
 def test_stages_read_every_section_of_params() -> None:
-    keys = [key for stage in STAGES.values() for key in stage["params"]]
+    keys = [key for stage in STAGES.values() for key in stage.get("params", [])]
     assert {key.partition(".")[0] for key in keys} == set(params.Params.model_fields)
 
 
@@ -112,13 +112,21 @@ def test_experiment_is_valid_and_its_graph_resolves(experiment: Path, tmp_path: 
     assert params.load(folder / "params.yaml").grid == chosen.grid
     grid = chosen.grid
     rows, targets, replicates = map(len, (grid.intermediates, grid.targets, grid.replicates))
-    expected = 3 + 2 * rows + 2 * targets + rows * replicates * (1 + targets)
+    expected = 4 + 2 * rows + 2 * targets + rows * replicates * (1 + targets)
     assert len(dvc(folder, "stage", "list", "--name-only").split()) == expected
     assert dvc(folder, "dag", "--dot").count("->") >= expected - 1
 
 
 def test_git_ignores_every_output() -> None:
-    outs = ["data/text", "data/target/xnli", "models/a", "cells/a/b/1", "reports/a", "work/a"]
+    outs = [
+        "data/text",
+        "data/target/xnli",
+        "models/a",
+        "cells/a/b/1",
+        "reports/a",
+        "code/a",
+        "work/a",
+    ]
     check = ["git", "check-ignore", "--no-index", *outs, "mlflow.db", ".venv/bin"]
     done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split() == check[3:]

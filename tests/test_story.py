@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = (".git", ".venv", "data", "models", "cells", "reports", "work", "mlruns", "mlartifacts",
-            "shared", "golden", "cache", "tmp", "dvc.lock", "mlflow.db*", "studies", "__pycache__",
-            ".*_cache", ".hypothesis", "*.egg-info", "dist")  # fmt: skip
+            "shared", "golden", "cache", "code", "tmp", "dvc.lock", "mlflow.db*", "studies",
+            "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "dist")  # fmt: skip
 TINY = """\
 inherits: world.yaml
 experiment: tiny
@@ -38,7 +38,7 @@ study: {intermediate: {mnli: {trials: 0}}, target: {xnli: {trials: 0}}}
 intermediates: {mnli: {members: {mnli: 64}, epochs: 1}}
 targets: {xnli: {epochs: 0.25}, udpos: {epochs: 0.25}, tatoeba: {layer: 1}}
 """
-STAGES = 3 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # data, studies; of each row, phase 2 and its cells
+STAGES = 4 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # code, data, studies; of each row, phase 2 and its cells
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.tables import digest, folder_digest, write_text
 from xstilts.params import FrozenSettings, Params, StudySettings
-from xstilts.phases.provenance import code_digest
 
 
 class Values(NamedTuple):
@@ -246,7 +246,7 @@ def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -
     inputs = [folder_digest(Path("data", phase, name)), folder_digest(Path("models/pretrain"))]
     parts = (section, params.training, settings)
     plain = [part.model_dump(mode="json", exclude={"trials"}) for part in parts]
-    return digest(plain, inputs, code_digest())
+    return digest(plain, inputs, kind_digest("study"))
 
 
 def _metric(phase: str, name: str) -> str:

@@ -205,6 +205,17 @@ def report() -> None:
     report_stage(settings.experiment, settings.grid)
 
 
+@app.command()
+def code() -> None:
+    """A digest of the code behind each kind of command: a changed one is stale -> code.
+
+    Example: xstilts code
+    """
+    from xstilts.code import write
+
+    write(Path("code"))
+
+
 # Around the stages.
 
 

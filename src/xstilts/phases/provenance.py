@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Setting, write_card
-from xstilts.formats.tables import digest, file_digest, write_text
+from xstilts.formats.tables import digest, write_text
 from xstilts.params import Section, read_yaml
 
 CHOSEN = ("learning_rate", "epochs")  # what a study searches
-# Modules that cannot change a score (design.md section 6): a change elsewhere starts a phase anew.
-NO_NUMBERS = ("__main__", "cli", "errors", "looking", "params", "results", "running")
 WORK = Path("work")  # git-ignored: checkpoints, encoded tables, curves
 
 
@@ -66,18 +65,9 @@ def key_of(*values: Any) -> str:
 
 
 def work_folder(name: str, key: str) -> Path:
-    """Where a phase keeps what is unfinished; changed code starts again."""
-    return WORK / f"{name}-{digest(key, code_digest())}"
-
-
-def code_digest() -> str:
-    """Of all code that can change a number."""
-    package = Path(__file__).parents[1]
-    files = [path.relative_to(package) for path in package.rglob("*.py")]
-    counted = sorted(
-        p.as_posix() for p in files if p.parts[0].removesuffix(".py") not in NO_NUMBERS
-    )
-    return digest([(name, file_digest(package / name)) for name in counted])
+    """Where a phase keeps what is unfinished; changed code starts again. name: the phase, with
+    what it is of (target-mnli-xnli-1)."""
+    return WORK / f"{name}-{digest(key, kind_digest(name.partition('-')[0]))}"
 
 
 def write_phase(out: Path, card: Card, history: Sequence[Mapping[str, float]]) -> None:

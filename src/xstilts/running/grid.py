@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,8 @@ class Graph:
     needs: Mapping[str, frozenset[str]]  # stage -> the stages whose outputs it reads
     stale: frozenset[str]  # changed by themselves; what reads their output is not named here
     weight: Mapping[str, int]  # how many stages wait for it: those start first
+    outputs: Mapping[str, frozenset[str]]  # stage -> the paths that it writes
+    inputs: Mapping[str, frozenset[str]]  # stage -> those paths of other stages that it reads
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Progressed:
     """What happened to each stage so far."""
 
     done: set[str] = field(default_factory=set)
-    moved: set[str] = field(default_factory=set)  # ran, and its output is not what it was
+    moved: set[str] = field(default_factory=set)  # outputs that are not what they were
     failed: dict[str, str] = field(default_factory=dict)  # -> the last line of its error
     skipped: dict[str, str] = field(default_factory=dict)  # -> the stage it waited for
     took_s: dict[str, list[float]] = field(default_factory=dict)  # by group, of stages that ran
@@ -148,7 +150,18 @@ def _graph(console: Console, targets: Sequence[str]) -> Graph:
         {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in order},
         stale,
         {s.addressing: len(networkx.ancestors(graph, s)) for s in order},
+        {s.addressing: frozenset(out.def_path for out in s.outs) for s in order},
+        {s.addressing: _read_by(s, graph.successors(s)) for s in order},
     )
+
+
+def _read_by(stage: Any, others: Iterable[Any]) -> frozenset[str]:
+    """The outputs of `others` that a stage depends on: `code` writes several, each for some. A
+    dependency may be a folder around them (`cells`)."""
+    wanted = [f"{dep.fs_path}/" for dep in stage.deps]
+    outputs = [(out.def_path, f"{out.fs_path}/") for other in others for out in other.outs]
+    found = ((name, path, one) for name, path in outputs for one in wanted)
+    return frozenset(n for n, path, one in found if path.startswith(one) or one.startswith(path))
 
 
 class Driver:
@@ -192,7 +205,7 @@ class Driver:
         return len(self.waiting) < before
 
     def _may_be_stale(self, name: str) -> bool:
-        return name in self.graph.stale or bool(self.graph.needs[name] & self.so_far.moved)
+        return name in self.graph.stale or bool(self.graph.inputs[name] & self.so_far.moved)
 
     def _start(self) -> None:
         for name in list(self.waiting):
@@ -237,9 +250,11 @@ class Driver:
         so_far.done.add(name)
         if "didn't change, skipping" in text:
             return
-        before, self.outputs = self.outputs, _outputs()
-        if name not in before or self.outputs.get(name) != before[name]:
-            so_far.moved.add(name)
+        if now := _outputs():  # with those of a stage that has ended and is not noted yet
+            so_far.moved |= {path for path in now if now[path] != self.outputs.get(path)}
+            self.outputs = now
+        else:
+            so_far.moved |= self.graph.outputs[name]
         so_far.took_s.setdefault(_group(name), []).append(took_s)
         self._say(name, f"{took_s:.0f} s")
 
@@ -283,10 +298,11 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _outputs() -> dict[str, Any]:
-    """What dvc.lock says of each stage's outputs; {} where another stage is just writing it."""
+    """What dvc.lock says of each output, by its path; {} where a stage is just writing it."""
     try:
         content = read_yaml(LOCK) if LOCK.exists() else {}
-        return {name: entry.get("outs") for name, entry in content["stages"].items()}
+        entries = content["stages"].values()
+        return {out["path"]: out for entry in entries for out in entry.get("outs", [])}
     except (UserError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from xstilts.code import room_digest
 from xstilts.formats.cards import Scores, Selection
 from xstilts.formats.features import Features, concatenate, sorted_batches
 from xstilts.formats.tables import (
@@ -23,7 +23,6 @@ from xstilts.formats.tables import (
     Split,
     Table,
     digest,
-    file_digest,
     read_json,
     read_table,
     tables_in,
@@ -274,11 +273,9 @@ def scorer_digest() -> str:
     return code_digest("metrics")
 
 
-@cache
 def code_digest(room: str) -> str:
-    """Of a room's modules."""
-    files = sorted((Path(__file__).parents[1] / "tasks" / room).glob("*.py"))
-    return digest([file_digest(path) for path in files])
+    """Of a room's modules and what they import."""
+    return room_digest(f"xstilts.tasks.{room}")
 
 
 def write_predictions(
