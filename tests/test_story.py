@@ -141,7 +141,7 @@ def test_metrics_and_plots_are_dvcs_too(repository: Path, tmp_path: Path) -> Non
 def test_commands_outside_dvc_harm_no_cached_object(repository: Path) -> None:
     before, made = cached(repository), outputs(repository)
     assert before
-    for words in ("data target tatoeba", "target none tatoeba", "report"):
+    for words in ("code", "data target tatoeba", "target none tatoeba", "report"):
         run(repository, "xstilts", *words.split(), XSTILTS_TRACKING="off")
     assert list((repository / "src").rglob("__pycache__")), "bytecode was to be written"
     assert cached(repository) == before
