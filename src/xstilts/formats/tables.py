@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -288,6 +289,7 @@ def fresh_folder(target: Path) -> Iterator[Path]:
     Outputs may be links into DVC's cache: nothing that exists is ever opened for writing, the old
     folder is removed (which only unlinks) and the new one renamed.
     """
+    remove_unfinished(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     os.chmod(new, 0o755)
@@ -300,3 +302,9 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         os.replace(new, target)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def remove_unfinished(target: Path) -> None:
+    """Remove what killed processes left of their `fresh_folder(target)`; one writes at a time."""
+    for path in target.parent.glob(f".{escape(target.name)}.{'?' * 8}"):  # as mkdtemp names them
+        shutil.rmtree(path, ignore_errors=True)
