@@ -80,8 +80,9 @@ def two_steps(name: str, batch_size: int, threads: int) -> dict[str, Any]:
     from xstilts.tasks.families.masked_lm import MaskedLMHead
     from xstilts.tasks.families.protocol import TaskSettings
     from xstilts.training import encoder as encoders
-    from xstilts.training.evaluation import Task
-    from xstilts.training.loop import Member, Plan, Setup, train
+    from xstilts.training.context import Context
+    from xstilts.training.loop import Member, Plan, train
+    from xstilts.training.task import Task
 
     text = Table("text", "train", "en", [{"text": SENTENCE, "pair": None}])
     tokenizer = train_tokenizer([text], PretrainSettings(vocabulary=60))
@@ -99,9 +100,10 @@ def two_steps(name: str, batch_size: int, threads: int) -> dict[str, Any]:
     member = Member(task, (table,), features, np.arange(len(features)))
     plan = Plan(1e-5, 2, batch_size, 1)
     training = TrainingSettings(threads=threads, device="cpu", checkpoint_every_s=1e9)
-    setup = Setup(training, encoders.special_tokens(tokenizer), Path(tempfile.mkdtemp()))
+    folder = Path(tempfile.mkdtemp())
+    context = Context(training, tokenizer, folder, folder)
     start = time.monotonic()
-    train(model, [member], plan, setup)
+    train(model, [member], plan, context)
     return {
         "family": name,
         "parameters_million": round(sum(p.numel() for p in model.parameters()) / 1e6),

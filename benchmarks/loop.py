@@ -130,7 +130,7 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     from xstilts.tasks.families import FAMILIES
     from xstilts.tasks.families.protocol import TaskSettings
     from xstilts.training.encoder import RESTARTS
-    from xstilts.training.evaluation import Task
+    from xstilts.training.task import Task
 
     found = rows(arguments.family)
     texts = [{"text": row.get("text_a") or row["question"], "pair": None} for row in found]
@@ -162,7 +162,8 @@ def ours(arguments: argparse.Namespace) -> float:
     from xstilts.formats.tables import Table
     from xstilts.params import TrainingSettings
     from xstilts.training import encoder as encoders
-    from xstilts.training.loop import Member, Plan, Setup, train
+    from xstilts.training.context import Context
+    from xstilts.training.loop import Member, Plan, train
 
     tokenizer, base, (task, features, found) = prepared(arguments)
     settings = TrainingSettings(
@@ -177,13 +178,14 @@ def ours(arguments: argparse.Namespace) -> float:
     member = Member(
         task, (Table("bench", "train", "en", found),), features, np.arange(len(features))
     )
-    setup = Setup(settings, encoders.special_tokens(tokenizer), Path(tempfile.mkdtemp()))
+    folder = Path(tempfile.mkdtemp())
+    context = Context(settings, tokenizer, folder, folder)
     start = time.monotonic()
     train(
         model.to(arguments.device),
         [member],
         Plan(1e-5, arguments.steps, arguments.batch_size, 1),
-        setup,
+        context,
     )
     return time.monotonic() - start
 

@@ -4,9 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xstilts.formats.features import (
-    Features,
-    Ragged,
+from xstilts.formats.features import Features, Ragged
+from xstilts.training.batches import (
     balanced_index,
     draw_members,
     micro_batches,

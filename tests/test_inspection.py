@@ -29,7 +29,7 @@ from xstilts.params import Params
 from xstilts.sources import prepare
 from xstilts.tasks.families import FAMILIES
 from xstilts.training.encoder import Tokenizer, special_tokens
-from xstilts.training.evaluation import task
+from xstilts.training.task import task
 
 
 @pytest.fixture(scope="module")

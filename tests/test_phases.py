@@ -21,7 +21,7 @@ from tests.rows import record as made_up
 from tests.rows import section as made_up_section
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection, read_card
-from xstilts.formats.features import Features, Ragged, draw_members
+from xstilts.formats.features import Features, Ragged
 from xstilts.formats.tables import (
     Record,
     Row,
@@ -34,7 +34,6 @@ from xstilts.formats.tables import (
 )
 from xstilts.params import Params, PhaseSettings, RowSettings, check
 from xstilts.phases.intermediate import intermediate_objective, intermediate_stage
-from xstilts.phases.members import Reading as MemberReading
 from xstilts.phases.members import members_of, weigh
 from xstilts.phases.pretrain import pretrain_stage
 from xstilts.phases.provenance import phase_seed
@@ -43,10 +42,12 @@ from xstilts.sources import prepare
 from xstilts.sources.reading import Reading
 from xstilts.tasks.metrics import mining
 from xstilts.training import encoder as encoders
+from xstilts.training.batches import draw_members
+from xstilts.training.context import Context
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import task as task_of
-from xstilts.training.loop import Member, Plan, Setup, train
+from xstilts.training.loop import Member, Plan, train
 from xstilts.training.progress import Progress
+from xstilts.training.task import task as task_of
 
 SPAN = {"doc_stride": 8, "max_question": 8, "max_answer": 4}
 TRAIN = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 8, "max_length": 96}
@@ -103,7 +104,7 @@ class MadeUp:
             rows = [row for pair in rows for row in pair["pair"]]
         if (record.name, split, language) == ("xnli", "test", "de"):
             rows = [{**row, "label": None} for row in rows]
-        return Reading(rows, {"read": len(rows)})
+        return Reading(rows, {"read": len(rows)}, f"{record.name}: made up")
 
     def row(self, record: Record, split: str, language: str, n: int, salt: int) -> Row:
         name = f"{split}-{language}-{n}"
@@ -190,13 +191,13 @@ class Watched:
             patch.setattr(f"xstilts.phases.{phase}.train", self)
 
     def __call__(
-        self, model: Model, members: Sequence[Member], plan: Plan, setup: Setup
+        self, model: Model, members: Sequence[Member], plan: Plan, context: Context
     ) -> tuple[Progress, Selection | None]:
         self.members.append(list(members))
         self.plans.append(plan)
         self.models.append(model)
         self.before.append({name: value.clone() for name, value in model.state_dict().items()})
-        return self.really(model, members, plan, setup)
+        return self.really(model, members, plan, context)
 
 
 def names(members: Sequence[Member]) -> list[str]:
@@ -345,10 +346,11 @@ def test_squad_is_encoded_once_for_xquad_and_mlqa(tmp_path: Path) -> None:
     for name in ("xquad", "mlqa"):
         section = params().targets[name]
         assert isinstance(section, PhaseSettings)
-        reading = MemberReading(tokenizer, params().training, tmp_path)
-        (read,), _ = members_of(Path("data/target", name, "train/1-squad1"), section, reading)
-        assert read.task.settings.metrics  # whose scores are wanted all the same
-        assert len(list(tmp_path.iterdir())) == 2  # train and select
+        context = Context(params().training, tokenizer, tmp_path, tmp_path / "features")
+        data = Path("data/target", name, "train/1-squad1")
+        (member,), _, _ = members_of(data, section, context)
+        assert member.task.settings.metrics  # they are scored all the same
+        assert len(list(context.cache.iterdir())) == 2  # train and select
 
 
 def test_hidden_test_split_is_predicted_and_not_scored() -> None:
@@ -379,6 +381,63 @@ def test_two_trainings_in_order_have_one_head(monkeypatch: pytest.MonkeyPatch) -
     assert {id(model) for model in watched.models} == {id(watched.models[0])}
     assert list(watched.models[0].heads) == ["xcopa"]
     assert {"train/1-siqa/train-en", "train/2-copa/train-en"} <= set(card.counts)
+
+
+def test_two_trainings_in_order_are_one_curve_with_both_flags(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The steps count on, as in MLflow; a flag says whose it is."""
+    watched = Watched(monkeypatch)
+    monkeypatch.setattr("xstilts.training.loop.majority_flag", lambda *_: "collapsed")
+    card = target("xcopa")
+    lines = (cell("xcopa") / "history.csv").read_text().splitlines()[1:]
+    steps = [int(line.split(",")[0]) for line in lines]
+    first, second = (plan.steps for plan in watched.plans)
+    assert steps == sorted(steps) and {first, first + second} <= set(steps)
+    assert card.selection is not None and card.selection.steps == second
+    assert card.flags == ("1-siqa: collapsed", "2-copa: collapsed")
+
+
+@pytest.mark.parametrize("name", ["xquad", "xcopa", "xnli"])
+def test_notes_of_what_trained_and_selected_reach_the_card(name: str) -> None:
+    """From the Hub they name each repository's commit; in files-small TyDi QA stands in."""
+    trained = {"xquad": {"squad1"}, "xcopa": {"siqa", "copa"}, "xnli": {"mnli"}}[name]
+    assert {f"{one}: made up" for one in {name} | trained} <= set(target(name).notes)
+
+
+@pytest.mark.parametrize(
+    ("stage", "place"),
+    [
+        ("pretrain", "models/pretrain"),
+        ("intermediate", "models/intermediate/mnli/3"),
+        ("target", "cells/none/xnli/1"),
+    ],
+)
+def test_a_stage_killed_while_it_trains_leaves_nothing_beside_its_output(
+    stage: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No new folder is open by then; what a kill at a later moment left goes at the start."""
+    shutil.copytree(".", tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    out = Path(place)
+    (out.parent / f".{out.name}.abc_1234" / "predictions").mkdir(parents=True)
+    beside: list[list[Path]] = []
+
+    def killed(*_: object) -> None:
+        beside.append(list(out.parent.glob(".*")))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xstilts.training.encoder.hub_revision", killed)
+    for phase in ("intermediate", "target"):
+        monkeypatch.setattr(f"xstilts.phases.{phase}.train", killed)
+    run = {
+        "pretrain": lambda: pretrain_stage(params()),
+        "intermediate": lambda: intermediate_stage("mnli", 3, params()),
+        "target": lambda: target_stage("none", "xnli", 1, params()),
+    }[stage]
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert beside == [[]]
 
 
 def test_keep_encoder_writes_a_model_that_loads() -> None:

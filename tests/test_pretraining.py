@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tests.models import TEXTS
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table, folder_digest, write_table
-from xstilts.params import PretrainSettings, TrainingSettings
+from xstilts.params import PretrainSettings
 from xstilts.phases import pretraining
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef
@@ -24,13 +24,17 @@ import sys
 from pathlib import Path
 from xstilts.phases import pretraining
 from xstilts.params import PretrainSettings, TrainingSettings
+from xstilts.training.context import Context
 
 text, out, work = (Path(word) for word in sys.argv[1:4])
 settings = PretrainSettings(architecture=sys.argv[4], vocabulary=120, layers=2, keep_layers=1,
                             hidden=16, heads=2, intermediate=16, steps=4, batch_size=8,
                             max_length=32)
 training = TrainingSettings(device="cpu")
-model, tokenizer, progress = pretraining.pretrain(settings, training, text, work, None)
+tables = pretraining.read_texts(text)
+tokenizer = pretraining.train_tokenizer(tables, settings)
+context = Context(training, tokenizer, work, work.parent / "features")
+model, progress = pretraining.pretrain(settings, tables, context)
 pretraining.save(model, tokenizer, out)
 assert len(progress.history) == 1 and progress.history[0]["loss"] > 0
 """
@@ -67,9 +71,7 @@ def test_pretraining_twice_gives_equal_bytes_that_load(tmp_path: Path, architect
 def test_no_text_is_an_error(tmp_path: Path) -> None:
     write_table(tmp_path / "text", "masked_lm", "train", "en", [])
     with pytest.raises(UserError, match=r"pretrain\.encoder"):
-        pretraining.pretrain(
-            PretrainSettings(), TrainingSettings(), tmp_path / "text", tmp_path / "work", None
-        )
+        pretraining.read_texts(tmp_path / "text")
 
 
 def test_words_without_spaces_between_them_are_the_same_pieces_everywhere() -> None:

@@ -20,9 +20,10 @@ from xstilts.formats.tables import Table
 from xstilts.params import TrainingSettings
 from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.devices import accelerator_for
-from xstilts.training.evaluation import task
-from xstilts.training.loop import Member, Plan, Setup, step_batches, train
+from xstilts.training.loop import Member, Plan, step_batches, train
+from xstilts.training.task import task
 
 CPU = TrainingSettings(device="cpu", token_budget=128, checkpoint_every_s=0, evaluations=4)
 
@@ -47,11 +48,11 @@ def test_gradient_of_micro_batches_equals_the_padded_batch(family: str, tmp_path
         settings = CPU.model_copy(update={"token_budget": budget})
         torch.manual_seed(0)
         model = build(encoders.load_encoder(ref), [ours.task], ref, settings).eval()
-        setup = Setup(settings, encoders.special_tokens(tokenizer), tmp_path)
+        context = Context(settings, tokenizer, tmp_path, tmp_path)
         accelerator = accelerator_for(settings)
-        batches = step_batches(accelerator, ours, ours.index, setup, (1, 0))
+        batches = step_batches(accelerator, ours, ours.index, context, (1, 0))
         if budget == 10**6:
-            whole = ours.task.family.collate(ours.features, ours.index, setup.tokens, (1, 0))
+            whole = ours.task.family.collate(ours.features, ours.index, context.tokens, (1, 0))
             batches = [whole]
         else:
             assert len(batches) > 1
@@ -74,7 +75,8 @@ from tests.test_training import CPU, member
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef
 from xstilts.phases.stage import build
-from xstilts.training.loop import Plan, Setup, train
+from xstilts.training.context import Context
+from xstilts.training.loop import Plan, train
 
 folder, work = Path(sys.argv[1]), Path(sys.argv[2])
 ref = EncoderRef("xlm-r", str(folder), None, "x")
@@ -82,9 +84,9 @@ tokenizer = encoders.load_tokenizer(ref)
 members = [member("classification", tokenizer, 7), member("tagging", tokenizer, 5)]
 torch.manual_seed(3)
 model = build(encoders.load_encoder(ref), [m.task for m in members], ref, CPU)
-setup = Setup(CPU, encoders.special_tokens(tokenizer), work)
+context = Context(CPU, tokenizer, work, work)
 print("started", flush=True)
-progress, selection = train(model, members, Plan(1e-3, 120, 4, seed=5), setup)
+progress, selection = train(model, members, Plan(1e-3, 120, 4, seed=5), context)
 total = sum(float(p.double().sum()) for p in model.parameters())
 print(progress.history, selection, repr(total))
 """
@@ -141,11 +143,11 @@ def test_a_loss_that_is_no_number_names_step_and_rows(tmp_path: Path) -> None:
     tokenizer = encoders.load_tokenizer(ref)
     ours = member("classification", tokenizer)
     model = build(encoders.load_encoder(ref), [ours.task], ref, CPU)
-    setup = Setup(CPU, encoders.special_tokens(tokenizer), tmp_path)
+    context = Context(CPU, tokenizer, tmp_path, tmp_path)
     with pytest.raises(
         UserError, match=r"step \d+: the loss is not a number; tiny_classification rows 0"
     ):
-        train(model, [ours], Plan(1e30, 6, 4, seed=1), setup)
+        train(model, [ours], Plan(1e30, 6, 4, seed=1), context)
 
 
 def test_early_stopping_keeps_the_best_checkpoint(tmp_path: Path) -> None:
@@ -154,8 +156,8 @@ def test_early_stopping_keeps_the_best_checkpoint(tmp_path: Path) -> None:
     ours = member("classification", tokenizer)
     settings = CPU.model_copy(update={"patience": 2, "evaluate_every_steps": 1})
     model = build(encoders.load_encoder(ref), [ours.task], ref, settings)
-    setup = Setup(settings, encoders.special_tokens(tokenizer), tmp_path)
-    progress, selection = train(model, [ours], Plan(1e-9, 50, 4, seed=1), setup)
+    context = Context(settings, tokenizer, tmp_path, tmp_path)
+    progress, selection = train(model, [ours], Plan(1e-9, 50, 4, seed=1), context)
     assert selection is not None
     assert (selection.step, progress.step) == (1, 3)
     assert isinstance(ours.features, Features)

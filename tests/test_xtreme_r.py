@@ -15,7 +15,7 @@ from tests.test_phases import SPAN, TRAIN, MadeUp, Watched, names, sentence
 from xstilts import sources
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card
-from xstilts.formats.features import Batch, micro_batches
+from xstilts.formats.features import Batch
 from xstilts.formats.tables import (
     Record,
     Row,
@@ -36,6 +36,7 @@ from xstilts.sources import prepare, sentences
 from xstilts.sources.reading import Reading
 from xstilts.tasks.catalogue import record as record_of
 from xstilts.tasks.metrics.ranking import map_at_k
+from xstilts.training.batches import micro_batches
 
 ROOT = Path(__file__).parent.parent
 PARAMS: dict[str, Any] = {

@@ -17,9 +17,11 @@ from xstilts.params import TrainingSettings
 from xstilts.phases.stage import build
 from xstilts.tasks.families import FAMILIES
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import Inference, predictions, task
-from xstilts.training.loop import Member, Plan, Setup, train
+from xstilts.training.evaluation import predictions
+from xstilts.training.loop import Member, Plan, train
+from xstilts.training.task import task
 
 TRAINED = [name for name in FAMILIES if name != "retrieval"]
 CPU = TrainingSettings(device="cpu", token_budget=256)
@@ -50,8 +52,8 @@ def test_family_trains_two_steps_on_every_architecture(
     member = _member(name, tokenizer)
     model = build(encoders.load_encoder(ref), [member.task], ref, CPU)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    setup = Setup(CPU, encoders.special_tokens(tokenizer), tmp_path)
-    progress, _ = train(model, [member], Plan(1e-3, 2, 4, seed=1), setup)
+    context = Context(CPU, tokenizer, tmp_path, tmp_path)
+    progress, _ = train(model, [member], Plan(1e-3, 2, 4, seed=1), context)
     after = model.state_dict()
     assert progress.step == 2
     for side in ("encoder.", "heads."):
@@ -95,18 +97,18 @@ def split_logits(logits: torch.Tensor, batch: Batch, family: str) -> list[torch.
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_row_has_one_prediction_whatever_the_batches(
-    ref: encoders.EncoderRef, name: str
+    ref: encoders.EncoderRef, name: str, tmp_path: Path
 ) -> None:
     tokenizer = encoders.load_tokenizer(ref)
     one = task(record(name), section(name))
     model = build(encoders.load_encoder(ref), [one], ref, CPU)
     table = Table(one.name, "test", "en", rows(name))
     features = one.family.encode(table.rows, tokenizer, one.settings)
-    tokens = encoders.special_tokens(tokenizer)
-    found = [
-        predictions(model, one, table, features, Inference(tokens, budget, False))
+    contexts = [
+        Context(CPU.model_copy(update={"token_budget": budget}), tokenizer, tmp_path, tmp_path)
         for budget in (64, 8192)
     ]
+    found = [predictions(model, one, table, features, context) for context in contexts]
     assert len(found[0]) == len(table.rows)
     if name == "tagging":
         assert [len(tags) for tags in found[0]] == [len(row["tokens"]) for row in table.rows]

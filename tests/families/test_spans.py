@@ -26,9 +26,11 @@ from xstilts.tasks.families import span
 from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.tasks.metrics.squad import squad2
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.encoder import Tokenizer
-from xstilts.training.evaluation import predictions, task
-from xstilts.training.loop import Member, Plan, Setup, train
+from xstilts.training.evaluation import predictions
+from xstilts.training.loop import Member, Plan, train
+from xstilts.training.task import task
 
 WIDE = TaskSettings(384, doc_stride=128, max_question=64, max_answer=256)
 NARROW = TaskSettings(24, doc_stride=6, max_question=6, max_answer=5)
@@ -291,13 +293,13 @@ def test_no_answer_thresholds_are_tuned_on_english_dev_and_kept(tmp_path: Path) 
     member = Member(one, (tables[0],), features, index, own.main, tables[1], features)
     settings = TrainingSettings(device="cpu", evaluations=3)
     model = build(encoders.load_encoder(ref), [one], ref, settings)
-    setup = Setup(settings, encoders.special_tokens(tokenizer), tmp_path / "work")
-    _, selection = train(model, [member], Plan(5e-3, 12, 4, seed=1), setup)
+    context = Context(settings, tokenizer, tmp_path / "work", tmp_path / "work")
+    _, selection = train(model, [member], Plan(5e-3, 12, 4, seed=1), context)
     assert selection is not None
     kept = {name.split(".")[1]: value for name, value in selection.values.items()}
     assert selection.score == pytest.approx((kept["best_exact"] + kept["best_f1"]) / 2)
 
-    found = predictions(model, one, tables[1], features, setup.inference)
+    found = predictions(model, one, tables[1], features, context)
     texts = {row["id"]: given["text"] for row, given in zip(rows, found, strict=True)}
     margins = {row["id"]: given["na"] for row, given in zip(rows, found, strict=True)}
     gold = {row["id"]: [answer["text"] for answer in row["answers"]] for row in rows}

@@ -19,8 +19,10 @@ from xstilts.phases.stage import build
 from xstilts.tasks.families import tagging
 from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.encoder import Tokenizer
-from xstilts.training.evaluation import Inference, predictions, task
+from xstilts.training.evaluation import predictions
+from xstilts.training.task import task
 
 LABELS = ("NOUN", "VERB", "X")
 # Words whose pieces are none, many, unknown or not on a character's border.
@@ -103,8 +105,9 @@ def test_a_model_gives_every_word_of_a_long_sentence_a_tag(tmp_path: Path) -> No
     rows = _rows([[(word, "NOUN") for word in ODD * 20], [("a", "X")]])
     model = build(encoders.load_encoder(ref), [one], ref, TrainingSettings(device="cpu"))
     features = one.family.encode(rows, own, one.settings)
-    inference = Inference(encoders.special_tokens(own), 256, False)
-    found = predictions(model, one, Table("tiny", "test", "en", rows), features, inference)
+    settings = TrainingSettings(device="cpu", token_budget=256)
+    context = Context(settings, own, tmp_path, tmp_path)
+    found = predictions(model, one, Table("tiny", "test", "en", rows), features, context)
     assert [len(tags) for tags in found] == [len(row["tokens"]) for row in rows]
     assert {tag for tags in found for tag in tags} <= set(LABELS)
 

@@ -18,7 +18,7 @@ from xstilts.formats.tables import Row
 from xstilts.tasks.families.protocol import Tokens
 from xstilts.tasks.families.span import NO_CONTEXT, NULL
 from xstilts.training.encoder import Tokenizer
-from xstilts.training.evaluation import Task
+from xstilts.training.task import Task
 
 HIDDEN = "?"  # where gold would stand
 ELSEWHERE = "·"  # a piece that counts in another window, where it has more context

@@ -27,7 +27,7 @@ from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.tasks.families.span import NULL
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef, Tokenizer
-from xstilts.training.evaluation import Task, task
+from xstilts.training.task import Task, task
 
 DATA, PRETRAIN = Path("data"), Path("models/pretrain")
 # Columns that hold a text.

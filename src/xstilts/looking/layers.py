@@ -24,14 +24,15 @@ from tqdm import tqdm
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import task_number
-from xstilts.formats.features import sorted_batches
 from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text
 from xstilts.params import FrozenSettings, Pooling, TrainingSettings
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
+from xstilts.training.batches import sorted_batches
 from xstilts.training.devices import autocast_for, device_for
 from xstilts.training.encoder import EncoderRef, Model, Tokenizer
-from xstilts.training.evaluation import Task, encode, task
+from xstilts.training.evaluation import encode
+from xstilts.training.task import Task, task
 
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 Vectors = NDArray[np.float32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,45 +9,44 @@ import torch
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
-from xstilts.formats.tables import digest, file_digest, folder_digest, fresh_folder, read_json
-from xstilts.params import Params, RowSettings, TrainingSettings
-from xstilts.phases.members import Counts, Reading, inputs_of, members_of, weigh
-from xstilts.phases.provenance import (
-    WORK,
-    key_of,
-    phase_seed,
-    with_study,
-    work_folder,
-    write_phase,
-)
+from xstilts.formats.tables import digest, file_digest, folder_digest, fresh_folder
+from xstilts.params import Params, RowSettings
+from xstilts.phases.members import Counts, inputs_of, members_of, weigh
+from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
 from xstilts.phases.stage import (
     DATA,
     FEATURES,
     MODELS,
     PRETRAIN,
     STUDIES,
-    Place,
-    Trained,
+    Outcome,
+    begin,
     build,
     dev_score,
+    finish,
 )
-from xstilts.running.tracking import Run, open_run
+from xstilts.running.tracking import Run
 from xstilts.training import encoder as encoders
-from xstilts.training.encoder import EncoderRef
-from xstilts.training.loop import Member, Plan, Setup, train
+from xstilts.training.context import Context
+from xstilts.training.encoder import EncoderRef, Model
+from xstilts.training.loop import Member, Plan, train
 
 
 def intermediate_stage(row: str, replicate: int, params: Params) -> None:
-    """Train the encoder on a row's English members; `none` has none and keeps a reference, not a
-    copy."""
+    """Train the encoder on a row's members; `none` has none and keeps a reference, not a copy."""
     data, out_folder = DATA / "intermediate" / row, MODELS / "intermediate" / row / str(replicate)
     section, settings = with_study(
         params.intermediates[row], STUDIES / "intermediate" / f"{row}.yaml"
     )
     base = encoders.read_ref(PRETRAIN)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
-    name = f"intermediate-{row}-{replicate}"
-    run, work = open_run(params.experiment, name, WORK), work_folder(name, key)
+    run, work = begin(params.experiment, f"intermediate-{row}-{replicate}", key, out_folder)
+    trained, outcome = None, Outcome()
+    if section.members:
+        context = Context(params.training, encoders.load_tokenizer(base), work, FEATURES, run)
+        seed = phase_seed(params.training.seed, 2, replicate)
+        model, outcome = train_row(data, section, base, seed, context)
+        trained = model.encoder, context.tokenizer
     card = Card(
         "intermediate",
         row,
@@ -57,54 +55,53 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
         source=params.source.name,
         key=key,
         settings=settings,
+        selection=outcome.selection,
+        counts=outcome.counts,
+        flags=outcome.flags,
+        notes=outcome.notes,
+        inputs=outcome.inputs,
     )
     with fresh_folder(out_folder) as out:
-        if section.members:
-            seed = phase_seed(params.training.seed, 2, replicate)
-            trained = train_row(data, section, params.training, base, Place(work, run, seed))
-            encoders.save(trained.model.encoder, trained.tokenizer, out)
-            ref = EncoderRef(
-                base.name, str(out_folder), None, file_digest(out / "model.safetensors")
-            )
-            card = trained.onto(card)
-            write_phase(out, card, trained.progress.history)
-        else:
-            ref = base
-            write_phase(out, card, [])
+        ref = base
+        if trained is not None:
+            encoders.save(*trained, out)
+            weights = file_digest(out / "model.safetensors")
+            ref = EncoderRef(base.name, str(out_folder), None, weights)
         encoders.write_ref(out, ref)
-    run.finish(card, out_folder)
-    shutil.rmtree(work, ignore_errors=True)
+        write_phase(out, card, outcome.history)
+    finish(run, card, out_folder, work)
 
 
 def train_row(
-    data: Path, section: RowSettings, training: TrainingSettings, base: EncoderRef, place: Place
-) -> Trained:
+    data: Path, section: RowSettings, base: EncoderRef, seed: int, context: Context
+) -> tuple[Model, Outcome]:
     """A shared encoder and one head a member (a task's parts share theirs), one task a step."""
-    tokenizer = encoders.load_tokenizer(base)
-    reading = Reading(tokenizer, training, FEATURES)
     members: list[Member] = []
     counts: Counts = {}
     notes: list[str] = []
     for name in section.members:
-        found, seen = members_of(data / name, section, reading)
+        found, seen, said = members_of(data / name, section, context)
         members += found
         counts |= {f"{name}/{key}": value for key, value in seen.items()}
-        notes += read_json(data / name / "notes.json")
+        notes += said
     if section.span and not any(member.task.family_name == "span" for member in members):
         raise UserError(
             f"params.yaml: intermediates: span is given, and none of {', '.join(section.members)} "
             "is a span task; expected null; remove it"
         )
     weighed, steps = weigh(members, section)
-    torch.manual_seed(place.seed)
+    torch.manual_seed(seed)
     encoder = encoders.load_encoder(base)
-    model = build(encoder, [member.task for member in weighed], base, training)
-    plan = Plan(section.learning_rate, steps, section.batch_size, place.seed)
-    setup = Setup(training, encoders.special_tokens(tokenizer), place.work, place.run)
-    progress, selection = train(model, weighed, plan, setup)
-    inputs = {"encoder": base.digest, **inputs_of(weighed)}
-    return Trained(
-        model, tokenizer, progress, selection, counts, tuple(dict.fromkeys(notes)), inputs
+    model = build(encoder, [member.task for member in weighed], base, context.settings)
+    plan = Plan(section.learning_rate, steps, section.batch_size, seed)
+    progress, selection = train(model, weighed, plan, context)
+    return model, Outcome(
+        selection=selection,
+        flags=(progress.flag,) if progress.flag else (),
+        history=progress.history,
+        counts=counts,
+        notes=tuple(dict.fromkeys(notes)),
+        inputs={"encoder": base.digest, **inputs_of(weighed)},
     )
 
 
@@ -121,11 +118,9 @@ def intermediate_objective(
         section = params.intermediates[row].model_copy(
             update={"learning_rate": learning_rate, "epochs": epochs}
         )
-        place = Place(
-            work / digest(learning_rate, epochs, seed),
-            run,
-            phase_seed(params.training.seed, 2, 0, seed),
-        )
-        return dev_score(train_row(data, section, params.training, base, place))
+        place = work / digest(learning_rate, epochs, seed)
+        context = Context(params.training, encoders.load_tokenizer(base), place, FEATURES, run)
+        ours = phase_seed(params.training.seed, 2, 0, seed)
+        return dev_score(train_row(data, section, base, ours, context)[1])
 
     return score

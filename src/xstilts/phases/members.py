@@ -8,13 +8,13 @@ notes.json.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from xstilts.errors import UserError
-from xstilts.formats.features import balanced_index, concatenate, steps_per_epoch
+from xstilts.formats.features import concatenate
 from xstilts.formats.tables import (
     ENGLISH,
     Record,
@@ -26,43 +26,40 @@ from xstilts.formats.tables import (
     tables_in,
 )
 from xstilts.params import FrozenSettings, PhaseSettings, RowSettings, TrainingSettings
-from xstilts.training.encoder import Tokenizer
-from xstilts.training.evaluation import Task, encode, task
+from xstilts.training.batches import balanced_index, steps_per_epoch
+from xstilts.training.context import Context
+from xstilts.training.evaluation import encode
 from xstilts.training.loop import Member
+from xstilts.training.task import Task, task
 
 Counts = dict[str, dict[str, int]]
 TEXT_TEMPERATURE = 0.7  # of a masked_lm member: p(language) ~ rows ** 0.7, as XLM's
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the members of a training need beside their folders."""
-
-    tokenizer: Tokenizer
-    training: TrainingSettings
-    cache: Path  # encoded tables
-
-
 def members_of(
-    folder: Path, section: PhaseSettings, reading: Reading
-) -> tuple[list[Member], Counts]:
-    """One member, one for each part of a task in parts (they share a head), or plain text."""
+    folder: Path, section: PhaseSettings, context: Context
+) -> tuple[list[Member], Counts, list[str]]:
+    """One member, one for each part of a task in parts (they share a head), or plain text; what
+    was counted of the folder's tables, and its notes."""
     record = read_record(folder)
     check_span(record, section)
     counts: Counts = dict(read_json(folder / "counts.json"))
+    notes: list[str] = read_json(folder / "notes.json")
     if record.family == "masked_lm":
-        return [_text_member(folder, record, section, reading)], counts
+        chosen = task(record, replace_span(section))
+        tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
+        return [text_member(chosen, tables, TEXT_TEMPERATURE, context, record.main)], counts, notes
     train = read_table(folder, "train", ENGLISH)
-    select = subset(read_table(folder, "select", ENGLISH), reading.training)
+    select = subset(read_table(folder, "select", ENGLISH), context.settings)
     chosen = task(record, section, label_set(record, [train, select]))
     members = []
     for part in record.parts or ("",):
         one = replace(chosen, name=f"{record.name}.{part}") if part else chosen
-        members.append(_member(one, record, _part(train, part), _part(select, part), reading))
+        members.append(_member(one, record, _part(train, part), _part(select, part), context))
     for member in members:
         name = f"{member.task.name} train-en"
         counts[name] = {**counts.get(name, {}), **member.features.counts}
-    return members, counts
+    return members, counts, notes
 
 
 def inputs_of(members: Sequence[Member]) -> dict[str, str]:
@@ -74,13 +71,13 @@ def inputs_of(members: Sequence[Member]) -> dict[str, str]:
     }
 
 
-def _member(one: Task, record: Record, train: Table, select: Table, reading: Reading) -> Member:
+def _member(one: Task, record: Record, train: Table, select: Table, context: Context) -> Member:
     if not train.rows or not select.rows:
         raise UserError(
             f"{one.name}: {len(train.rows)} rows train, {len(select.rows)} select; "
             "expected some of both; correct source.tasks, or raise training.dev_rows"
         )
-    features = encode(train, one, reading.tokenizer, reading.cache)
+    features = encode(train, one, context.tokenizer, context.cache)
     return Member(
         task=one,
         train=(train,),
@@ -88,16 +85,21 @@ def _member(one: Task, record: Record, train: Table, select: Table, reading: Rea
         index=np.arange(len(features), dtype=np.int64),
         main=record.main,
         select=select,
-        select_features=encode(select, one, reading.tokenizer, reading.cache),
+        select_features=encode(select, one, context.tokenizer, context.cache),
     )
 
 
-def _text_member(folder: Path, record: Record, section: PhaseSettings, reading: Reading) -> Member:
-    chosen = task(record, replace_span(section))
-    tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
-    parts = [encode(table, chosen, reading.tokenizer, reading.cache) for table in tables]
-    index = balanced_index([len(part) for part in parts], TEXT_TEMPERATURE)
-    return Member(chosen, tuple(tables), concatenate(parts), index, record.main)
+def text_member(
+    task: Task,
+    tables: Sequence[Table],
+    temperature: float,
+    context: Context,
+    main: tuple[str, ...] = (),
+) -> Member:
+    """Text of several languages, to be masked: p(language) ~ rows ** temperature."""
+    parts = [encode(table, task, context.tokenizer, context.cache) for table in tables]
+    index = balanced_index([len(part) for part in parts], temperature)
+    return Member(task, tuple(tables), concatenate(parts), index, main)
 
 
 def replace_span(section: PhaseSettings) -> PhaseSettings:

@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import file_digest, folder_digest, fresh_folder, read_json
-from xstilts.params import Params
+from xstilts.params import Params, PretrainSettings
 from xstilts.phases import pretraining
-from xstilts.phases.provenance import WORK, key_of, origins, work_folder, write_phase
-from xstilts.phases.stage import DATA, PRETRAIN
-from xstilts.running.tracking import open_run
+from xstilts.phases.provenance import key_of, origins, write_phase
+from xstilts.phases.stage import DATA, FEATURES, PRETRAIN, begin, finish
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef
-from xstilts.training.progress import Progress
+
+TEXT = DATA / "text"
 
 
 def pretrain_stage(params: Params) -> None:
-    """A tokenizer and an encoder trained on data/text, or a reference to the encoder that params
-    name."""
+    """Write models/pretrain: weights and tokenizer, or the name of the encoder that params give."""
     settings = params.pretrain
-    named = settings.encoder is not None
-    key = key_of(settings, params.training, None if named else folder_digest(DATA / "text"))
-    run, work = open_run(params.experiment, "pretrain", WORK), work_folder("pretrain", key)
+    if settings.encoder is not None:
+        _name_encoder(settings.encoder, params)
+        return
+    text = folder_digest(TEXT)
+    key = key_of(settings, params.training, text)
+    run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
+    tables = pretraining.read_texts(TEXT)
+    tokenizer = pretraining.train_tokenizer(tables, settings)
+    context = Context(params.training, tokenizer, work, FEATURES, run, settings.mask_probability)
+    model, progress = pretraining.pretrain(settings, tables, context)
+    name = f"pretrained here, {settings.keep_layers or settings.layers} x {settings.hidden}"
+    card = _card(params, key, name, {"text": text}, read_json(TEXT / "counts.json"))
     with fresh_folder(PRETRAIN) as out:
-        if settings.encoder is not None:
-            commit = encoders.hub_revision(settings.encoder, settings.revision)
-            known = commit or folder_digest(Path(settings.encoder))
-            ref, progress = (
-                EncoderRef(settings.encoder, settings.encoder, commit, known),
-                Progress(),
-            )
-        else:
-            model, tokenizer, progress = pretraining.pretrain(
-                settings, params.training, DATA / "text", work, run
-            )
-            pretraining.save(model, tokenizer, out)
-            layers = settings.keep_layers or settings.layers
-            name = f"pretrained here, {layers} x {settings.hidden}"
-            ref = EncoderRef(name, str(PRETRAIN), None, file_digest(out / "model.safetensors"))
-        encoders.write_ref(out, ref)
-        text = DATA / "text"
-        card = Card(
-            "pretrain",
-            encoder=ref.name,
-            source=params.source.name,
-            key=key,
-            settings=origins(settings),
-            counts={} if named else read_json(text / "counts.json"),
-            inputs={"encoder": ref.digest} if named else {"text": folder_digest(text)},
-        )
+        pretraining.save(model, tokenizer, out)
+        weights = file_digest(out / "model.safetensors")
+        encoders.write_ref(out, EncoderRef(name, str(PRETRAIN), None, weights))
         write_phase(out, card, progress.history)
-    run.finish(card, PRETRAIN)
-    shutil.rmtree(work, ignore_errors=True)
+    finish(run, card, PRETRAIN, work)
+
+
+def _name_encoder(name: str, params: Params) -> None:
+    """No weights are copied: a Hub id's commit, or the digest of a folder, says which they are."""
+    settings: PretrainSettings = params.pretrain
+    key = key_of(settings, params.training, None)
+    run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
+    commit = encoders.hub_revision(name, settings.revision)
+    ref = EncoderRef(name, name, commit, commit or folder_digest(Path(name)))
+    card = _card(params, key, name, {"encoder": ref.digest}, {})
+    with fresh_folder(PRETRAIN) as out:
+        encoders.write_ref(out, ref)
+        write_phase(out, card, [])
+    finish(run, card, PRETRAIN, work)
+
+
+def _card(
+    params: Params,
+    key: str,
+    encoder: str,
+    inputs: dict[str, str],
+    counts: dict[str, dict[str, int]],
+) -> Card:
+    return Card(
+        "pretrain",
+        encoder=encoder,
+        source=params.source.name,
+        key=key,
+        settings=origins(params.pretrain),
+        counts=counts,
+        inputs=inputs,
+    )

@@ -32,48 +32,46 @@ from transformers import (
 )
 
 from xstilts.errors import UserError
-from xstilts.formats.features import balanced_index, concatenate
 from xstilts.formats.tables import Table, read_table, tables_in
-from xstilts.params import PretrainSettings, TrainingSettings
+from xstilts.params import PretrainSettings
+from xstilts.phases.members import text_member
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.masked_lm import MaskedLMHead
 from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import Task, encode
-from xstilts.training.loop import Member, Plan, Setup, train
-from xstilts.training.progress import Progress, Reporter
+from xstilts.training.loop import Plan, train
+from xstilts.training.progress import Progress
+from xstilts.training.task import Task
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
 START, PAD, END, UNKNOWN = 0, 1, 2, 3
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
 
 
-def pretrain(
-    settings: PretrainSettings,
-    training: TrainingSettings,
-    text: Path,
-    work: Path,
-    reporter: Reporter | None,
-) -> tuple[Model, PreTrainedTokenizerFast, Progress]:
-    """The trained model (its one head is the MLM head), its tokenizer, and how the training
-    went."""
-    tables = [read_table(text, split, language) for split, language in tables_in(text)]
+def read_texts(folder: Path) -> list[Table]:
+    """The tables of data/text. UserError where they hold nothing."""
+    tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
     if not any(table.rows for table in tables):
         raise UserError(
-            f"{text}: no text to train an encoder on; expected train rows in some language; "
+            f"{folder}: no text to train an encoder on; expected train rows in some language; "
             "give the source text, or name a public encoder in params.yaml: pretrain.encoder"
         )
-    tokenizer = train_tokenizer(tables, settings)
-    task = Task(
-        "text", "masked_lm", FAMILIES["masked_lm"], TaskSettings(settings.max_length), "masked_lm"
-    )
-    parts = [encode(table, task, tokenizer, work.parent / "features") for table in tables]
-    index = balanced_index([len(part) for part in parts], settings.language_temperature)
-    member = Member(task, tuple(tables), concatenate(parts), index)
+    return tables
+
+
+def pretrain(
+    settings: PretrainSettings, tables: Sequence[Table], context: Context
+) -> tuple[Model, Progress]:
+    """The trained model (its one head is the MLM head), and how the training went."""
+    training = context.settings
+    family, length = FAMILIES["masked_lm"], TaskSettings(settings.max_length)
+    task = Task("text", "masked_lm", family, length, "masked_lm")
+    member = text_member(task, tables, settings.language_temperature, context)
     torch.manual_seed(training.seed)
-    config = CONFIGS[settings.architecture](settings, len(tokenizer))
+    config = CONFIGS[settings.architecture](settings, len(context.tokenizer))
     mlm = AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
     head = MaskedLMHead(mlm.config)
     base = encoders.prepare(getattr(mlm, mlm.base_model_prefix))
@@ -89,11 +87,10 @@ def pretrain(
         training.seed,
         settings.optimizer,
     )
-    tokens = encoders.special_tokens(tokenizer, settings.mask_probability)
-    progress, _ = train(model, [member], plan, Setup(training, tokens, work, reporter))
+    progress, _ = train(model, [member], plan, context)
     if settings.keep_layers is not None:
         encoders.drop_top(base, settings.keep_layers)
-    return model, tokenizer, progress
+    return model, progress
 
 
 def _xlm_roberta(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:

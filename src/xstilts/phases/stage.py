@@ -1,4 +1,4 @@
-"""What the three phases share: their folders, a trained model, its heads.
+"""What the three phases share: folders, a stage's begin and end, a model's heads, how it went.
 
 A stage reads its inputs from the folders that dvc.yaml names and replaces its own output; what is
 unfinished lies under work/, keyed by params, inputs and code, so that a killed stage resumes and a
@@ -7,8 +7,9 @@ changed one does not.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,16 +17,15 @@ from transformers import PreTrainedModel
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection
+from xstilts.formats.tables import remove_unfinished
 from xstilts.params import TrainingSettings
 from xstilts.phases.members import Counts
-from xstilts.phases.provenance import WORK
-from xstilts.running.tracking import Run
-from xstilts.tasks.families import retrieval
+from xstilts.phases.provenance import WORK, work_folder
+from xstilts.running.tracking import Run, open_run
 from xstilts.training import encoder as encoders
-from xstilts.training.devices import autocast_for, device_for
+from xstilts.training.devices import device_for
 from xstilts.training.encoder import EncoderRef, Model
-from xstilts.training.evaluation import Inference, Predictor, Task
-from xstilts.training.progress import Progress
+from xstilts.training.task import Task
 
 DATA, MODELS, CELLS, STUDIES = (Path(name) for name in ("data", "models", "cells", "studies"))
 PRETRAIN = MODELS / "pretrain"
@@ -33,47 +33,27 @@ FEATURES = WORK / "features"  # encoded tables, by content
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained (or frozen) model and how it came about."""
+class Outcome:
+    """How a phase's trainings went: what its card and its curve say of them."""
 
-    model: Model
-    tokenizer: encoders.Tokenizer
-    progress: Progress
-    selection: Selection | None = None
+    selection: Selection | None = None  # of several trainings in order the last one's
+    flags: tuple[str, ...] = ()
+    history: list[dict[str, float]] = field(default_factory=list)
     counts: Counts = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    inputs: dict[str, str] = field(default_factory=dict)  # digests of what trained and selected
-    target: Task | None = None
-
-    def onto(self, card: Card) -> Card:
-        """The card with what the training adds to it."""
-        flags = (self.progress.flag,) if self.progress.flag else ()
-        notes = tuple(dict.fromkeys((*card.notes, *self.notes)))
-        return replace(
-            card,
-            selection=self.selection,
-            counts=self.counts,
-            flags=flags,
-            notes=notes,
-            inputs=self.inputs,
-        )
-
-    def predictor(self, training: TrainingSettings) -> Predictor:
-        assert self.target is not None
-        inference = Inference(
-            encoders.special_tokens(self.tokenizer), training.token_budget, autocast_for(training)
-        )
-        settle = retrieval.settle if self.target.family_name == "retrieval" else None
-        return Predictor(self.model, self.tokenizer, self.target, inference, FEATURES, settle)
+    notes: tuple[str, ...] = ()  # of the tables that trained and selected
+    inputs: dict[str, str] = field(default_factory=dict)  # their digests
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a training leaves its checkpoints, whom it tells, and its seed."""
+def begin(experiment: str, name: str, key: str, out: Path) -> tuple[Run, Path]:
+    """A stage's run and work folder. What a killed process left beside its output goes."""
+    remove_unfinished(out)
+    return open_run(experiment, name, WORK), work_folder(name, key)
 
-    work: Path
-    run: Run | None
-    seed: int
+
+def finish(run: Run, card: Card, out: Path, work: Path) -> None:
+    """The stage's output is in its place: say so, and let go of what was unfinished."""
+    run.finish(card, out)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def build(
@@ -94,7 +74,8 @@ def build(
     return Model(encoder, heads).to(device_for(training))
 
 
-def dev_score(trained: Trained) -> float:
-    if trained.selection is None:
+def dev_score(outcome: Outcome) -> float:
+    """All that a study sees of a training."""
+    if outcome.selection is None:
         raise UserError("this row has no member with an English dev set; set its trials to 0")
-    return trained.selection.score
+    return outcome.selection.score

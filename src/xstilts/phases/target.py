@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +10,10 @@ import torch
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
-from xstilts.formats.features import steps_per_epoch
 from xstilts.formats.tables import digest, folder_digest, fresh_folder, read_json, read_record
-from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
-from xstilts.phases.members import Reading, check_target, inputs_of, members_of
-from xstilts.phases.provenance import (
-    WORK,
-    key_of,
-    phase_seed,
-    with_study,
-    work_folder,
-    write_phase,
-)
+from xstilts.params import FrozenSettings, Params, PhaseSettings
+from xstilts.phases.members import check_target, inputs_of, members_of
+from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
 from xstilts.phases.stage import (
     CELLS,
     DATA,
@@ -30,22 +21,27 @@ from xstilts.phases.stage import (
     MODELS,
     PRETRAIN,
     STUDIES,
-    Place,
-    Trained,
+    Outcome,
+    begin,
     build,
     dev_score,
+    finish,
 )
-from xstilts.running.tracking import Run, open_run
+from xstilts.running.tracking import Run
+from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
-from xstilts.training.encoder import EncoderRef
-from xstilts.training.evaluation import evaluate_target, passport, task
-from xstilts.training.loop import Plan, Setup, train
+from xstilts.training.batches import steps_per_epoch
+from xstilts.training.context import Context
+from xstilts.training.encoder import EncoderRef, Model
+from xstilts.training.evaluation import Predictor, evaluate_target, passport
+from xstilts.training.loop import Plan, train
 from xstilts.training.progress import Progress
+from xstilts.training.task import Task, task
 
 
 def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
-    """A cell: train a fresh head (and the encoder) on English, then score every language; frozen
-    for retrieval."""
+    """A cell: train a fresh head (and the encoder) on English, or nothing for retrieval; predict
+    and score every language."""
     data, source = DATA / "target" / name, MODELS / "intermediate" / row / str(replicate)
     out_folder = CELLS / row / name / str(replicate)
     section, settings = with_study(params.targets[name], STUDIES / "target" / f"{name}.yaml")
@@ -53,89 +49,116 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     record = read_record(data)
     check_target(record, section)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
-    cell = f"target-{row}-{name}-{replicate}"
-    run, work = open_run(params.experiment, cell, WORK), work_folder(cell, key)
+    run, work = begin(params.experiment, f"target-{row}-{name}-{replicate}", key, out_folder)
     seed = phase_seed(params.training.seed, 3, replicate)
-    card = Card(
-        "target", row, name, replicate, record.family, base.name, params.source.name, key, settings,
-        main=record.main, notes=tuple(read_json(data / "notes.json")),
-    )  # fmt: skip
+    context = Context(params.training, encoders.load_tokenizer(base), work, FEATURES, run)
     if isinstance(section, FrozenSettings):
-        trained = freeze(data, section, params.training, base, Place(work, run, seed))
+        model, target, outcome = freeze(data, section, base, seed, context)
     else:
-        trained = train_target(data, section, params.training, base, Place(work, run, seed))
+        model, target, outcome = train_target(data, section, base, seed, context)
+    settle = retrieval.settle if record.family == "retrieval" else None
     with fresh_folder(out_folder) as out:
-        predictor = trained.predictor(params.training)
-        evaluated = evaluate_target(predictor, data, out)
-        evaluated.inputs.update(trained.inputs)  # a number means what it was trained on, too
-        card = replace(
-            trained.onto(card),
+        evaluated = evaluate_target(Predictor(model, target, context, settle), data, out)
+        # A number means what it was trained on, too.
+        evaluated = replace(evaluated, inputs={**evaluated.inputs, **outcome.inputs})
+        meaning = passport(record, target, outcome.selection, evaluated)
+        card = Card(
+            "target",
+            row,
+            name,
+            replicate,
+            family=record.family,
+            encoder=base.name,
+            source=params.source.name,
+            key=key,
+            settings=settings,
+            selection=outcome.selection,
             scores=evaluated.scores,
+            main=record.main,
+            passport={**meaning, "seed": seed},
+            counts={**outcome.counts, **evaluated.counts},
+            flags=outcome.flags,
+            notes=tuple(dict.fromkeys((*read_json(data / "notes.json"), *outcome.notes))),
             inputs={"encoder": base.digest, **evaluated.inputs},
-            counts={**trained.counts, **evaluated.counts},
-            passport={
-                **passport(record, predictor.task, trained.selection, evaluated),
-                "seed": seed,
-            },
         )
-        write_phase(out, card, trained.progress.history)
+        write_phase(out, card, outcome.history)
         if params.training.keep_encoder and not isinstance(section, FrozenSettings):
-            encoders.save(trained.model.encoder, trained.tokenizer, out / "encoder")
-    run.finish(card, out_folder)
-    shutil.rmtree(work, ignore_errors=True)
+            encoders.save(model.encoder, context.tokenizer, out / "encoder")
+    finish(run, card, out_folder, work)
 
 
 def train_target(
-    data: Path, section: PhaseSettings, training: TrainingSettings, base: EncoderRef, place: Place
-) -> Trained:
-    """The steps under data/train, one after another (COPA after SIQA), with one fresh head.
+    data: Path, section: PhaseSettings, base: EncoderRef, seed: int, context: Context
+) -> tuple[Model, Task, Outcome]:
+    """The trainings under data/train in order (COPA after Social IQa), with one fresh head.
     English only."""
     record = read_record(data)
-    tokenizer = encoders.load_tokenizer(base)
-    reading = Reading(tokenizer, training, FEATURES)
-    steps = sorted(path for path in (data / "train").iterdir() if path.is_dir())
-    read = [members_of(path, section, reading) for path in steps]
-    counts = {
-        f"train/{p.name}/{k}": v
-        for p, (_, seen) in zip(steps, read, strict=True)
-        for k, v in seen.items()
-    }
-    torch.manual_seed(place.seed)
+    folders = sorted(path for path in (data / "train").iterdir() if path.is_dir())
+    read = [members_of(path, section, context) for path in folders]
+    torch.manual_seed(seed)
     encoder = encoders.load_encoder(base)
     last = read[-1][0][0].task
     target = task(record, section, last.settings.labels) if record.trained else last
-    model = build(encoder, [target], base, training)
-    for number, (members, _) in enumerate(read):
+    model = build(encoder, [target], base, context.settings)
+    went: dict[str, Progress] = {}
+    for number, (members, _, _) in enumerate(read):
         ours = [replace(member, task=replace(member.task, head=target.head)) for member in members]
-        length = max(
-            1,
-            round(
-                section.epochs
-                * sum(steps_per_epoch(len(m.index), section.batch_size) for m in ours)
-            ),
-        )
-        plan = Plan(section.learning_rate, length, section.batch_size, place.seed + number)
-        work = place.work / f"step-{number + 1}"
-        setup = Setup(training, encoders.special_tokens(tokenizer), work, place.run)
-        progress, selection = train(model, ours, plan, setup)
-    inputs = inputs_of([member for members, _ in read for member in members])
-    return Trained(model, tokenizer, progress, selection, counts, (), inputs, target)
+        epoch = sum(steps_per_epoch(len(m.index), section.batch_size) for m in ours)
+        steps = max(1, round(section.epochs * epoch))
+        plan = Plan(section.learning_rate, steps, section.batch_size, seed + number)
+        place = replace(context, work=context.work / f"step-{number + 1}")
+        went[folders[number].name], selection = train(model, ours, plan, place)
+    counts = {
+        f"train/{path.name}/{table}": value
+        for path, (_, seen, _) in zip(folders, read, strict=True)
+        for table, value in seen.items()
+    }
+    return (
+        model,
+        target,
+        Outcome(
+            selection=selection,
+            flags=_flags(went),
+            history=_one_curve(list(went.values())),
+            counts=counts,
+            notes=tuple(dict.fromkeys(note for _, _, notes in read for note in notes)),
+            inputs=inputs_of([member for members, _, _ in read for member in members]),
+        ),
+    )
+
+
+def _flags(went: dict[str, Progress]) -> tuple[str, ...]:
+    """Of several trainings each flag names its own, by the folder that it read."""
+    several = len(went) > 1
+    return tuple(
+        f"{name}: {progress.flag}" if several else progress.flag
+        for name, progress in went.items()
+        if progress.flag
+    )
+
+
+def _one_curve(trainings: Sequence[Progress]) -> list[dict[str, float]]:
+    """One after another, their steps counting on, as MLflow has them."""
+    lines, done = [], 0
+    for progress in trainings:
+        lines += [{**line, "step": line["step"] + done} for line in progress.history]
+        done += progress.step
+    return lines
 
 
 def freeze(
-    data: Path, section: FrozenSettings, training: TrainingSettings, base: EncoderRef, place: Place
-) -> Trained:
+    data: Path, section: FrozenSettings, base: EncoderRef, seed: int, context: Context
+) -> tuple[Model, Task, Outcome]:
     """Sentence vectors of one layer, of the encoder as it is or tuned before on another task's
     English rows (XTREME-R); nothing above the layer is computed."""
     target = task(read_record(data), section)
     if section.tuning is not None:
-        tuned = train_target(data, section.tuning, training, base, place)
-        encoder = encoders.truncate(tuned.model.encoder, section.layer)
-        return replace(tuned, model=build(encoder, [target], base, training), target=target)
-    tokenizer = encoders.load_tokenizer(base)
-    torch.set_num_threads(training.threads)
-    model = build(encoders.load_encoder(base, section.layer), [target], base, training)
-    return Trained(model, tokenizer, Progress(), target=target)
+        tuned, _, outcome = train_target(data, section.tuning, base, seed, context)
+        encoder = encoders.truncate(tuned.encoder, section.layer)
+        return build(encoder, [target], base, context.settings), target, outcome
+    torch.set_num_threads(context.settings.threads)
+    encoder = encoders.load_encoder(base, section.layer)
+    return build(encoder, [target], base, context.settings), target, Outcome()
 
 
 # A study: the same training, seen through its English dev score alone
@@ -154,11 +177,9 @@ def target_objective(
 
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
         section = given.model_copy(update={"learning_rate": learning_rate, "epochs": epochs})
-        place = Place(
-            work / digest(learning_rate, epochs, seed),
-            run,
-            phase_seed(params.training.seed, 3, 0, seed),
-        )
-        return dev_score(train_target(data, section, params.training, base, place))
+        place = work / digest(learning_rate, epochs, seed)
+        context = Context(params.training, encoders.load_tokenizer(base), place, FEATURES, run)
+        ours = phase_seed(params.training.seed, 3, 0, seed)
+        return dev_score(train_target(data, section, base, ours, context)[2])
 
     return score

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
 
 from xstilts.code import room_digest
 from xstilts.formats.cards import Scores, Selection
-from xstilts.formats.features import Features, concatenate, sorted_batches
+from xstilts.formats.features import Features, concatenate
 from xstilts.formats.tables import (
     GOLD,
-    FamilyName,
     Record,
     Row,
     Split,
@@ -28,49 +27,13 @@ from xstilts.formats.tables import (
     tables_in,
     write_text,
 )
-from xstilts.params import FrozenSettings, PhaseSettings
-from xstilts.tasks.families import FAMILIES
-from xstilts.tasks.families.protocol import Family, Output, Prediction, TaskSettings, Tokens
+from xstilts.tasks.families.protocol import Output, Prediction, TaskSettings
 from xstilts.tasks.families.ranking import right
+from xstilts.training.batches import sorted_batches
+from xstilts.training.context import Context
 from xstilts.training.encoder import Model
 from xstilts.training.encoder import Tokenizer as TokenizerBase
-
-
-@dataclass(frozen=True)
-class Task:
-    """A record's family with its settings: what encodes, predicts and scores its tables."""
-
-    name: str
-    family_name: FamilyName
-    family: Family
-    settings: TaskSettings
-    head: str
-
-
-def task(
-    record: Record, section: PhaseSettings | FrozenSettings, labels: tuple[str, ...] = ()
-) -> Task:
-    """A record joined with its section of params. labels: where the record lists none (CCG)."""
-    settings = TaskSettings(
-        max_length=section.max_length,
-        labels=record.labels or labels,
-        metrics=record.metrics,
-        convention=record.convention,
-        choices=record.choices,
-        no_answer=record.no_answer,
-    )
-    if isinstance(section, FrozenSettings):
-        settings = replace(settings, pooling=section.pooling)
-    elif section.span is not None:
-        span = section.span
-        settings = replace(
-            settings,
-            doc_stride=span.doc_stride,
-            max_question=span.max_question,
-            max_answer=span.max_answer,
-            n_best=span.n_best,
-        )
-    return Task(record.name, record.family, FAMILIES[record.family], settings, record.name)
+from xstilts.training.task import Task
 
 
 def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> Features:
@@ -95,15 +58,8 @@ def tokenizer_digest(tokenizer: TokenizerBase) -> str:
     return known
 
 
-@dataclass(frozen=True)
-class Inference:
-    tokens: Tokens
-    budget: int  # padded tokens a batch
-    bf16: bool  # autocast
-
-
 @torch.inference_mode()
-def predict(model: Model, task: Task, features: Features, inference: Inference) -> list[Output]:
+def predict(model: Model, task: Task, features: Features, context: Context) -> list[Output]:
     """One output a sequence, in order."""
     device = next(model.parameters()).device
     found: list[Output] = [None] * len(features.rows)  # type: ignore[list-item]
@@ -112,10 +68,10 @@ def predict(model: Model, task: Task, features: Features, inference: Inference) 
     bar = tqdm(
         total=len(features), desc=f"{task.name}: predict", unit="ex", disable=None, leave=False
     )
-    for examples in sorted_batches(features, inference.budget):
-        batch = task.family.collate(features, examples, inference.tokens, (0,))
+    for examples in sorted_batches(features, context.settings.token_budget):
+        batch = task.family.collate(features, examples, context.tokens, (0,))
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=inference.bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
             logits = model(task.head, batch)
         for sequence, output in zip(
             features.sequences(examples), task.family.outputs(logits, batch), strict=True
@@ -128,16 +84,26 @@ def predict(model: Model, task: Task, features: Features, inference: Inference) 
 
 
 def predictions(
-    model: Model, task: Task, table: Table, features: Features, inference: Inference
+    model: Model, task: Task, table: Table, features: Features, context: Context
 ) -> list[Prediction]:
     """One prediction a row."""
-    outputs = predict(model, task, features, inference)
+    outputs = predict(model, task, features, context)
     found = task.family.decode(features, outputs, table.rows, task.settings)
     assert len(found) == len(table.rows)
     return found
 
 
-Settle = Callable[..., tuple[list[Prediction], float | None]]  # families/retrieval.py: settle
+class Settle(Protocol):
+    """What a language's dev gold may set of a frozen target, as families/retrieval.py `settle`."""
+
+    def __call__(
+        self,
+        predictions: Sequence[Prediction],
+        dev: tuple[Sequence[Prediction], Sequence[Row]] | None,
+        settings: TaskSettings,
+    ) -> tuple[list[Prediction], float | None]:
+        """The predictions that are kept, and the threshold that decided. dev: None without gold."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -145,16 +111,17 @@ class Predictor:
     """A model ready to predict one task's tables."""
 
     model: Model
-    tokenizer: TokenizerBase
     task: Task
-    inference: Inference
-    cache: Path  # encoded tables
-    settle: Settle | None = None  # for a frozen target: what its dev gold may set
+    context: Context
+    settle: Settle | None = None
+
+    def features(self, table: Table) -> Features:
+        return encode(table, self.task, self.context.tokenizer, self.context.cache)
 
     def __call__(self, table: Table) -> tuple[list[Prediction], dict[str, int]]:
         """One prediction a row, and what encoding counted."""
-        features = encode(table, self.task, self.tokenizer, self.cache)
-        return predictions(self.model, self.task, table, features, self.inference), features.counts
+        features = self.features(table)
+        return predictions(self.model, self.task, table, features, self.context), features.counts
 
 
 @dataclass
@@ -207,11 +174,11 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
     counts = read_json(data / "counts.json")
     for split in dict.fromkeys(split for split, _ in tables_in(data)):
         tables = [read_table(data, at, language) for at, language in tables_in(data) if at == split]
-        parts = [encode(table, task, predictor.tokenizer, predictor.cache) for table in tables]
+        parts = [predictor.features(table) for table in tables]
         outputs = [
             output
             for part in parts
-            for output in predict(predictor.model, task, part, predictor.inference)
+            for output in predict(predictor.model, task, part, predictor.context)
         ]
         rows = [row for table in tables for row in table.rows]
         found = iter(task.family.decode(concatenate(parts), outputs, rows, task.settings))

@@ -27,15 +27,17 @@ from tqdm import tqdm
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Selection, task_number
-from xstilts.formats.features import Batch, Features, draw_members, micro_batches, step_examples
+from xstilts.formats.features import Batch, Features
 from xstilts.formats.tables import ENGLISH, Table
 from xstilts.params import TrainingSettings
-from xstilts.tasks.families.protocol import Tokens
-from xstilts.training.devices import accelerator_for, autocast_for
+from xstilts.training.batches import draw_members, micro_batches, step_examples
+from xstilts.training.context import Context
+from xstilts.training.devices import accelerator_for
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import Inference, Task, majority_flag, predictions
+from xstilts.training.evaluation import majority_flag, predictions
 from xstilts.training.optimizers import OptimizerName, optimizers_for, set_learning_rate
-from xstilts.training.progress import Meter, Progress, Reporter, resume, save, write
+from xstilts.training.progress import Meter, Progress, resume, save, write
+from xstilts.training.task import Task
 
 REPORT_EVERY = 10  # steps between two lines of loss and speed
 # What one more micro-batch costs, in padded tokens: kernels start for nothing (measured,
@@ -94,39 +96,23 @@ class Plan:
     optimizer: OptimizerName = "adamw"
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What surrounds a training. work: checkpoints, for resuming; the caller names it by what
-    decides the result and removes it at the end.
-    """
-
-    settings: TrainingSettings
-    tokens: Tokens
-    work: Path
-    reporter: Reporter | None = None
-
-    @property
-    def inference(self) -> Inference:
-        return Inference(self.tokens, self.settings.token_budget, autocast_for(self.settings))
-
-
 def train(
-    model: Model, members: Sequence[Member], plan: Plan, setup: Setup
+    model: Model, members: Sequence[Member], plan: Plan, context: Context
 ) -> tuple[Progress, Selection | None]:
     """Train in place. Afterwards the model holds the best checkpoint's weights (the last's without
     a select table).
 
     Raises UserError where the loss is not a number, naming step and rows.
     """
-    settings = setup.settings
+    settings = context.settings
     accelerator = accelerator_for(settings)
     made = optimizers_for(model, plan.optimizer, settings)
     wrapped, *optimizers = accelerator.prepare(model, *made)
-    progress = resume(setup.work, model, optimizers)
+    progress = resume(context.work, model, optimizers)
     evaluate_at = _evaluation_steps(plan.steps, members, settings)
-    meter = Meter(progress, setup.reporter)
-    if setup.reporter:
-        setup.reporter.begin(progress.step)
+    meter = Meter(progress, context.reporter)
+    if context.reporter:
+        context.reporter.begin(progress.step)
     saved = time.monotonic()
     model.train()
     bar = progress_bar(members, plan.steps, progress.step)
@@ -136,7 +122,7 @@ def train(
         torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
         rate = plan.learning_rate * _schedule(step, plan.steps, settings.warmup_ratio)
         set_learning_rate(optimizers, rate)
-        batches = step_batches(accelerator, member, examples, setup, (plan.seed, step))
+        batches = step_batches(accelerator, member, examples, context, (plan.seed, step))
         loss, seen = optimiser_step(
             accelerator, wrapped, optimizers, member.task, batches, settings.clip
         )
@@ -148,12 +134,12 @@ def train(
             continue
         bar.set_postfix(meter.report())
         if evaluating:
-            _evaluate(model, members, progress, setup)
+            _evaluate(model, members, progress, context)
         if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
-            save(setup.work / "checkpoint.pt", model, optimizers, progress)
+            save(context.work / "checkpoint.pt", model, optimizers, progress)
             saved = time.monotonic()
     bar.close()
-    return progress, _finish(model, members, progress, setup.work)
+    return progress, _finish(model, members, progress, context.work)
 
 
 def drawn(
@@ -173,7 +159,7 @@ def step_batches(
     accelerator: Accelerator,
     member: Member,
     examples: NDArray[np.int64],
-    setup: Setup,
+    context: Context,
     seed: Sequence[int],
 ) -> list[Batch]:
     """This process's share of a step's examples, in length-sorted micro-batches (one where each
@@ -181,12 +167,12 @@ def step_batches(
     mine = examples[accelerator.process_index :: accelerator.num_processes]
     features = member.features
     if features.whole:
-        return [member.task.family.collate(features, mine, setup.tokens, seed)]
+        return [member.task.family.collate(features, mine, context.tokens, seed)]
     overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])
     cuts = micro_batches(
-        features.lengths[mine], features.group, setup.settings.token_budget, overhead
+        features.lengths[mine], features.group, context.settings.token_budget, overhead
     )
-    return [member.task.family.collate(features, mine[cut], setup.tokens, seed) for cut in cuts]
+    return [member.task.family.collate(features, mine[cut], context.tokens, seed) for cut in cuts]
 
 
 def optimiser_step(
@@ -260,7 +246,9 @@ def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
     return tqdm(total=steps, initial=done, desc=title, unit="step", disable=None, leave=False)
 
 
-def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup: Setup) -> None:
+def _evaluate(
+    model: Model, members: Sequence[Member], progress: Progress, context: Context
+) -> None:
     """Score English dev (the mean of the members' numbers) and keep the weights if none was
     better."""
     values: dict[str, float] = {}
@@ -268,9 +256,7 @@ def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup
     for member in members:
         if member.select is None or member.select_features is None:
             continue
-        found = predictions(
-            model, member.task, member.select, member.select_features, setup.inference
-        )
+        found = predictions(model, member.task, member.select, member.select_features, context)
         scores = member.task.family.score(found, member.select.rows, ENGLISH, member.task.settings)
         numbers.append(task_number(scores, member.main))
         flags.append(majority_flag(member.task, found, member.select.rows))
@@ -281,11 +267,11 @@ def _evaluate(model: Model, members: Sequence[Member], progress: Progress, setup
         progress.best_score, progress.best_step, progress.since_best = score, progress.step, 0
         progress.flag = "; ".join(flag for flag in flags if flag)
         progress.best_values = values
-        write(setup.work / "best.pt", model.state_dict())
+        write(context.work / "best.pt", model.state_dict())
     progress.history.append({"step": progress.step, "dev": score})
-    if setup.reporter:
+    if context.reporter:
         named = {f"dev.{name}": value for name, value in values.items()}
-        setup.reporter.step(progress.step, {"dev.score": score, **named})
+        context.reporter.step(progress.step, {"dev.score": score, **named})
 
 
 def _finish(
