@@ -72,6 +72,7 @@ PARTS = {
     "mining": Part("gpu_card:mining", 60, _THREADS),
 }
 LEAST = 10.0  # seconds: with less, no part is begun
+SLOW = 10  # times the limit where a CPU computes tiny shapes, perhaps beside much else
 TAIL = 3000  # characters of a failed part's output that are kept
 
 
@@ -107,7 +108,7 @@ def run_parts(out: Path, names: Sequence[str], tiny: bool, seconds: float) -> in
             if left < LEAST:
                 found["error"] = f"skipped: {max(0.0, left):.0f} s of --minutes were left"
             else:
-                limit = min(left, PARTS[name].seconds)
+                limit = min(left, PARTS[name].seconds * (SLOW if tiny else 1))
                 run_part(PARTS[name], context, limit, found, lambda: write(out, results))
             write(out, results)
             print(f"{name}: {found['seconds']:.0f} s {found['error'][-200:]}", flush=True)

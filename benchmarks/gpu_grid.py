@@ -302,18 +302,20 @@ def features(
     """
     from xstilts.formats.tables import read_record, read_table, tables_in
     from xstilts.phases import stage
-    from xstilts.phases.members import Reading, members_of
+    from xstilts.phases.members import members_of
     from xstilts.training import encoder as encoders
-    from xstilts.training.evaluation import encode, task
+    from xstilts.training.context import Context
+    from xstilts.training.evaluation import encode
+    from xstilts.training.task import task
 
     tokenizer = encoders.load_tokenizer(encoders.read_ref(stage.PRETRAIN))
-    reading = Reading(tokenizer, params.training, stage.FEATURES)
+    context = Context(params.training, tokenizer, stage.WORK, stage.FEATURES)
     section = params.intermediates[row] if row else params.targets[target]
     data = stage.DATA / ("intermediate" if row else "target") / (row or target)
     trained = data if row else data / "train"
     if part[0] == 0 and trained.is_dir():
         for folder in sorted(path for path in trained.iterdir() if path.is_dir()):
-            for member in members_of(folder, section, reading)[0]:
+            for member in members_of(folder, section, context)[0]:
                 yield from filter(None, (member.features, member.select_features))
     if target:
         record = read_record(data)

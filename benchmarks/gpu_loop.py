@@ -137,19 +137,17 @@ def ours(
         model, task = made.model_of(family, shape, 1)
     member, plan = made.member(task, features), Plan(1e-5, clock.steps, 32, 1)
     with tempfile.TemporaryDirectory() as work:
-        setup = made.setup(Path(work), shape["vocab_size"], clock, token_budget=budget)
-        train(model, [member], plan, setup)
-    accelerator, found = accelerator_for(setup.settings), Counter[str]()
+        around = made.context(Path(work), shape["vocab_size"], clock, token_budget=budget)
+        train(model, [member], plan, around)
+    accelerator, found = accelerator_for(around.settings), Counter[str]()
     for step, one, examples in training.drawn([member], plan, WARM):
-        found += counted(training.step_batches(accelerator, one, examples, setup, (1, step)))
+        found += counted(training.step_batches(accelerator, one, examples, around, (1, step)))
     return found
 
 
 def trainer(shape: dict[str, int], family: str, features: Features, clock: Clock) -> Counter[str]:
-    from tokenizers import Tokenizer, models
     from transformers import (
         DataCollatorWithPadding,
-        PreTrainedTokenizerFast,
         Trainer,
         TrainerCallback,
         TrainingArguments,
@@ -158,11 +156,7 @@ def trainer(shape: dict[str, int], family: str, features: Features, clock: Clock
         XLMRobertaForSequenceClassification,
     )
 
-    words = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<unk>")), pad_token="<pad>"
-    )
-    pad, seen = DataCollatorWithPadding(tokenizer), []
+    pad, seen = DataCollatorWithPadding(made.tokenizer(shape["vocab_size"])), []
 
     def collate(rows: list[dict[str, Any]]) -> Any:
         batch = pad(rows)

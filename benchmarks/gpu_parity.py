@@ -21,9 +21,10 @@ from gpu import Cases, Context, Figures
 from gpu_card import device
 
 from xstilts.formats.features import Batch
+from xstilts.training.context import Context as Around
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import Task
-from xstilts.training.loop import Plan, Setup, train
+from xstilts.training.loop import Plan, train
+from xstilts.training.task import Task
 
 STEPS, KILLED_AT = 30, 20  # checkpoints stand at 10, 20: the kill comes before the second
 
@@ -102,11 +103,11 @@ def resumed(shape: dict[str, Any], precision: str, strict: bool) -> Figures:
     texts = made.lengths("nli", 32 * STEPS, 1, 32 if shape["hidden_size"] < 64 else 256)
     features = made.features("classification", texts, shape["vocab_size"], 1)
 
-    def trained(setup: Setup) -> dict[str, torch.Tensor]:
+    def trained(around: Around) -> dict[str, torch.Tensor]:
         fresh()
         model, task = made.model_of("classification", shape, 1)
         model.to(device())
-        train(model, [made.member(task, features)], Plan(1e-4, STEPS, 32, 1), setup)
+        train(model, [made.member(task, features)], Plan(1e-4, STEPS, 32, 1), around)
         return {name: value.double().cpu() for name, value in model.state_dict().items()}
 
     def difference(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> float:
@@ -116,14 +117,14 @@ def resumed(shape: dict[str, Any], precision: str, strict: bool) -> Figures:
     try:
         with tempfile.TemporaryDirectory() as name:
             folder, size = Path(name), shape["vocab_size"]
-            whole = trained(made.setup(folder / "a", size, precision=precision))
-            again = trained(made.setup(folder / "b", size, precision=precision))
+            whole = trained(made.context(folder / "a", size, precision=precision))
+            again = trained(made.context(folder / "b", size, precision=precision))
             often = {"precision": precision, "checkpoint_every_s": 0}
             try:
-                trained(made.setup(folder / "c", size, _Killer(), **often))
+                trained(made.context(folder / "c", size, _Killer(), **often))
             except Killed:
                 assert (folder / "c" / "checkpoint.pt").exists()
-            parts = trained(made.setup(folder / "c", size, **often))
+            parts = trained(made.context(folder / "c", size, **often))
     finally:
         torch.use_deterministic_algorithms(False)
     return {"run_again_difference": difference(whole, again),

@@ -8,6 +8,7 @@ and of SQuAD in windows of 384 (mean 196; 104, 184, 340, 384). `summary` gives w
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 from large import LARGE, TRAINED
 from numpy.typing import NDArray
-from transformers import XLMRobertaConfig, XLMRobertaModel
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from xstilts.formats.features import Features, Ragged
 from xstilts.formats.tables import Table
@@ -24,9 +26,10 @@ from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.masked_lm import MaskedLMHead
 from xstilts.tasks.families.protocol import TaskSettings, Tokens
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import Task
-from xstilts.training.loop import Member, Setup
+from xstilts.training.loop import Member
+from xstilts.training.task import Task
 
 __all__ = ["LARGE", "TRAINED"]
 START, PAD, END, MASK = 0, 1, 2, 4
@@ -111,11 +114,22 @@ def member(task: Task, found: Features) -> Member:
     return Member(task, (table,), found, np.arange(len(found)))
 
 
-def setup(work: Path, vocabulary: int, reporter: Any = None, **settings: Any) -> Setup:
+def context(work: Path, vocabulary: int, reporter: Any = None, **settings: Any) -> Context:
     """Full speed where a GPU is; no checkpoint, if `settings` do not say otherwise."""
     training = TrainingSettings(**{"checkpoint_every_s": 1e9, **settings})
-    return Setup(training, tokens(vocabulary), work, reporter)
+    return Context(training, tokenizer(vocabulary), work, work, reporter)
 
 
 def tokens(vocabulary: int) -> Tokens:
-    return Tokens(PAD, MASK, (0, 1, 2, 3, 4), vocabulary)
+    return encoders.special_tokens(tokenizer(vocabulary))
+
+
+@cache
+def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+    """XLM-R's special pieces, then one word a number: nothing here is text."""
+    special = dict(zip(("bos", "pad", "eos", "unk", "mask"), range(5), strict=True))
+    words = {f"<{name}>": number for name, number in special.items()}
+    words |= {str(number): number for number in range(5, vocabulary)}
+    model = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    named = {f"{name}_token": f"<{name}>" for name in special}
+    return PreTrainedTokenizerFast(tokenizer_object=model, **named)

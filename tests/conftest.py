@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
+settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def tiny(out: Path, *parts: str) -> dict[str, Any]:
     """results.json of a run of the script, every figure of which is a finite number or a text."""
-    command = [sys.executable, "benchmarks/gpu.py", "--out", str(out), "--tiny", "--parts", *parts]
+    options = ["--out", str(out), "--tiny", "--minutes", "30", "--parts", *parts]
+    command = [sys.executable, "benchmarks/gpu.py", *options]
     environment = {**os.environ, "PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
