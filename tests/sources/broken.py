@@ -62,7 +62,11 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         ),
         "squad number": (SQUAD.replace(": 4", f": {LONG}"), ":1: a number of over 4,300 digits"),
         "squad nested": (DEEP, ":1: nested too deeply; expected one JSON value"),
-        "squad list": ("[]", "a JSON list; expected an object with 'data'"),
+        "squad key twice": (
+            '{"version": {"a": {}}, "data": [],\n "x": "}", "n": [{"b": 1}], "data": []}\n\n',
+            ":2: key 'data' twice in one object; expected each once",
+        ),
+        "squad list": ("[]", ":1: a JSON list; expected an object with 'data'"),
         "squad without data": ('{"version": 1}', "data: missing; expected a list"),
         "squad no questions": (doc(data=[]), "no questions; expected data[]"),
         "squad paragraphs": (doc(paragraphs=1), "data[0].paragraphs: int; expected a list"),
@@ -82,7 +86,7 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "squad flag": (doc(is_impossible="no"), "'no'; expected true or false"),
         "squad id twice": (
             doc(qas=squad()["data"][0]["paragraphs"][0]["qas"] * 2),
-            "id 'q1' occurs twice",
+            "id 'q1' occurs twice, in rows 1 and 2; expected",
         ),
         "squad some blank": (
             json.dumps(
@@ -180,6 +184,10 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         ),
         "number": (lines(SNLI)[:-2] + f', "n": {LONG}}}\n', ":1: a number of over 4,300 digits"),
         "nested": (lines(SNLI) + DEEP, ":2: nested too deeply; expected one object a line"),
+        "snli key twice": (
+            lines(SNLI) + lines(SNLI).replace('"pairID"', '"sentence1"'),
+            ":2: key 'sentence1' twice in one object",
+        ),
         "snli id twice": (lines(SNLI, SNLI), "id 'p1' occurs twice"),
     },
     "anli": {

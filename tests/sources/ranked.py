@@ -74,7 +74,7 @@ BROKEN_RANKING: dict[str, dict[str, tuple[Any, str]]] = {
             "expected one answer, with text",
         ),
         "question": (_spoilt(XQUAD_R, f"{_PLACE}.qas.0", "a"), "qas[0]: str; expected an object"),
-        "a list": ("[]", "a JSON list; expected an object"),
+        "a list": ("[]", ":1: a JSON list; expected an object"),
         "nothing asked": (_spoilt(XQUAD_R, "data.0.paragraphs", [UNASKED]), "no questions"),
         "id twice": (_spoilt(XQUAD_R, f"{_PLACE}.qas.1.id", "a"), "id 'a_de' occurs twice"),
     },

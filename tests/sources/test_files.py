@@ -202,10 +202,31 @@ class TestStandIns:
         _write(tmp_path, "udpos/train-de.tsv", "a\tNOUN\n")
         assert files.read(record("udpos"), "train", "de", _settings(tmp_path)) is None
 
+    def test_a_path_of_every_language_is_asked_for_the_tasks_own(self, tmp_path: Path) -> None:
+        """XCOPA has no English: what selects then is COPA's dev, not a file that does not exist."""
+        spec = FileSpec(reader="copa", path="val-{language}.jsonl")
+        settings = _settings(tmp_path, xcopa=TaskFiles(dev=[spec]))
+        assert files.read(record("xcopa"), "dev", "en", settings) is None
+        with pytest.raises(UserError, match=r"val-et\.jsonl: no such file for xcopa in et"):
+            files.read(record("xcopa"), "dev", "et", settings)
+        named = _settings(
+            tmp_path, xcopa=TaskFiles(dev=[spec.model_copy(update={"languages": ["en"]})])
+        )
+        with pytest.raises(UserError, match=r"val-en\.jsonl: no such file for xcopa in en"):
+            files.read(record("xcopa"), "dev", "en", named)
+
+    def test_the_file_with_the_unanswerable_question_is_named(self, tmp_path: Path) -> None:
+        _write(tmp_path, "a.json", _squad("a b"))
+        _write(tmp_path, "b.json", _squad("c d", "e f", impossible=True))
+        spec = FileSpec(reader="squad", path="*.json")
+        settings = _settings(tmp_path, squad1=TaskFiles(train=[spec]))
+        with pytest.raises(UserError, match=r"b\.json: question 'c d-0' has no answer"):
+            files.read(record("squad1"), "train", "en", settings)
+
 
 class TestErrors:
     def test_missing_file_names_the_places(self, tmp_path: Path) -> None:
-        message = r"no file for panx dev sw; expected one of panx/\{language\}/dev, panx/dev-"
+        message = r"no file for panx dev sw; expected one of panx/sw/dev, panx/dev-sw\.tsv;"
         with pytest.raises(UserError, match=message):
             files.read(record("panx"), "dev", "sw", _settings(tmp_path))
 
@@ -213,6 +234,8 @@ class TestErrors:
         ("spec", "message"),
         [
             ({"reader": "bio", "path": "x.tsv"}, r"x\.tsv: no such file for panx in de"),
+            ({"reader": "bio", "path": "{language}/x"}, r"/de/x: no such file for panx in de"),
+            ({"reader": "bio", "path": "{language.x}"}, r"has an unknown field; expected"),
             ({"reader": "bios", "path": "a.tsv"}, "reader 'bios' is not one; nearest: bio"),
             (
                 {"reader": "bio", "path": "{lang}.tsv"},
@@ -235,10 +258,14 @@ class TestErrors:
 
     def test_ids_of_two_files(self, tmp_path: Path) -> None:
         _write(tmp_path, "a.json", _squad("a b"))
-        spec = FileSpec(reader="squad", path="a.json")
-        settings = _settings(tmp_path, squad1=TaskFiles(dev=[spec, spec]))
-        with pytest.raises(UserError, match="squad1 dev en: id 'a b-0' is in two files"):
-            files.read(record("squad1"), "dev", "en", settings)
+        _write(tmp_path, "en.json", _squad("a b", "c d"))
+        both = [FileSpec(reader="squad", path=path) for path in ("a.json", "{language}.json")]
+        problem = "id 'a b-0' is in two files, the other is"
+        for dev in (both, [FileSpec(reader="squad", path="a.json + en.json")]):
+            settings = _settings(tmp_path, squad1=TaskFiles(dev=dev))
+            with pytest.raises(UserError) as caught:
+                files.read(record("squad1"), "dev", "en", settings)
+            assert str(caught.value).startswith(f"{tmp_path}/en.json: {problem} {tmp_path}/a.json;")
 
 
 # Reader and task of the real files, by the start of their path; the first that fits.

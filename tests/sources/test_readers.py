@@ -150,6 +150,12 @@ class TestChoices:
         found = read(tmp_path, "siqa", files, "siqa")
         assert [row["label"] for row in found.rows] == [2, 0]
 
+    def test_a_label_in_a_file_beside_has_its_own_line(self, tmp_path: Path) -> None:
+        bare = {key: value for key, value in SIQA.items() if key != "correct"}
+        files: Content = {"d.jsonl": lines(bare, bare, bare), "d-labels.lst": "1\n2\n9\n"}
+        with pytest.raises(UserError, match=r"d-labels\.lst:3: label '9'"):
+            read(tmp_path, "siqa", files, "siqa", rows=(1, 3))
+
     def test_copa_test_of_zeros_is_stripped(self, tmp_path: Path) -> None:
         zeros = lines(COPA | {"label": 0}, COPA | {"label": 0, "idx": 1})
         labels = [

@@ -44,7 +44,12 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     if split == "train" and language != ENGLISH and record.family != "masked_lm":
         return None
     if named is not None:
-        named = [spec for spec in named if spec.languages is None or language in spec.languages]
+        own = split == "train" or language in (*record.languages, POOL)  # XCOPA's dev: no English
+        named = [
+            spec
+            for spec in named
+            if (own if spec.languages is None else language in spec.languages)
+        ]
         if not named:
             return None
         places = [_place(record, spec, language, settings) for spec in named]
@@ -63,7 +68,7 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     readings = [
         _read_place(spec, paths, record, (split, language), settings) for spec, paths in places
     ]
-    whole = joined(readings, record, split, language)
+    whole = joined(readings, record, [_shown(spec, language, settings) for spec, _ in places])
     official = catalogue.official_size(record, split, language)
     counts = whole.counts if official is None else {**whole.counts, "official": official}
     return Reading(whole.rows, counts, files.note)
@@ -83,22 +88,31 @@ def _exists(record: Record, split: Split, language: str) -> bool:
     return record.family == "masked_lm" or catalogue.is_published(record, split, language)
 
 
-def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -> list[Path]:
-    """The files that a place names, in sorted order."""
+def _filled(path: str, language: str) -> str:
+    """A place's path in a language; of several, a and b: `a + b`."""
     names = {code: name for name, code in TYDIQA_NAMES.items()}
     try:
-        filled = path.format(
+        return path.format(
             language=ENGLISH if language == POOL else language,  # what is of none stands beside
             iso3=ISO3.get(language, ""),
             name=names.get(language, ""),
             ud="2.7" if language in ADDED["udpos"] else "2.5",
         )
-    except (KeyError, IndexError, ValueError):
+    except (KeyError, IndexError, ValueError, AttributeError):
         raise UserError(
             f"params.yaml: source.tasks: path '{path}' has an unknown field; expected {{language}}"
         ) from None
+
+
+def _shown(spec: FileSpec, language: str, settings: SourceSettings) -> str:
+    """A place as an error names it."""
+    return f"{settings.path}/{_filled(spec.path, language)}"
+
+
+def _paths(spec: FileSpec, language: str, settings: SourceSettings) -> list[Path]:
+    """The files that a place names, in sorted order."""
     root, found = Path(settings.path), list[Path]()
-    for pattern in filled.split(" + "):
+    for pattern in _filled(spec.path, language).split(" + "):
         one = [root / pattern] if (root / pattern).is_file() else []
         matching = sorted(root.glob(pattern)) if "*" in pattern else one
         if not matching:  # of several, each must be there
@@ -110,11 +124,11 @@ def _paths(spec: FileSpec, path: str, language: str, settings: SourceSettings) -
 def _place(
     record: Record, spec: FileSpec, language: str, settings: SourceSettings
 ) -> tuple[FileSpec, list[Path]]:
-    paths = _paths(spec, spec.path, language, settings)
+    paths = _paths(spec, language, settings)
     if not paths:
         raise UserError(
-            f"{settings.path}/{spec.path}: no such file for {record.name} in {language}; expected "
-            "what params.yaml names; correct source.tasks or fetch it"
+            f"{_shown(spec, language, settings)}: no such file for {record.name} in {language}; "
+            "expected what params.yaml names; correct source.tasks or fetch it"
         )
     return spec, paths
 
@@ -124,9 +138,9 @@ def _first(
 ) -> tuple[FileSpec, list[Path]]:
     """The first of a slot's places that exists."""
     for spec in slot:
-        if paths := _paths(spec, spec.path, language, settings):
+        if paths := _paths(spec, language, settings):
             return spec, paths
-    tried = ", ".join(spec.path for spec in slot)
+    tried = ", ".join(_filled(spec.path, language) for spec in slot)
     raise UserError(
         f"{settings.path}: no file for {record.name} {split} {language}; expected one of {tried}; "
         f"fetch it, or name what there is under source.tasks.{record.name}"
@@ -150,7 +164,11 @@ def _read_place(
         RawFile(path, record, split, language, spec.rows, labels_elsewhere=bool(spec.labels))
         for path in paths
     ]
-    found = joined([READERS[spec.reader](raw) for raw in raws], record, split, language)
+    readings = [READERS[spec.reader](raw) for raw in raws]
+    if record.family == "span" and not record.no_answer and spec.keep == "all":
+        for raw, reading in zip(raws, readings, strict=True):
+            _refuse_unanswerable(reading.rows, raw)
+    found = joined(readings, record, [str(path) for path in paths])
     rows, counts = found.rows, dict(found.counts)
     if spec.part:
         rows = [{**row, "part": spec.part} for row in rows]
@@ -162,8 +180,6 @@ def _read_place(
         kept = [row for row in rows if row["answerable"] is not False]
         _count(counts, "dropped: no answer", len(rows) - len(kept))
         rows = kept
-    elif record.family == "span" and not record.no_answer:
-        _refuse_unanswerable(rows, raws[0])
     if spec.exclude_contexts_in:
         rows = _excluding(rows, counts, spec, record, settings)
     if spec.share != "all":
@@ -212,22 +228,22 @@ def _excluding(
     return kept
 
 
-def joined(readings: Sequence[Reading], record: Record, split: Split, language: str) -> Reading:
-    """One after the other; ids are unique over all of them."""
+def joined(readings: Sequence[Reading], record: Record, places: Sequence[str]) -> Reading:
+    """One after the other; ids are unique over all of them. `places`: where each is from."""
     rows: list[Row] = []
     counts: dict[str, int] = {}
-    seen: set[str] = set()
-    for reading in readings:
+    seen: dict[str, str] = {}
+    for reading, place in zip(readings, places, strict=True):
         rows += reading.rows
         for key, number in reading.counts.items():
             _count(counts, key, number)
         for row in reading.rows if record.family != "masked_lm" and len(readings) > 1 else ():
             if row["id"] in seen:
                 raise UserError(
-                    f"{record.name} {split} {language}: id '{row['id']}' is in two files; expected "
-                    "each once; remove one file from source.tasks"
+                    f"{place}: id '{row['id']}' is in two files, the other is {seen[row['id']]}; "
+                    "expected each once; remove one file from source.tasks"
                 )
-            seen.add(row["id"])
+            seen[row["id"]] = place
     return Reading(rows, counts)
 
 

@@ -55,7 +55,7 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
         readings.append(_read_part(repository, snapshot, record, split, language))
         notes += [f"Hub: {snapshot.id} at {snapshot.revision}", repository.note]
         official = repository.sizes.get(f"{split}-{language}", official)
-    joined = files.joined(readings, record, split, language)
+    joined = files.joined(readings, record, [repository.id for repository in copy])
     given = files.task_files(record, settings).note
     note = "; ".join(dict.fromkeys(filter(None, [*notes, given])))
     counts = joined.counts if official is None else {**joined.counts, "official": official}

@@ -133,10 +133,10 @@ def siqa(raw: RawFile) -> Reading:
     golds: list[int | None] = [None] * len(objects)
     if beside.is_file():
         given = raw.beside(beside.name)
-        listed = given.cut(given.lines())
+        listed = given.cut(list(enumerate(given.lines(), 1)))
         if len(listed) != len(objects):
             raise given.at(None, f"{len(listed)} labels; expected {len(objects)}, one a line")
-        golds = ["123".index(given.label(n, gold, "123")) for n, gold in enumerate(listed, 1)]
+        golds = ["123".index(given.label(n, gold, "123")) for n, gold in listed]
     elif not _hidden(raw, objects, "correct"):
         golds = ["ABC".index(raw.label(n, value["correct"], "ABC")) for n, value in objects]
     rows: list[Row] = []

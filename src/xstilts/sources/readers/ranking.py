@@ -25,7 +25,7 @@ def xquad_r(raw: RawFile) -> Reading:
     """
     document = raw.document()
     if not isinstance(document, dict):
-        raise raw.at(None, f"a JSON {type(document).__name__}; expected an object with 'data'")
+        raise raw.at(1, f"a JSON {type(document).__name__}; expected an object with 'data'")
     paragraphs = [
         (f"data[{i}].paragraphs[{j}]", paragraph)
         for i, article in enumerate(listed(raw, "", document, "data"))

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,11 @@ _DIGITS = 18  # of a number in a text; Python refuses to convert over 4,300
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)"
 )
+_STRING_OR_END = re.compile(r'"(?:[^"\\]|\\.)*"|\}')
+
+
+class _KeyTwice(Exception):
+    """In a JSON object; its argument is the key."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +123,11 @@ class RawFile:
         if needed and rows and all(row[gold] is None for row in rows):
             problem = f"none of its {len(rows)} rows has a label (stripped, or a column is lost?)"
             raise self.at(None, f"{problem}; expected labels in {self.split}; fetch it again")
-        seen: set[str] = set()
-        for row in rows:
-            if row["id"] in seen:
-                raise self.at(None, f"id '{row['id']}' occurs twice; expected each id once")
-            seen.add(row["id"])
+        seen: dict[str, int] = {}
+        for number, row in enumerate(rows, 1):
+            if (first := seen.setdefault(row["id"], number)) < number:
+                problem = f"id '{row['id']}' occurs twice, in rows {first} and {number}"
+                raise self.at(None, f"{problem}; expected each id once; remove one")
         kept = {
             key.replace("_", " ").replace("dropped ", "dropped: ", 1): n
             for key, n in counts.items()
@@ -155,8 +161,24 @@ class RawFile:
 
     def _json(self, text: str, first: int, expected: str) -> Any:
         """The value of a JSON text that begins in line `first`."""
+        closed = 0
+
+        def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            """An object whose keys are unlike; of two equal ones Python would keep the last."""
+            nonlocal closed
+            closed += 1
+            found = dict(pairs)
+            if len(found) < len(pairs):
+                keys = [key for key, _ in pairs]
+                raise _KeyTwice(next(key for key in keys if keys.count(key) > 1))
+            return found
+
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=once)
+        except _KeyTwice as error:
+            line = first + text.count("\n", 0, _end_of_object(text, closed))
+            problem = f"key {error.args[0]!r} twice in one object; expected each once"
+            raise self.at(line, f"{problem}; remove one") from None
         except json.JSONDecodeError as error:
             line = first + error.lineno - 1
             raise self.at(line, f"not JSON: {error.msg}; expected {expected}") from None
@@ -217,6 +239,12 @@ def text_field(raw: RawFile, number: int, value: dict[str, Any], key: str) -> st
 def whole_number(text: str) -> int | None:
     """A number of decimal digits, too few to be refused by Python; None: it is something else."""
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
+
+
+def _end_of_object(text: str, number: int) -> int:
+    """Where the `number`-th object of a JSON text ends, in the order in which they end."""
+    ends = (found.end() for found in _STRING_OR_END.finditer(text) if found[0] == "}")
+    return next(islice(ends, number - 1, None))
 
 
 def _line(data: bytes, position: int) -> int:

@@ -105,7 +105,7 @@ def _questions(raw: RawFile) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     """(JSON path, title, context, question) of all questions."""
     document = raw.document()
     if not isinstance(document, dict):
-        raise raw.at(None, f"a JSON {type(document).__name__}; expected an object with 'data'")
+        raise raw.at(1, f"a JSON {type(document).__name__}; expected an object with 'data'")
     for i, article in enumerate(listed(raw, "", document, "data")):
         path = f"data[{i}]"
         paragraphs = listed(raw, path, article, "paragraphs")
