@@ -120,6 +120,10 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
     "xnli": {
         "xnli without header": ("de\tneutral\ta\tb\t1\n", ":1: no column 'language'"),
         "xnli of others": (XNLI + "ar\tneutral\ta\tb\t1\n", "no rows with language de"),
+        "xnli language": (
+            XNLI + "de\tneutral\ta\tb\t1\nd\tneutral\ta\tb\t2\n",
+            ":3: language 'd'; expected a code such as de",
+        ),
         "xnli row cut off": (XNLI + "de\tneutral\ta\n", ":2: 3 columns; expected 5"),
         "xnli label": (XNLI + "de\t-\ta\tb\t1\n", ":2: label '-' is not one of"),
         "xnli id twice": (XNLI + "de\tneutral\ta\tb\t1\n" * 2, "id '1' occurs twice"),
@@ -184,6 +188,10 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         ),
         "number": (lines(SNLI)[:-2] + f', "n": {LONG}}}\n', ":1: a number of over 4,300 digits"),
         "nested": (lines(SNLI) + DEEP, ":2: nested too deeply; expected one object a line"),
+        "snli language": (
+            lines(SNLI, SNLI | {"language": ["de"]}),
+            ":2: language ['de']; expected",
+        ),
         "snli key twice": (
             lines(SNLI) + lines(SNLI).replace('"pairID"', '"sentence1"'),
             ":2: key 'sentence1' twice in one object",

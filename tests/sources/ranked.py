@@ -97,6 +97,7 @@ BROKEN_RANKING: dict[str, dict[str, tuple[Any, str]]] = {
         "no mentions": (_spoilt(ARTICLE, "mentions", []), "'mentions' is []"),
         "no context": (_spoilt(ARTICLE, "context", 1), "'context' is 1; expected an object"),
         "no spans": (_spoilt(ARTICLE, "context.sentence_spans", 1), "'sentence_spans' is 1"),
+        "no language": (_spoilt(ARTICLE, "context.language", "d"), ":1: language 'd'; expected a"),
         "language": (_spoilt(ARTICLE, "context.language", "fr"), "no articles in language de"),
     },
     "mewslix-pairs": {

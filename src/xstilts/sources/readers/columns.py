@@ -90,8 +90,8 @@ def of_language(raw: Columns) -> Reading:
     """google/xtreme's XNLI: all languages in one table."""
     own = [
         {**record, "label": record["gold_label"]}
-        for record in raw.records
-        if record["language"] == raw.language
+        for number, record in raw.objects()
+        if raw.is_own(number, record["language"])
     ]
     if not own:
         raise raw.at(None, f"no rows with language {raw.language}; expected some")

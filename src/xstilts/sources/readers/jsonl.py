@@ -20,7 +20,7 @@ def snli(raw: RawFile) -> Reading:
     objects = [
         (number, value)
         for number, value in raw.cut(raw.objects())
-        if value.get("language", raw.language) == raw.language
+        if raw.is_own(number, value.get("language", raw.language))
     ]
     if not objects:
         raise raw.at(None, f"no rows with language {raw.language}; expected some")

@@ -103,7 +103,7 @@ def mewslix(raw: RawFile) -> Reading:
         context, mentions = _context(raw, number, value), value.get("mentions")
         if not isinstance(mentions, list) or not mentions:
             raise raw.at(number, f"'mentions' is {mentions!r}; expected a list of some")
-        if context["language"] == raw.language:
+        if raw.is_own(number, context["language"]):
             named += [(number, _mention(raw, number, context, mention)) for mention in mentions]
     if not named:
         raise raw.at(None, f"no articles in language {raw.language}; expected some")

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import GOLD, Record, Row, Split
 from xstilts.sources.reading import Reading
+from xstilts.tasks.sizes import ADDED, MEWSLIX, XTREME_40
 
 Item = TypeVar("Item")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -30,6 +31,7 @@ _DIGITS = 18  # of a number in a text; Python refuses to convert over 4,300
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)"
 )
+_LANGUAGES = {*XTREME_40, *MEWSLIX, *(code for codes in ADDED.values() for code in codes)}
 _STRING_OR_END = re.compile(r'"(?:[^"\\]|\\.)*"|\}')
 
 
@@ -146,6 +148,15 @@ class RawFile:
             shown = ", ".join(known) + _near(value, known)
             raise self.at(number, f"label {value!r} is not one of {shown}; correct it")
         return value
+
+    def is_own(self, number: int, language: object) -> bool:
+        """Whether a row of a file of several languages is of this one.
+
+        What is no language's code is an error: its row would be lost as another language's.
+        """
+        if not isinstance(language, str) or language not in _LANGUAGES:
+            raise self.at(number, f"language {language!r}; expected a code such as {self.language}")
+        return language == self.language
 
     def choice(self, number: int, value: object) -> int:
         """The index of the right choice, below the task's number of choices."""
