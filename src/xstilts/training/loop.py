@@ -164,8 +164,12 @@ def step_batches(
 ) -> list[Batch]:
     """This process's share of a step's examples, in length-sorted micro-batches (one where each
     example is set against the others, as in ranking: the token budget is no limit there)."""
-    mine = examples[accelerator.process_index :: accelerator.num_processes]
     features = member.features
+    # Where examples need one another, or are too few for all processes, each computes the whole
+    # step: units then count once a process, and so do the sums, so that gradients are the same.
+    undivided = features.whole or len(examples) < accelerator.num_processes
+    first, every = (0, 1) if undivided else (accelerator.process_index, accelerator.num_processes)
+    mine = examples[first::every]
     if features.whole:
         return [member.task.family.collate(features, mine, context.tokens, seed)]
     overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])

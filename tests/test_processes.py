@@ -1,0 +1,88 @@
+"""Several processes compute the step of one: two on gloo, against one, on a CPU."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.models import tiny_encoder
+from tests.test_training import CPU, member
+from xstilts.phases.story import build
+from xstilts.training import encoder as encoders
+from xstilts.training.encoder import EncoderRef
+from xstilts.training.loop import Plan, Setup, train
+
+# Adam forgets a gradient's size, clipping too: with this epsilon and without clipping a gradient
+# that is twice too large, as by a mean in the place of a sum, is seen in the weights.
+SETTINGS = CPU.model_copy(update={"adam_epsilon": 0.1, "clip": 1e6, "evaluations": 1})
+# 5 rows in batches of 4: an epoch's last step has one example, and a process would have none.
+TRAININGS = {"mixture": ("classification", "tagging"), "ranking": ("ranking",)}
+
+
+def trained(names: Sequence[str], ref: EncoderRef, work: Path) -> dict[str, Any]:
+    """The curve and the final weights of 12 steps without dropout."""
+    tokenizer = encoders.load_tokenizer(ref)
+    members = [member(name, tokenizer, 2 if name == "ranking" else 1) for name in names]
+    torch.manual_seed(3)
+    model = build(encoders.load_encoder(ref), [m.task for m in members], ref, SETTINGS)
+    setup = Setup(SETTINGS, encoders.special_tokens(tokenizer), work)
+    progress, _ = train(model, members, Plan(0.05, 12, 4, seed=5), setup)
+    losses = [line["loss"] for line in progress.history if "loss" in line]
+    return {"losses": losses, "weights": model.state_dict()}
+
+
+def process(folder: Path) -> None:
+    """Body of one of several: every training, the first process's results kept in `folder`."""
+    ref, rank = EncoderRef("xlm-r", str(folder / "model"), None, "x"), os.environ["RANK"]
+    for name, families in TRAININGS.items():
+        found = trained(families, ref, folder / name / rank)
+        assert torch.distributed.get_world_size() == 2
+        torch.save(found, folder / f"{name}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes have trained everything."""
+    made = tmp_path_factory.mktemp("processes")
+    tiny_encoder("xlm-r", made / "model", dropout=0.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    body = "import sys; from pathlib import Path; from tests.test_processes import process; "
+    command = [sys.executable, "-c", f"{body}process(Path(sys.argv[1]))", str(made)]
+    shared = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1",
+              "MASTER_PORT": port, "OMP_NUM_THREADS": 1}  # fmt: skip
+    started = []
+    for rank in range(2):
+        own = {**shared, "RANK": rank, "LOCAL_RANK": rank}
+        environment = os.environ | {name: str(value) for name, value in own.items()}
+        started.append(subprocess.Popen(command, env=environment))
+    try:
+        assert [one.wait(timeout=300) for one in started] == [0, 0]
+    finally:
+        for one in started:
+            one.kill()
+    return made
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_train_as_one(folder: Path, name: str, tmp_path: Path) -> None:
+    ref = EncoderRef("xlm-r", str(folder / "model"), None, "x")
+    initial = {k: v.clone() for k, v in encoders.load_encoder(ref).state_dict().items()}
+    one = trained(TRAININGS[name], ref, tmp_path)
+    for rank in range(2):
+        two = torch.load(folder / f"{name}-{rank}.pt")
+        assert two["losses"] == pytest.approx(one["losses"], abs=1e-6)
+        for key, value in one["weights"].items():
+            torch.testing.assert_close(two["weights"][key], value, rtol=0, atol=1e-5, msg=key)
+    moved = max((one["weights"][f"encoder.{k}"] - v).abs().max() for k, v in initial.items())
+    assert moved > 1e-3  # else equal weights would say nothing
