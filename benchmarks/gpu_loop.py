@@ -40,9 +40,9 @@ class Clock:
     """From the end of step WARM to the end of the last; a Reporter for our loop."""
 
     def __init__(self, steps: int) -> None:
-        self.steps, self.begin, self.seconds = steps, 0.0, 0.0
+        self.steps, self.started, self.seconds = steps, 0.0, 0.0
 
-    def resume(self, step: int) -> None:
+    def begin(self, step: int) -> None:
         pass
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -50,9 +50,9 @@ class Clock:
             return
         synchronize()
         if step == WARM:
-            self.begin = time.perf_counter()
+            self.started = time.perf_counter()
         else:
-            self.seconds = time.perf_counter() - self.begin
+            self.seconds = time.perf_counter() - self.started
 
 
 def loop(context: Context) -> Cases:

@@ -89,7 +89,7 @@ class Killed(Exception):
 class _Killer:
     """Ends a training at a step, as a signal would: after a checkpoint, before the next."""
 
-    def resume(self, step: int) -> None:
+    def begin(self, step: int) -> None:
         pass
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -15,10 +15,11 @@ import torch
 
 from tests.models import tiny_encoder
 from tests.test_training import CPU, member
-from xstilts.phases.story import build
+from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef
-from xstilts.training.loop import Plan, Setup, train
+from xstilts.training.loop import Plan, train
 
 # Adam forgets a gradient's size, clipping too: with this epsilon and without clipping a gradient
 # that is twice too large, as by a mean in the place of a sum, is seen in the weights.
@@ -33,8 +34,8 @@ def trained(names: Sequence[str], ref: EncoderRef, work: Path) -> dict[str, Any]
     members = [member(name, tokenizer, 2 if name == "ranking" else 1) for name in names]
     torch.manual_seed(3)
     model = build(encoders.load_encoder(ref), [m.task for m in members], ref, SETTINGS)
-    setup = Setup(SETTINGS, encoders.special_tokens(tokenizer), work)
-    progress, _ = train(model, members, Plan(0.05, 12, 4, seed=5), setup)
+    context = Context(SETTINGS, tokenizer, work, work)
+    progress, _ = train(model, members, Plan(0.05, 12, 4, seed=5), context)
     losses = [line["loss"] for line in progress.history if "loss" in line]
     return {"losses": losses, "weights": model.state_dict()}
 

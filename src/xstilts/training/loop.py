@@ -135,6 +135,7 @@ def train(
         bar.set_postfix(meter.report())
         if evaluating:
             _evaluate(model, members, progress, context)
+            meter.restart()
         if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
             save(context.work / "checkpoint.pt", model, optimizers, progress)
             saved = time.monotonic()
@@ -220,7 +221,11 @@ def optimiser_step(
 
 
 def _schedule(step: int, steps: int, warmup_ratio: float) -> float:
-    """Linear warm-up, then linear decay to 0 (transformers' get_linear_schedule_with_warmup)."""
+    """Linear warm-up to 1, then linear decay towards 0: the step's share of the learning rate.
+
+    transformers' get_linear_schedule_with_warmup, but that warm-up is one step ahead: its first
+    step trains with a rate of 0, ours with 1 / warmup. From step `warmup` on the two are equal.
+    """
     warmup = math.ceil(steps * warmup_ratio)
     if step < warmup:
         return (step + 1) / warmup

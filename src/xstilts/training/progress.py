@@ -50,6 +50,10 @@ class Meter:
         self.sources: list[Callable[[], str]] = []
         self.tokens, self.rate, self.since = 0, 0.0, time.monotonic()
 
+    def restart(self) -> None:
+        """Leave out of the speed what passed since the last report (an evaluation)."""
+        self.since = time.monotonic()
+
     def add(self, loss: torch.Tensor, tokens: int, rate: float, source: Callable[[], str]) -> None:
         """One step. source: names the rows that the step read, if it comes to that."""
         self.losses.append(loss)
