@@ -29,6 +29,9 @@ TOUCHED = {
     "src/xstilts/tasks/families/multilabel.py",
     "src/xstilts/tasks/families/__init__.py",
     "src/xstilts/formats/tables.py",
+    "src/xstilts/looking/families.py",
+    "src/xstilts/results/formats.py",
+    "src/xstilts/results/conventions.py",
     "tests/rows.py",
     "tests/families/test_families.py",
 }

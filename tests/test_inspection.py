@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.formats.tables import folder_digest, read_table
 from xstilts.looking import inspection
-from xstilts.looking.examples import AROUND, FIRST, HIDDEN, LAST, WINDOWS, Example, Reader
-from xstilts.looking.inspection import Asked, Seen, inspect
+from xstilts.looking.examples import AROUND, FIRST, LAST, WINDOWS, Example, Reader
+from xstilts.looking.families import HIDDEN, Seen
+from xstilts.looking.inspection import Asked, inspect
 from xstilts.params import Params
 from xstilts.sources import prepare
 from xstilts.tasks.families import FAMILIES
@@ -155,12 +155,7 @@ def test_right_choice_is_named(tokenizer: Tokenizer) -> None:
     ]
 
 
-def test_a_new_family_is_shown_without_marks(tokenizer: Tokenizer) -> None:
-    """A family is one file (docs/adding.md)."""
-    table = seen("classification", tokenizer)
-    new = replace(table, task=replace(table.task, family_name="new"))  # type: ignore[arg-type]
-    assert shown(new, tokenizer, 4)[0] == "4"
-    assert histogram(new) == ""
+def test_columns_that_are_no_text_are_not_cut_to_pieces(tokenizer: Tokenizer) -> None:
     assert inspection._pieces([{"id": "0", "words": "a dog"}], tokenizer) == (0, 0, 0, 0)
 
 

@@ -42,6 +42,7 @@ TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
     "copa": (asking.continuations, 400, 250, 300),
     "text": (text.plain_text, 12000, 0, 0),
 }
+AGAINST_ENGLISH = ("bucc2018", "tatoeba")  # a table of each other language, beside English
 SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
 
 
@@ -49,7 +50,7 @@ def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
     """English first. Retrieval is against English, so it has all the others."""
     if record.english_only:
         return (ENGLISH,)
-    return PRIVATE if record.family == "retrieval" else tuple(LANGUAGES)
+    return PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
 
 
 def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:

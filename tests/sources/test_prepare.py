@@ -25,6 +25,7 @@ from xstilts.sources.prepare import (
     split_groups,
 )
 from xstilts.tasks.catalogue import record
+from xstilts.tasks.families import classification, span
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,7 +168,7 @@ class TestLayout:
         assert select == read_table(tmp_path / "xnli", "dev", "en").rows
         test = read_table(tmp_path / "xnli", "test", "sw")
         assert [row["label"] for row in test.rows] == [None, None]
-        assert not test.labelled("classification")
+        assert not classification.labelled(test.rows)
 
     def test_member_folders_hold_english_alone(
         self, settings: SourceSettings, tmp_path: Path
@@ -397,7 +398,7 @@ class TestRealFiles:
         labelled = [
             code
             for code in record("tydiqa").languages
-            if read_table(folder, "test", code).labelled("span")
+            if span.labelled(read_table(folder, "test", code).rows)
         ]
         assert labelled == ["ko", "sw"]
 

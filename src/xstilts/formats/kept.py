@@ -36,15 +36,8 @@ class Kept:
         return f"{self.split}-{self.language}"
 
     def rows(self, family: FamilyName) -> list[Row]:
-        """Rows with what a family's `score` reads: id, gold, and for retrieval the side.
-
-        Gold stands at the foreign side (`tables.COLUMNS`), which tells the two apart.
-        """
-        rows = [{"id": i, GOLD[family]: gold} for i, gold in zip(self.ids, self.gold, strict=True)]
-        if family == "retrieval":
-            for row in rows:
-                row["side"] = "english" if row["gold"] is None else "foreign"
-        return rows
+        """Rows with what a family's `score` reads: id and gold."""
+        return [{"id": i, GOLD[family]: gold} for i, gold in zip(self.ids, self.gold, strict=True)]
 
 
 def cell_folder(name: str) -> Path:

@@ -152,6 +152,16 @@ class Record:
     def english_only(self) -> bool:
         return self.languages == (ENGLISH,)
 
+    @property
+    def is_text(self) -> bool:
+        """Plain text, in any language: rows without ids, nothing that is right or wrong."""
+        return self.family not in GOLD
+
+    @property
+    def open_labels(self) -> bool:
+        """Whether the labels are those that the tables hold (CCG's 1,363 supertags)."""
+        return self.family == "tagging" and not self.labels
+
 
 @dataclass(frozen=True)
 class Table:
@@ -163,17 +173,6 @@ class Table:
     language: str
     rows: list[Row]
     digest: str = ""
-
-    def labelled(self, family: FamilyName) -> bool:
-        """Whether gold is there: hidden test sets hold none, and a table is never half labelled."""
-        if family == "masked_lm":
-            return False
-        if family == "retrieval":
-            return any(row["gold"] is not None for row in self.rows)
-        if family == "ranking":  # a language may have candidates and no queries
-            asked = [row["gold"] for row in self.rows if row["query"] is not None]
-            return bool(asked) and None not in asked
-        return bool(self.rows) and all(row[GOLD[family]] is not None for row in self.rows)
 
 
 def table_path(folder: Path, split: Split, language: str) -> Path:

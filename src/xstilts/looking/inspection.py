@@ -16,15 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from xstilts.errors import UserError, nearest
-from xstilts.formats.features import Features
 from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
-from xstilts.looking.examples import HIDDEN, Example, Reader
+from xstilts.looking.examples import Example, Reader
+from xstilts.looking.families import LOOKS, Seen
 from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
 from xstilts.phases import pretraining
 from xstilts.phases.members import check_span, check_target, label_set, subset
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import TaskSettings
-from xstilts.tasks.families.span import NULL
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef, Tokenizer
 from xstilts.training.task import Task, task
@@ -34,9 +33,6 @@ DATA, PRETRAIN = Path("data"), Path("models/pretrain")
 TEXTS = ("text_a", "text_b", "context", "question", "text", "pair", "query", "candidate")
 SPLITS = ("train", "select", "dev", "test")
 LABELS = 20  # that a line of the histogram shows
-LENGTHS = ((1, "1 piece"), (3, "2-3"), (7, "4-7"), (15, "8-15"), (10**6, "16 and more"))  # answers
-TOO_LONG, IN_NONE, NO_ANSWER = "over max_answer", "in no window", "no answer"
-ANSWERS = (*(name for _, name in LENGTHS), TOO_LONG, IN_NONE, NO_ANSWER, HIDDEN)
 
 
 @dataclass(frozen=True)
@@ -57,23 +53,7 @@ class Part:
     title: str  # of one training among several; "" elsewhere
     folder: Path
     task: Task
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One table: what of it was encoded, and into what."""
-
-    name: str
-    language: str
-    task: Task
-    rows: Sequence[Row]  # all
-    drawn: Sequence[Row]
-    features: Features
-
-    @property
-    def lengths(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """(sequences,): pieces of each."""
-        return self.features.columns["input_ids"].lengths
+    mask_probability: float = 0.15  # of a mixture's member (phases)
 
 
 def inspect(params: Params, name: str, row: str, asked: Asked) -> Iterator[str]:
@@ -91,13 +71,10 @@ def inspect(params: Params, name: str, row: str, asked: Asked) -> Iterator[str]:
     yield from ("", *_columns(_sizes(tables, tokenizer)))
     yield "median, 95 %, longest: pieces of a sequence that the model reads; sequences: of a row"
     yield "pieces/word, chars/piece, unknown: of uncut texts; words are what white space separates"
-    learnt = "answers by length, percent of encoded" if first.family_name == "span" else "labels, %"
-    yield from ("", learnt, *_histograms(tables))
+    yield from ("", LOOKS[first.family_name].title, *_histograms(tables))
     if counted := [line for seen in tables if (line := _counted(seen))]:
         yield from ("", "of the encoded rows", *counted)
-    masked = first.family_name == "masked_lm" and not row
-    share = params.pretrain.mask_probability if masked else 0.15  # phases: of a mixture's member
-    tokens = encoders.special_tokens(tokenizer, share)
+    tokens = encoders.special_tokens(tokenizer, parts[-1].mask_probability)
     for seen in _one_a_language(tables) if asked.examples else ():
         yield from ("", f"== {seen.name}")
         reader = Reader(tokenizer, seen.task, tokens, asked.width, asked.whole)
@@ -118,13 +95,12 @@ def _parts(params: Params, name: str, row: str) -> list[Part]:
         folder = _prepared(DATA / "intermediate" / rows[0] / name, f"intermediate@{rows[0]}")
         record = read_record(folder)
         check_span(record, section)
-        if record.family != "span":
-            section = section.model_copy(update={"span": None})
         return [Part("", folder, _task(record, section, folder))]
     if not row and name == "text":
         folder = _prepared(DATA / "text", "")
         settings = TaskSettings(params.pretrain.max_length)  # as pretraining has it
-        return [Part("", folder, Task(name, "masked_lm", FAMILIES["masked_lm"], settings, name))]
+        text = Task(name, "masked_lm", FAMILIES["masked_lm"], settings, name)
+        return [Part("", folder, text, params.pretrain.mask_probability)]
     members = {member for one in params.intermediates.values() for member in one.members}
     known = params.intermediates[row].members if row else {*params.targets, *members, "text"}
     where = f"intermediates.{row}.members" if row else "targets and members of intermediates"
@@ -156,7 +132,7 @@ def _prepared(folder: Path, stage: str) -> Path:
 
 def _task(record: Record, section: PhaseSettings | FrozenSettings, folder: Path) -> Task:
     """With the labels of the folder's tables where the record lists none."""
-    if record.family == "tagging" and not record.labels:
+    if record.open_labels:
         found = [read_table(folder, split, language) for split, language in tables_in(folder)]
         return task(record, section, label_set(record, found))
     return task(record, section)
@@ -246,11 +222,12 @@ def _texts(row: Row) -> Iterator[str]:
 def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
     lines = []
     for seen in tables:
-        counts = Counter(_labels(seen))
+        look = LOOKS[seen.task.family_name]
+        counts = Counter(look.learnt(seen))
         total = sum(counts.values())
         order = sorted(counts, key=lambda name: (-counts[name], name))
         if len(counts) <= LABELS:  # in the record's order; of very many the most frequent
-            wanted = ANSWERS if seen.task.family_name == "span" else seen.task.settings.labels
+            wanted = look.order or seen.task.settings.labels
             known = {name: place for place, name in enumerate(wanted)}
             order.sort(key=lambda name: known.get(name, len(known)))
         shown = [f"{name} {100 * counts[name] / total:.1f}" for name in order[:LABELS]]
@@ -258,60 +235,6 @@ def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
         lines.append([seen.name, ", ".join([*shown, *([f"{others} others"] if others else [])])])
     width = max(len(name) for name, _ in lines)
     return (f"{name.ljust(width)}  {text}" for name, text in lines)
-
-
-def _labels(seen: Seen) -> Iterator[str]:
-    """What is to be learnt, counted: labels, tags, lengths of answers, partners."""
-    family = seen.task.family_name
-    if family == "span":
-        yield from _answer_lengths(seen)
-        return
-    for row in seen.rows:
-        if family in ("classification", "choice"):
-            yield HIDDEN if row["label"] is None else str(row["label"])
-        elif family == "tagging":
-            yield from row["tags"] or [HIDDEN] * len(row["tokens"])
-        elif family == "retrieval" and row["side"] == "foreign":
-            yield HIDDEN if row["gold"] is None else f"partners: {len(row['gold'])}"
-        elif family == "ranking":
-            yield _asked(row)
-        elif family == "masked_lm":
-            yield "single text" if row["pair"] is None else "pair"
-
-
-def _asked(row: Row) -> str:
-    """What a row of ranking is: a pair to learn from, or one side of what is ranked."""
-    if row["query"] is None:
-        return "candidate"
-    if row["gold"] is None:
-        return HIDDEN
-    return "query" if row["candidate"] is None else "pair"
-
-
-def _answer_lengths(seen: Seen) -> Iterator[str]:
-    """Of each encoded question: the answer's length where a window holds it."""
-    longest: dict[int, int] = {}
-    for number, (first, last) in zip(seen.features.rows.tolist(), _places(seen), strict=True):
-        longest[number] = max(longest.get(number, 0), last - first + 1 if first != NULL else 0)
-    for number, row in enumerate(seen.drawn):
-        length = longest[number]
-        if row["answers"] is None:
-            yield HIDDEN
-        elif not row["answers"]:
-            yield NO_ANSWER
-        elif not length:
-            yield IN_NONE  # cannot be learnt from
-        elif length > seen.task.settings.max_answer:
-            yield TOO_LONG  # cannot be predicted
-        else:
-            yield next(name for most, name in LENGTHS if length <= most)
-
-
-def _places(seen: Seen) -> Iterator[tuple[int, int]]:
-    labels = seen.features.columns["labels"]
-    for sequence in range(len(labels)):
-        first, last = labels[sequence].tolist()
-        yield first, last
 
 
 def _counted(seen: Seen) -> str:

@@ -105,7 +105,7 @@ def layer_scores(reader: Reader, data: Path) -> Iterator[Score]:
         dev: dict[tuple[int, Pooling], object] = {}
         for split in sorted(split for split, other in tables_in(data) if other == language):
             table = read_table(data, split, language)
-            if not table.labelled(chosen.family_name):
+            if not chosen.family.labelled(table.rows):
                 continue
             features = encode(table, chosen, reader.tokenizer, reader.features)
             with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def layers_of(
 ) -> list[Score]:
     """The scores of an encoder on a target's tables, in the tables' order."""
     record = read_record(data)
-    if record.family != "retrieval":
+    if record.trained:
         raise UserError(
             f"{record.name}: a {record.family} target; expected one of retrieval, whose vectors "
             "are taken from a layer: bucc2018 or tatoeba"

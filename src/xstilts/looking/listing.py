@@ -30,7 +30,7 @@ def _prepared(data: Path, task: Record) -> dict[str, int]:
     """Rows of each table; the most that any stage has written, as a grid row may have a limit."""
     own = data / "target" / task.name
     folders = [own, *own.glob("train/*"), *(data / "intermediate").glob(f"*/{task.name}")]
-    folders += [data / "text"] if task.family == "masked_lm" else []
+    folders += [data / "text"] if task.is_text else []
     sizes: dict[str, int] = {}
     for folder in folders:
         if not (folder / "counts.json").is_file():

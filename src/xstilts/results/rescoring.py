@@ -9,10 +9,10 @@ the family's own `score`: a convention is other settings, other rows, or another
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, task_number
@@ -20,18 +20,20 @@ from xstilts.formats.kept import Kept, cell_card, read_kept, tables_of
 from xstilts.formats.tables import ENGLISH, Row, Table, read_table, table_path
 from xstilts.params import TrainingSettings
 from xstilts.phases.members import subset
+from xstilts.results.conventions import (
+    CONVENTIONS,
+    NORMALISERS,
+    Conventions,
+    Numbers,
+    Rule,
+)
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Prediction, TaskSettings
-from xstilts.tasks.families.retrieval import NEAREST
-from xstilts.tasks.metrics import mlqa, tags
+from xstilts.tasks.metrics import mlqa
 
 DATA = Path("data/target")
 DEV_ROWS = 500  # what the paper and jiant select on (facts sections 5 and 7: J7)
-NORMALISERS = {"squad1": "SQuAD's normaliser", "mlqa": "MLQA's normaliser"}
-PLACEHOLDER = "NS"  # PAWS-X: no translation; its paper leaves such rows out, XTREME does not
 TINY = 1e-9
-
-Numbers = dict[str, float]  # language -> fraction
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,6 @@ class Rescored:
         known = {name: value for name, value in found.items() if value is not None}
         low, high = (pick(known, key=known.__getitem__) for pick in (min, max))
         return known[high] - known[low], low, high
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """How a number comes from predictions: the family's settings, and the metrics that make it."""
-
-    settings: TaskSettings
-    main: tuple[str, ...]
 
 
 @dataclass
@@ -109,17 +103,18 @@ def _split(
         _check(folder, card, kept, found)
     hidden = [code for code in languages if code not in scored]
     notes = _notes(card, list(scored), unread)
-    if card.family == "ranking" and found:
-        notes.append(_over_queries(card, split, next(iter(found.values()))))
+    if found:
+        own = next(iter(found.values()))
+        asked = {code: card.counts[f"{split}-{code}"]["predicted"] for code in own}
+        notes += _conventions(card).whole(own, asked)
     return Rescored(folder.as_posix(), split, found, hidden, notes)
 
 
 def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
     """What cannot be computed here, and where a name says more than it should."""
-    notes = []
-    if card.family == "retrieval" and _convention(card) != NEAREST:
-        notes.append("thresholds and repeated sentences need the vectors, which are not kept")
-    elif card.family in ("classification", "retrieval") and unread:
+    conventions = _conventions(card)
+    notes = conventions.lost(_convention(card))
+    if not notes and conventions.reads_texts and unread:
         notes.append(f"{DATA / card.target}: not this cell's tables: no convention about texts")
     foreign = [code for code in languages if code not in mlqa.LANGUAGES]
     if _convention(card) == "mlqa" and foreign:
@@ -127,64 +122,38 @@ def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
     return notes
 
 
-def _over_queries(card: Card, split: str, own: Numbers) -> str:
-    """LAReQA's official mean; no other than that over languages where each asks as much."""
-    asked = {code: card.counts[f"{split}-{code}"]["predicted"] for code in own}
-    mean = sum(number * asked[code] for code, number in own.items()) / sum(asked.values())
-    return f"mean over the queries of all languages at once (LAReQA's): {100 * mean:.2f}"
-
-
 def _numbers(card: Card, one: _Language, dev_rows: int) -> dict[str, float]:
     """Every convention's number for one language; the passport's own first."""
-    own = _Rule(_settings(card), card.main)
-    family, kept = FAMILIES[_family(card)], one.kept
+    own = Rule(_settings(card), card.main)
+    family, kept, conventions = FAMILIES[_family(card)], one.kept, _conventions(card)
 
-    def number(rule: _Rule, predictions: Sequence[Prediction], rows: Sequence[Row]) -> float:
+    def number(rule: Rule, predictions: Sequence[Prediction], rows: Sequence[Row]) -> float:
         scores = family.score(predictions, rows, kept.language, rule.settings)
         return task_number(scores, rule.main)
 
-    def of(places: Sequence[int]) -> float:
+    def of(places: Sequence[int], predictions: Sequence[Prediction] = kept.predictions) -> float:
         """The own number of some of the rows."""
-        return number(own, [kept.predictions[i] for i in places], [one.rows[i] for i in places])
+        return number(own, [predictions[i] for i in places], [one.rows[i] for i in places])
 
     found = {_name(card, own): number(own, kept.predictions, one.rows)}
-    for rule in _rules(card, kept.language):
+    for rule in conventions.rules(own.settings, kept.language):
         found.setdefault(_name(card, rule), number(rule, kept.predictions, one.rows))
-    if one.texts is not None and card.family == "classification":
-        left = [i for i, row in enumerate(one.texts) if not _placeholder(row)]
-        if 0 < len(left) < len(one.rows):
-            found[f"without rows that are '{PLACEHOLDER}' (PAWS-X's paper)"] = of(left)
-    if one.texts is not None and own.settings.convention == NEAREST:
-        lenient = _equally_right(kept.predictions, one.texts)
-        found["equal English sentences equally right"] = number(own, lenient, one.rows)
-    jiants = card.family not in ("retrieval", "ranking")
-    if kept.split == "dev" and jiants and dev_rows < len(one.rows):
+    if one.texts is not None:
+        for name, predictions, places in conventions.by_texts(
+            own.settings, kept.predictions, one.texts
+        ):
+            found[name] = of(places, predictions)
+    if kept.split == "dev" and conventions.first_rows and dev_rows < len(one.rows):
         found[f"first {dev_rows} rows (jiant)"] = of(range(dev_rows))
         found[f"{dev_rows} rows drawn (seed 1)"] = of(_drawn(len(one.rows), dev_rows))
     return found
 
 
-def _rules(card: Card, language: str) -> list[_Rule]:
-    """Other settings and metrics that the family's scorer knows."""
-    own = _settings(card)
-    if card.family == "tagging" and own.convention:
-        chunks = replace(own, metrics=("f1", "accuracy"))
-        rules = [
-            _Rule(replace(chunks, convention=name), ("f1",)) for name in get_args(tags.Convention)
-        ]
-        return [*rules, _Rule(chunks, ("accuracy",))]
-    if card.family == "span":
-        known = [n for n in NORMALISERS if n != "mlqa" or language in mlqa.LANGUAGES]
-        numbers = (("f1", "exact_match"), ("f1",), ("exact_match",))
-        return [_Rule(replace(own, convention=n), main) for n in known for main in numbers]
-    return []
-
-
-def _name(card: Card, rule: _Rule) -> str:
+def _name(card: Card, rule: Rule) -> str:
     """f1 (seqeval-1.2.2); mean of f1 and exact_match (MLQA's normaliser); accuracy."""
     metrics = rule.main[0] if len(rule.main) == 1 else f"mean of {' and '.join(rule.main)}"
-    if rule.main == ("accuracy",) and card.family == "tagging":
-        return "accuracy of words"
+    if name := _conventions(card).names.get(rule.main):
+        return name
     convention = rule.settings.convention
     return f"{metrics} ({NORMALISERS.get(convention, convention)})" if convention else metrics
 
@@ -202,6 +171,13 @@ def _convention(card: Card) -> str:
 
 def _family(card: Card) -> Any:
     return card.family  # on a card since its record named it
+
+
+def _conventions(card: Card) -> Conventions:
+    found = CONVENTIONS[_family(card)]
+    if found is None:
+        raise UserError(f"{card.target}: a {card.family} task, which has no numbers to compare")
+    return found
 
 
 def _check(folder: Path, card: Card, kept: Kept, found: Mapping[str, Numbers]) -> None:
@@ -229,28 +205,11 @@ def _texts(card: Card, kept: Kept) -> list[Row] | None:
     return table.rows if table.digest == card.inputs[kept.name] else None
 
 
-def _placeholder(row: Row) -> bool:
-    return PLACEHOLDER in (row["text_a"], row["text_b"])
-
-
 def _drawn(rows: int, wanted: int) -> list[int]:
     """As training.dev_rows draws them."""
     table = Table("", "dev", "", [{"place": place} for place in range(rows)])
     drawn = subset(table, TrainingSettings(dev_rows=wanted))
     return [row["place"] for row in drawn.rows]
-
-
-def _equally_right(predictions: Sequence[Any], rows: Sequence[Row]) -> list[Any]:
-    """Tatoeba: a guess whose translation reads as the English line does becomes the right one."""
-    text = {row["id"]: row["text"].strip() for row in rows}
-    english = {row["id"]: name for row in rows for name in row["gold"] or ()}
-    right = {name: foreign for foreign, name in english.items()}
-    return [
-        {"id": right[row["id"]]}
-        if p is not None and text[english[p["id"]]] == text[row["id"]]
-        else p
-        for row, p in zip(rows, predictions, strict=True)
-    ]
 
 
 # Shown

@@ -8,8 +8,7 @@ for `xstilts score`. English dev selects, and nothing else. Nothing is predicted
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from xstilts.formats.tables import (
     write_text,
 )
 from xstilts.params import Params, SourceSettings
+from xstilts.results.formats import Format, format_of
 from xstilts.results.scoring import MANIFEST, file_name
 from xstilts.running import logbook
 from xstilts.sources import source
@@ -235,10 +235,9 @@ def _tables(chosen: Chosen, settings: SourceSettings, missing: list[str]) -> dic
         pairs[language] = _pair(chosen, language)
         counts = card.counts[f"{SPLIT}-{language}"]
         if "official" in counts:  # the data stage names it where it was not met
-            unit = "pairs" if card.family == "retrieval" else "rows"
             missing.append(
                 f"{name} is not the official table ({counts['rows']} rows; official: "
-                f"{counts['official']} {unit})"
+                f"{counts['official']} {_format(card).unit})"
             )
     return pairs
 
@@ -256,13 +255,24 @@ def _pair(chosen: Chosen, language: str) -> _Pair:
     return _Pair(table.rows, kept)
 
 
-# Files. Gold and predictions are written alike, but for question answering.
+# Files
+
+
+def _format(card: Card) -> Format:
+    """The card's family's; a UserError where XTREME asks for no file of that kind."""
+    convention = next(iter(card.passport["metrics"].values()))
+    found = format_of(card.family, convention)
+    if found is None:
+        raise UserError(
+            f"{card.target}: a {card.family} target; expected one whose predictions XTREME takes"
+        )
+    return found
 
 
 def _write_task(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> dict[str, Any]:
     """{language: rows and digest} of what was written."""
     files = {}
-    write = _WRITERS[_kind(chosen.card)]
+    write = _format(chosen.card).predictions
     for language, pair in tables.items():
         path = folder / file_name(folder.name, language)
         write_text(path, write(pair.rows, pair.kept.predictions))
@@ -275,97 +285,10 @@ def _write_labels(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> 
     scored = chosen.card.scores.get(SPLIT, {})  # has what has gold
     if any(language not in scored for language in tables):
         return False
-    write = _LABELS[_kind(chosen.card)]
+    write = _format(chosen.card).labels
     for language, pair in tables.items():
         write_text(folder / file_name(folder.name, language), write(pair.rows))
     return True
-
-
-def _kind(card: Card) -> str:
-    """The family, and for retrieval what it looks for (the record's convention)."""
-    if card.family != "retrieval":
-        return card.family
-    return str(next(iter(card.passport["metrics"].values())))
-
-
-def _lines(values: Sequence[object]) -> str:
-    return "".join(f"{value}\n" for value in values)
-
-
-def _sentences(tagged: Sequence[Sequence[str]]) -> str:
-    """One tag a line, a blank line after each sentence."""
-    return "".join(f"{_lines(tags)}\n" for tags in tagged)
-
-
-def _answers(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> str:
-    found = {row["id"]: p["text"] for row, p in zip(rows, predictions, strict=True)}
-    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
-
-
-def _pairs(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None]) -> str:
-    """BUCC: foreign id TAB English id of each pair that passed the threshold."""
-    pairs = zip(rows, predictions, strict=True)
-    return _lines([f"{row['id']}\t{p['id']}" for row, p in pairs if p is not None])
-
-
-def _places(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None]) -> str:
-    """Tatoeba: for each English sentence the number of the foreign line."""
-    pairs = zip(rows, predictions, strict=True)
-    return _english_lines(rows, {row["id"]: p["id"] for row, p in pairs if p is not None})
-
-
-def _english_lines(rows: Sequence[Row], partner: Mapping[str, str]) -> str:
-    """In the order of XTREME's English file (stripped, sorted as strings, stable); from 0.
-
-    partner: English id -> foreign id.
-    """
-    foreign = [row["id"] for row in rows if row["side"] == "foreign"]
-    line = {row_id: number for number, row_id in enumerate(foreign)}
-    english = [row for row in rows if row["side"] == "english"]
-    ordered = sorted(english, key=lambda row: row["text"].strip())
-    return _lines([line[partner[row["id"]]] for row in ordered])
-
-
-def _gold_lines(rows: Sequence[Row]) -> str:
-    return _lines([row["label"] for row in rows])
-
-
-def _gold_sentences(rows: Sequence[Row]) -> str:
-    return _sentences([row["tags"] for row in rows])
-
-
-def _gold_answers(rows: Sequence[Row]) -> str:
-    """SQuAD's JSON; each question a document of its own, as in XTREME's test files."""
-    documents = []
-    for row in rows:
-        answers = [{"text": a["text"], "answer_start": a["start"]} for a in row["answers"]]
-        question = {"id": row["id"], "question": row["question"], "answers": answers}
-        documents.append({"paragraphs": [{"context": row["context"], "qas": [question]}]})
-    return json.dumps({"data": documents}, ensure_ascii=False, indent=1) + "\n"
-
-
-def _gold_pairs(rows: Sequence[Row]) -> str:
-    return _lines([f"{row['id']}\t{partner}" for row in rows for partner in row["gold"] or ()])
-
-
-def _gold_places(rows: Sequence[Row]) -> str:
-    return _english_lines(rows, {name: row["id"] for row in rows for name in row["gold"] or ()})
-
-
-_WRITERS: dict[str, Callable[[Sequence[Row], Sequence[Any]], str]] = {
-    "classification": lambda rows, predictions: _lines(predictions),
-    "tagging": lambda rows, predictions: _sentences(predictions),
-    "span": _answers,
-    "mining": _pairs,
-    "nearest": _places,
-}
-_LABELS: dict[str, Callable[[Sequence[Row]], str]] = {
-    "classification": _gold_lines,
-    "tagging": _gold_sentences,
-    "span": _gold_answers,
-    "mining": _gold_pairs,
-    "nearest": _gold_places,
-}
 
 
 # The manifest

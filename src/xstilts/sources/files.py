@@ -41,7 +41,7 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     """Rows of a split and language; None where there is none. Train is English alone, or text."""
     files = task_files(record, settings)
     named: list[FileSpec] | None = getattr(files, split, None)
-    if split == "train" and language != ENGLISH and record.family != "masked_lm":
+    if split == "train" and language != ENGLISH and not record.is_text:
         return None
     if named is not None:
         own = split == "train" or language in (*record.languages, POOL)  # XCOPA's dev: no English
@@ -85,7 +85,7 @@ def task_files(record: Record, settings: SourceSettings) -> TaskFiles:
 
 def _exists(record: Record, split: Split, language: str) -> bool:
     """Whether the official distribution has this split in this language."""
-    return record.family == "masked_lm" or catalogue.is_published(record, split, language)
+    return record.is_text or catalogue.is_published(record, split, language)
 
 
 def _filled(path: str, language: str) -> str:
@@ -165,7 +165,7 @@ def _read_place(
         for path in paths
     ]
     readings = [READERS[spec.reader](raw) for raw in raws]
-    if record.family == "span" and not record.no_answer and spec.keep == "all":
+    if not record.no_answer and spec.keep == "all":
         for raw, reading in zip(raws, readings, strict=True):
             _refuse_unanswerable(reading.rows, raw)
     found = joined(readings, record, [str(path) for path in paths])
@@ -191,7 +191,7 @@ def _read_place(
 
 
 def _refuse_unanswerable(rows: list[Row], raw: RawFile) -> None:
-    if impossible := [row["id"] for row in rows if row["answerable"] is False]:
+    if impossible := [row["id"] for row in rows if row.get("answerable") is False]:
         raise raw.at(
             None,
             f"question '{impossible[0]}' has no answer; expected one of each, as {raw.record.name} "
@@ -237,7 +237,7 @@ def joined(readings: Sequence[Reading], record: Record, places: Sequence[str]) -
         rows += reading.rows
         for key, number in reading.counts.items():
             _count(counts, key, number)
-        for row in reading.rows if record.family != "masked_lm" and len(readings) > 1 else ():
+        for row in reading.rows if not record.is_text and len(readings) > 1 else ():
             if row["id"] in seen:
                 raise UserError(
                     f"{place}: id '{row['id']}' is in two files, the other is {seen[row['id']]}; "

@@ -37,7 +37,7 @@ from xstilts.tasks.sizes import ADDED
 
 def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
     """The task's languages in the record's order. The Hub has no plain text for phase 1."""
-    return () if record.family == "masked_lm" else files.languages(_served(record), settings)
+    return () if record.is_text else files.languages(_served(record), settings)
 
 
 def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
@@ -70,7 +70,7 @@ def pin(names: Iterable[str], settings: SourceSettings) -> list[str]:
     lines = []
     for name in names:
         record = catalogue.record(name)
-        if record.family == "masked_lm":
+        if record.is_text:
             continue
         lock, pins = _lock(record, settings), _pins(record, settings)
         for repository in {one.id: one for one in _copy(record, settings)}.values():
@@ -201,7 +201,7 @@ def _require_columns(raw: Columns, expected: Sequence[str], features: Features) 
         raise raw.at(None, f"no column '{missing[0]}'; expected {', '.join(needed)}; pin another")
     if "*" not in known and (more := [name for name in features if name not in known]):
         raise raw.at(None, f"unexpected column '{more[0]}'; expected {', '.join(needed)}")
-    if raw.record.family not in ("classification", "tagging"):
+    if raw.record.choices:
         return  # a choice's integer is a place among the choices
     for name in {"label", "gold_label", "ner_tags", "pos_tags", "upos"} & set(features):
         feature = features[name]

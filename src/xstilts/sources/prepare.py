@@ -67,7 +67,7 @@ class _Writer:
             )
         write_table(self.folder, self.record.family, split, language, rows)
         shown = {**counts, "rows": len(rows)}
-        if self.record.family != "masked_lm" and (again := repeated(rows)):
+        if not self.record.is_text and (again := repeated(rows)):
             shown["repeated"] = again
         self.counts[name] = shown
 
@@ -124,7 +124,7 @@ def prepare_intermediate(
                     f"params.yaml: intermediates: '{name}' is a {record.roles[0]}; expected a task "
                     "of the role intermediate; `xstilts tasks` lists them"
                 )
-            if record.family == "masked_lm":
+            if record.is_text:
                 if not source(settings.name).languages(record, settings):
                     raise UserError(
                         f"params.yaml: intermediates: {name} is a member, and the source has none; "
@@ -293,7 +293,7 @@ def _english_contexts(rows_from: Source, record: Record, settings: SourceSetting
 
 def _with_labels(record: Record, train: _Side, select: _Side) -> Record:
     """CCG's supertags are no list of the catalogue: all that occur, in sorted order."""
-    if record.family != "tagging" or record.labels:
+    if not record.open_labels:
         return record
     trained = {tag for row in train.rows for tag in row["tags"]}
     known = trained | {tag for row in select.rows for tag in row["tags"]}

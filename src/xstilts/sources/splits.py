@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from xstilts.formats.tables import FamilyName, Row
+from xstilts.formats.tables import COLUMNS, FamilyName, Row
 
 
 def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -48,8 +48,9 @@ def limited(rows: Sequence[Row], limit: int | None, seed: int, family: FamilyNam
     if limit is None or limit >= len(rows):
         return list(rows)
     strata: dict[tuple[str, str], list[int]] = defaultdict(list)
+    stratified = {"part", "label"} <= set(COLUMNS[family].names)
     for index, row in enumerate(rows):
-        strata[_stratum(row) if family == "classification" else ("", "")].append(index)
+        strata[_stratum(row) if stratified else ("", "")].append(index)
     places: list[tuple[float, tuple[str, str], int]] = []
     for stratum, members in strata.items():
         drawn = sorted(members, key=lambda index: _draw(seed, _name(rows[index], index)))

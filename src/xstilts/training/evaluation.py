@@ -149,7 +149,7 @@ def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
             table = read_table(data, split, language)
             name = f"{split}-{language}"
             found, counted = predictor(table)
-            labelled = table.labelled(task.family_name)
+            labelled = task.family.labelled(table.rows)
             if predictor.settle is not None:
                 dev = (found, table.rows) if split == "dev" and labelled else dev
                 found, threshold = predictor.settle(found, dev, task.settings)
@@ -197,7 +197,7 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
             evaluated.counts[name], evaluated.inputs[name] = counted, table.digest
             if asked:
                 write_predictions(out / "predictions" / f"{name}.jsonl", task, queries, said)
-            if table.labelled(task.family_name):
+            if task.family.labelled(table.rows):
                 scores = task.family.score(said, queries, table.language, task.settings)
                 evaluated.scores.setdefault(split, {})[table.language] = scores
     return evaluated
@@ -208,31 +208,16 @@ def passport(
 ) -> dict[str, Any]:
     """What every score of a cell means. Numbers with unlike passports are never put in one
     column."""
-    settings = task.settings
-    meaning: dict[str, Any] = {
+    return {
         "metrics": {metric: record.convention or "plain" for metric in record.metrics},
         "scorer": scorer_digest(),
         "record version": record.version,
         "selection": "none: nothing is trained"
         if selection is None
         else f"best of the evaluations on {selection.rows} rows of English {selection.metric}",
-        "truncation": f"{settings.max_length} pieces",
         "tables": evaluated.inputs,
+        **task.family.passport_entries(task.settings, evaluated.thresholds),
     }
-    if record.family == "retrieval":
-        meaning["pooling"] = settings.pooling
-        meaning["thresholds (each set on its language's dev gold, after everything is frozen)"] = (
-            evaluated.thresholds
-        )
-    if record.family == "span":
-        meaning["truncation"] += (
-            f" in windows that share {settings.doc_stride}; answers of {settings.max_answer}"
-        )
-    if record.family == "tagging":
-        meaning["truncation"] = (
-            f"none: sentences over {settings.max_length} pieces are split at word borders"
-        )
-    return meaning
 
 
 def scorer_digest() -> str:
@@ -262,9 +247,11 @@ def write_predictions(
 
 
 def majority_flag(task: Task, found: Sequence[Prediction], rows: Sequence[Any]) -> str:
-    """A run that collapsed: every row of English dev gets one label though gold has several (facts
-    section 5)."""
-    if task.family_name not in ("classification", "choice") or not rows:
+    """What a collapsed run is flagged with: every English dev row gets one label of several.
+
+    Asked of the families whose gold is one label a row: column `label`.
+    """
+    if GOLD.get(task.family_name) != "label" or not rows:
         return ""
     said, gold = {str(p) for p in found}, {str(row["label"]) for row in rows}
     return (

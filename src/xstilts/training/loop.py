@@ -28,7 +28,7 @@ from tqdm import tqdm
 from xstilts.errors import UserError
 from xstilts.formats.cards import Selection, task_number
 from xstilts.formats.features import Batch, Features
-from xstilts.formats.tables import ENGLISH, Table
+from xstilts.formats.tables import ENGLISH, GOLD, Table
 from xstilts.params import TrainingSettings
 from xstilts.training.batches import draw_members, micro_batches, step_examples
 from xstilts.training.context import Context
@@ -65,7 +65,7 @@ class Member:
     def __post_init__(self) -> None:
         for table in self.train:
             if table.split != "train" or (
-                table.language != ENGLISH and self.task.family_name != "masked_lm"
+                table.language != ENGLISH and self.task.family_name in GOLD
             ):
                 raise UserError(
                     f"{table.task}: {table.split}-{table.language} may not train; expected train-en"

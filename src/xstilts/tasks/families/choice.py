@@ -3,7 +3,8 @@ pair."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from xstilts.errors import UserError
 from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import PooledHead, encode_texts
+from xstilts.tasks.families.common import PooledHead, all_have, cut_to_length, encode_texts
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.accuracy import accuracy
 
@@ -80,3 +81,11 @@ def score(
     predictions: Sequence[int], rows: Sequence[Row], language: str, settings: TaskSettings
 ) -> dict[str, float]:
     return {"accuracy": accuracy(predictions, [row["label"] for row in rows])}
+
+
+def labelled(rows: Sequence[Row]) -> bool:
+    return all_have(rows, "label")
+
+
+def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    return cut_to_length(settings)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,13 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import PooledHead, encode_texts, label_ids
+from xstilts.tasks.families.common import (
+    PooledHead,
+    all_have,
+    cut_to_length,
+    encode_texts,
+    label_ids,
+)
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.accuracy import accuracy, binary_f1
 
@@ -71,3 +78,11 @@ def score(
     if "f1" in settings.metrics:
         scores["f1"] = binary_f1(predictions, references, settings.labels[-1])
     return scores
+
+
+def labelled(rows: Sequence[Row]) -> bool:
+    return all_have(rows, "label")
+
+
+def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    return cut_to_length(settings)

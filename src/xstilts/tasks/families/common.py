@@ -4,12 +4,15 @@ start."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Ragged
+from xstilts.formats.tables import Row
+from xstilts.tasks.families.protocol import TaskSettings
 
 
 def linear(config: PretrainedConfig, size: int, inner: int | None = None) -> nn.Linear:
@@ -89,3 +92,13 @@ def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 def label_ids(labels: Sequence[str]) -> dict[str, int]:
     return {label: index for index, label in enumerate(labels)}
+
+
+def all_have(rows: Sequence[Row], column: str) -> bool:
+    """Whether there are rows, and the column is null in none of them."""
+    return bool(rows) and all(row[column] is not None for row in rows)
+
+
+def cut_to_length(settings: TaskSettings) -> dict[str, Any]:
+    """The passport of a family that reads the beginning of what is too long."""
+    return {"truncation": f"{settings.max_length} pieces"}

@@ -6,7 +6,7 @@ differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,6 +101,19 @@ class Family(Protocol):
         settings: TaskSettings,
     ) -> dict[str, float]:
         """Fractions. The official metric, from metrics/."""
+        ...
+
+    def labelled(self, rows: Sequence[Row]) -> bool:
+        """Whether a table's gold is there: hidden test sets hold none."""
+        ...
+
+    def passport_entries(
+        self, settings: TaskSettings, thresholds: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """What a score means beside its metric: "truncation", and what else reading depends on.
+
+        thresholds: what `settle` set on each language's dev gold.
+        """
         ...
 
 

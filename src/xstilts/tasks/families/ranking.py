@@ -9,6 +9,7 @@ of texts in training and in ranking; XTREME's script joins the two without a sea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import encode_texts, linear
+from xstilts.tasks.families.common import all_have, cut_to_length, encode_texts, linear
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.ranking import map_at_k, rank
 
@@ -154,3 +155,12 @@ def _candidates(rows: Sequence[Row]) -> Iterator[int]:
             continue
         seen.add(text)
         yield number
+
+
+def labelled(rows: Sequence[Row]) -> bool:
+    """A language may have candidates and no queries."""
+    return all_have([row for row in rows if row["query"] is not None], "gold")
+
+
+def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    return cut_to_length(settings)

@@ -18,7 +18,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Batch, Features, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import encode_texts
+from xstilts.tasks.families.common import cut_to_length, encode_texts
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics import mining
 from xstilts.tasks.metrics.accuracy import accuracy
@@ -129,22 +129,18 @@ def settle(
 
 
 def _pairs(predictions: Sequence[Any], rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """Mined pairs by falling score."""
+    """Mined pairs by falling score: predictions of foreign rows, as English ones have none."""
     found = [
         ((row["id"], prediction["id"]), prediction["score"])
         for row, prediction in zip(rows, predictions, strict=True)
-        if prediction is not None and row["side"] == "foreign"
+        if prediction is not None
     ]
     return dict(sorted(found, key=lambda item: -item[1]))
 
 
 def _gold(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    return [
-        (row["id"], partner)
-        for row in rows
-        if row["side"] == "foreign"
-        for partner in row["gold"] or ()
-    ]
+    """(foreign id, English id) of the partners; an English row has no gold (`tables.COLUMNS`)."""
+    return [(row["id"], partner) for row in rows for partner in row["gold"] or ()]
 
 
 def score(
@@ -161,3 +157,13 @@ def score(
         if p is not None
     ]
     return {"accuracy": accuracy([guess for guess, _ in asked], [gold for _, gold in asked])}
+
+
+def labelled(rows: Sequence[Row]) -> bool:
+    """Gold stands at the foreign side: of the English rows all are without."""
+    return any(row["gold"] is not None for row in rows)
+
+
+def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    set_on = "thresholds (each set on its language's dev gold, after everything is frozen)"
+    return {**cut_to_length(settings), "pooling": settings.pooling, set_on: thresholds}

@@ -20,7 +20,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import columns, dropout, linear
+from xstilts.tasks.families.common import all_have, columns, cut_to_length, dropout, linear
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics import mlqa, squad
 
@@ -305,3 +305,13 @@ def score(
     else:
         scores = squad.squad1(answers, list(gold.items()))
     return {metric: scores[metric] for metric in settings.metrics}
+
+
+def labelled(rows: Sequence[Row]) -> bool:
+    return all_have(rows, "answers")
+
+
+def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    whole = cut_to_length(settings)["truncation"]
+    windows = f"in windows that share {settings.doc_stride}; answers of {settings.max_answer}"
+    return {"truncation": f"{whole} {windows}"}

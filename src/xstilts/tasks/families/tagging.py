@@ -7,6 +7,7 @@ exactly one tag.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import columns, dropout, frame, label_ids, linear
+from xstilts.tasks.families.common import all_have, columns, dropout, frame, label_ids, linear
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.tags import Convention, chunk_scores, token_accuracy
 
@@ -157,3 +158,12 @@ def score(
         )
         scores |= chunk_scores(predictions, references, convention)
     return {metric: scores[metric] for metric in settings.metrics}
+
+
+def labelled(rows: Sequence[Row]) -> bool:
+    return all_have(rows, "tags")
+
+
+def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    split = f"none: sentences over {settings.max_length} pieces are split at word borders"
+    return {"truncation": split}

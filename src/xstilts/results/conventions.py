@@ -1,0 +1,136 @@
+"""Under which other conventions each family's kept predictions may be scored.
+
+What enters: the settings of a cell's own number, predictions, the table's texts. What leaves: other
+settings, other rows, other predictions to score, or what cannot be computed from what was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import get_args
+
+from xstilts.formats.tables import FamilyName, Row
+from xstilts.tasks.families.protocol import Prediction, TaskSettings
+from xstilts.tasks.families.retrieval import NEAREST
+from xstilts.tasks.metrics import mlqa, tags
+
+NORMALISERS = {"squad1": "SQuAD's normaliser", "mlqa": "MLQA's normaliser"}
+PLACEHOLDER = "NS"  # PAWS-X: no translation; its paper leaves such rows out, XTREME does not
+
+Numbers = dict[str, float]  # language -> fraction
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a number comes from predictions: the family's settings, and the metrics that make it."""
+
+    settings: TaskSettings
+    main: tuple[str, ...]
+
+
+Variant = tuple[str, Sequence[Prediction], Sequence[int]]  # name, predictions, the rows that count
+
+
+def _no_rules(own: TaskSettings, language: str) -> list[Rule]:
+    return []
+
+
+def _no_variants(
+    own: TaskSettings, predictions: Sequence[Prediction], texts: Sequence[Row]
+) -> Iterator[Variant]:
+    return iter(())
+
+
+def _nothing_lost(convention: str) -> list[str]:
+    return []
+
+
+def _no_other_mean(own: Numbers, asked: Mapping[str, int]) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What `rescore` asks of a family, given the settings of the cell's own number.
+
+    rules: other settings and metrics in a language. by_texts: other predictions or rows, which
+    only the table's texts tell. lost: what the kept predictions are too little for. whole: other
+    means over the languages, as lines. first_rows: whether jiant's choice of dev rows applies.
+    """
+
+    rules: Callable[[TaskSettings, str], list[Rule]] = _no_rules
+    by_texts: Callable[[TaskSettings, Sequence[Prediction], Sequence[Row]], Iterator[Variant]] = (
+        _no_variants
+    )
+    lost: Callable[[str], list[str]] = _nothing_lost
+    whole: Callable[[Numbers, Mapping[str, int]], list[str]] = _no_other_mean
+    names: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of metrics, where unclear
+    first_rows: bool = True
+
+    @property
+    def reads_texts(self) -> bool:
+        return self.by_texts is not _no_variants
+
+
+def _without_placeholders(
+    own: TaskSettings, predictions: Sequence[Prediction], texts: Sequence[Row]
+) -> Iterator[Variant]:
+    left = [i for i, row in enumerate(texts) if PLACEHOLDER not in (row["text_a"], row["text_b"])]
+    if 0 < len(left) < len(texts):
+        yield f"without rows that are '{PLACEHOLDER}' (PAWS-X's paper)", predictions, left
+
+
+def _chunk_rules(own: TaskSettings, language: str) -> list[Rule]:
+    if not own.convention:
+        return []
+    chunks = replace(own, metrics=("f1", "accuracy"))
+    rules = [Rule(replace(chunks, convention=name), ("f1",)) for name in get_args(tags.Convention)]
+    return [*rules, Rule(chunks, ("accuracy",))]
+
+
+def _normalisers(own: TaskSettings, language: str) -> list[Rule]:
+    known = [n for n in NORMALISERS if n != "mlqa" or language in mlqa.LANGUAGES]
+    numbers = (("f1", "exact_match"), ("f1",), ("exact_match",))
+    return [Rule(replace(own, convention=n), main) for n in known for main in numbers]
+
+
+def _equally_right(
+    own: TaskSettings, predictions: Sequence[Prediction], texts: Sequence[Row]
+) -> Iterator[Variant]:
+    """Tatoeba: a guess whose translation reads as the English line does becomes the right one."""
+    if own.convention != NEAREST:
+        return
+    text = {row["id"]: row["text"].strip() for row in texts}
+    english = {row["id"]: name for row in texts for name in row["gold"] or ()}
+    right = {name: foreign for foreign, name in english.items()}
+    lenient = [
+        {"id": right[row["id"]]}
+        if p is not None and text[english[p["id"]]] == text[row["id"]]
+        else p
+        for row, p in zip(texts, predictions, strict=True)
+    ]
+    yield "equal English sentences equally right", lenient, range(len(texts))
+
+
+def _vectors(convention: str) -> list[str]:
+    lost = "thresholds and repeated sentences need the vectors, which are not kept"
+    return [] if convention == NEAREST else [lost]
+
+
+def _over_queries(own: Numbers, asked: Mapping[str, int]) -> list[str]:
+    """LAReQA's official mean; no other than that over languages where each asks as much."""
+    mean = sum(number * asked[code] for code, number in own.items()) / sum(asked.values())
+    return [f"mean over the queries of all languages at once (LAReQA's): {100 * mean:.2f}"]
+
+
+# None: never scored. tests/families asks for an entry of every family.
+CONVENTIONS: dict[FamilyName, Conventions | None] = {
+    "classification": Conventions(by_texts=_without_placeholders),
+    "choice": Conventions(),
+    "tagging": Conventions(_chunk_rules, names={("accuracy",): "accuracy of words"}),
+    "span": Conventions(_normalisers),
+    "retrieval": Conventions(by_texts=_equally_right, lost=_vectors, first_rows=False),
+    "ranking": Conventions(whole=_over_queries, first_rows=False),
+    "masked_lm": None,
+}
