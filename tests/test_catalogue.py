@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,21 @@ def test_listing_shows_what_is_prepared(tmp_path: Path) -> None:
     assert rows["xnli"]["sizes"] == {"dev-sw": 7}
     assert rows["mnli"]["sizes"] == {"train-en": 90}
     assert rows["mnli"]["group"] == "NLI" and rows["pawsx"]["licence"]
+
+
+SOURCES = Path(__file__).parents[1] / "src"
+
+
+def test_labels_and_tags_stand_in_one_place() -> None:
+    """As a run of words, whatever stands between them."""
+    texts = [path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py")]
+    runs = [f" {' '.join(re.findall('[A-Za-z]+', text))} " for text in texts]
+    for words in (NLI, RECORDS["udpos"].labels, sorted(TASKS["xtreme"]["xnli"])):
+        assert sum(f" {' '.join(words)} " in run for run in runs) == 1, words
+
+
+def test_sizes_are_of_the_benchmarks_languages() -> None:
+    """A size's key is a language of the task, or English, which trains."""
+    for name, languages in (TASKS["xtreme-r"] | TASKS["xtreme"]).items():
+        keys = {key.partition("-")[2] for key in RECORDS[name].sizes} - {"", "all"}
+        assert keys <= set(languages) | {"en"}, name

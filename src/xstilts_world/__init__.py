@@ -66,5 +66,5 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     if not size or (split == "train" and language != ENGLISH and record.name != "text"):
         return None
     name = SAME_TRAIN.get(record.name, record.name) if split == "train" else record.name
-    rows = make(asking.Asked(settings.seed, name, split, language, size))
+    rows = make(asking.Asked(settings.seed, name, split, language, size, record.labels))
     return Reading(rows, {"read": len(rows)})

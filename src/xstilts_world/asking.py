@@ -37,13 +37,17 @@ PARALLEL = ("xnli", "pawsx", "xquad", "xcopa")
 
 
 class Asked(NamedTuple):
-    """One table: of which task, which split and language, how many rows, in which world."""
+    """One table: of which task, which split and language, how many rows, in which world.
+
+    labels: the task's, in its official order, where it has some.
+    """
 
     seed: int
     task: str
     split: str
     language: str
     size: int
+    labels: tuple[str, ...] = ()
 
     def stream(self, index: int) -> Stream:
         own = "" if self.task in PARALLEL else self.language

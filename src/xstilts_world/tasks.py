@@ -27,7 +27,6 @@ from xstilts_world.meaning import (
 from xstilts_world.speaking import Style, Token, draw_style, tongue
 
 Row = dict[str, Any]
-LABELS = ("contradiction", "entailment", "neutral")
 
 
 # --- pairs of texts ---
@@ -55,7 +54,7 @@ PARTS = (
 def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
     stream, t = asked.stream(index), asked.tongue()
     stream.below(2)  # what the caller drew
-    label = stream.pick(LABELS)
+    label = stream.pick(asked.labels)
 
     def draw() -> tuple[object, Event]:
         event = draw_hypothesis(stream)

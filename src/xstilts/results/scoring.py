@@ -17,6 +17,7 @@ from typing import Any, cast, get_args
 
 from xstilts.errors import UserError, nearest
 from xstilts.results.submitted import Questions, read_lines, read_object, read_questions, read_tags
+from xstilts.tasks.labels import NLI_LABELS, UPOS_TAGS
 from xstilts.tasks.metrics import mlqa
 from xstilts.tasks.metrics.accuracy import accuracy
 from xstilts.tasks.metrics.benchmark import CATEGORIES, TASKS, summary
@@ -29,7 +30,6 @@ Scored = tuple[dict[str, float], int]
 Languages = tuple[Mapping[str, Sequence[str]], dict[str, list[str]]]  # a task's, and what it lacks
 
 MANIFEST = "manifest.json"  # beside the tasks' folders of a submission that we wrote
-_UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
 
 
 @dataclass(frozen=True)
@@ -290,9 +290,9 @@ def _mlqa(predicted: Mapping[str, str], questions: Questions, language: str) -> 
 
 
 _TASKS: dict[str, _Task] = {
-    "xnli": _Task("tsv", _score_labels(("contradiction", "entailment", "neutral"))),
+    "xnli": _Task("tsv", _score_labels(NLI_LABELS)),
     "pawsx": _Task("tsv", _score_labels(("0", "1"))),
-    "udpos": _Task("tsv", _score_tags(frozenset(_UPOS.split()).__contains__)),
+    "udpos": _Task("tsv", _score_tags(frozenset(UPOS_TAGS).__contains__)),
     "panx": _Task("tsv", _score_tags(lambda tag: tag == "O" or tag[:2] in {"B-", "I-"})),
     "bucc2018": _Task("tsv", _score_pairs),
     "tatoeba": _Task("tsv", _score_labels()),

@@ -14,6 +14,8 @@ from typing import Any
 
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, POOL, Record
+from xstilts.tasks.labels import NLI_LABELS, UPOS_TAGS
+from xstilts.tasks.metrics.benchmark import XTREME_TASKS
 from xstilts.tasks.sizes import (
     ADDED,
     BUCC,
@@ -23,11 +25,10 @@ from xstilts.tasks.sizes import (
     TATOEBA,
     TYDIQA,
     UDPOS,
-    XTREME_40,
+    languages_of,
     words,
 )
 
-NLI_LABELS = ("contradiction", "entailment", "neutral")
 _SQUAD_METRICS = ("f1", "exact_match")
 _ENGLISH_ONLY = {"languages": (ENGLISH,), "splits": ("train", "dev"), "labelled": ("train", "dev")}
 
@@ -177,7 +178,7 @@ _TARGETS = (
         roles=("target",),
         group="NLI",
         **_pairs(NLI_LABELS),
-        languages=words("ar bg de el en es fr hi ru sw th tr ur vi zh"),
+        languages=languages_of("xnli"),
         licence="CC BY-NC 4.0",
         splits=("dev", "test"),
         labelled=("dev", "test"),
@@ -190,7 +191,7 @@ _TARGETS = (
         roles=("target",),
         group="paraphrase",
         **_pairs(("0", "1")),
-        languages=words("de en es fr ja ko zh"),
+        languages=languages_of("pawsx"),
         licence="free for any purpose (Google LLC)",
         sizes={"train-en": 49_401, "dev": 2_000, "test": 2_000},
     ),
@@ -200,10 +201,8 @@ _TARGETS = (
         roles=("target",),
         group="syntactic",
         family="tagging",
-        labels=words(
-            "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
-        ),
-        languages=tuple(UDPOS),
+        labels=UPOS_TAGS,
+        languages=languages_of("udpos"),
         metrics=("f1", "accuracy"),
         main=("f1",),
         convention="seqeval-0.0.12",
@@ -217,7 +216,7 @@ _TARGETS = (
         group="syntactic",
         family="tagging",
         labels=("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O"),
-        languages=XTREME_40,
+        languages=languages_of("panx"),
         metrics=("f1", "precision", "recall"),
         main=("f1",),
         convention="seqeval-0.0.12",
@@ -237,7 +236,7 @@ _TARGETS = (
         **_span("squad1"),
         splits=("test",),
         labelled=("test",),
-        languages=words("ar de el en es hi ru th tr vi zh"),
+        languages=languages_of("xquad"),
         licence="CC BY-SA 4.0",
         train_from=("squad1",),
         select_from="squad1",
@@ -251,7 +250,7 @@ _TARGETS = (
         **_span("mlqa"),
         splits=("dev", "test"),
         labelled=("dev", "test"),
-        languages=tuple(MLQA),
+        languages=languages_of("mlqa"),
         licence="CC BY-SA 3.0",
         train_from=("squad1",),
         select_from="squad1",
@@ -265,7 +264,7 @@ _TARGETS = (
         **_span("squad1"),
         splits=("train", "test"),
         labelled=("train", "test"),
-        languages=tuple(TYDIQA),
+        languages=languages_of("tydiqa"),
         licence="Apache 2.0",
         select_share=0.1,
         sizes={"train-en": 3_696} | _sizes(TYDIQA, "test"),
@@ -276,7 +275,7 @@ _TARGETS = (
         roles=("target",),
         group="retrieval",
         family="retrieval",
-        languages=tuple(BUCC),
+        languages=languages_of("bucc2018"),
         splits=("dev", "test"),
         labelled=("dev", "test"),
         metrics=("f1", "precision", "recall"),
@@ -292,7 +291,7 @@ _TARGETS = (
         roles=("target",),
         group="retrieval",
         family="retrieval",
-        languages=tuple(TATOEBA),
+        languages=languages_of("tatoeba"),
         splits=("test",),
         labelled=("test",),
         metrics=("accuracy",),
@@ -309,7 +308,7 @@ _TARGETS = (
         **_choice(2),
         splits=("dev", "test"),
         labelled=("dev", "test"),
-        languages=words("et ht id it qu sw ta th tr vi zh"),
+        languages=languages_of("xcopa"),
         licence="CC BY 4.0",
         train_from=("siqa", "copa"),
         sizes={"dev": 100, "test": 500},
@@ -321,7 +320,7 @@ _TARGETS = (
         **_ranking(),
         splits=("test",),
         labelled=("test",),
-        languages=words("ar de el en es hi ru th tr vi zh"),
+        languages=languages_of("lareqa"),
         licence="CC BY-SA 4.0",
         train_from=("squad1",),  # its questions, with the sentences that answer them
         select_from="squad1",
@@ -335,7 +334,7 @@ _TARGETS = (
         **_ranking(),
         splits=("train", "select", "dev", "test"),  # Wikipedia trains and selects
         labelled=("train", "select", "dev", "test"),
-        languages=tuple(MEWSLIX),
+        languages=languages_of("mewslix"),
         licence="CC BY-SA (Wikipedia), CC BY 2.5 (WikiNews)",
         sizes={
             "train-en": 167_719,
@@ -353,7 +352,7 @@ _TEXT = Record(
     roles=("text", "intermediate"),
     group="text",
     family="masked_lm",
-    languages=XTREME_40,
+    languages=tuple(sorted(set().union(*XTREME_TASKS.values()))),  # XTREME's 40
     splits=("train",),
     labelled=(),
     metrics=(),

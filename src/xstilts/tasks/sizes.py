@@ -1,10 +1,12 @@
-"""Each benchmark's languages, and the published rows of each: data for the catalogue.
+"""The published rows of each language, and the languages of each task: data for the catalogue.
 
-XTREME-R adds languages to four of XTREME's tasks. Where no source at hand says how many rows those
-have, no number stands here, and none is checked.
+Which languages a task has stands in `metrics.benchmark`, once. XTREME-R adds some to four tasks.
+Where no source at hand says how many rows those have, no number stands here, and none is checked.
 """
 
 from __future__ import annotations
+
+from xstilts.tasks.metrics.benchmark import XTREME_R_TASKS, XTREME_TASKS
 
 
 def by_language(text: str) -> dict[str, tuple[int, ...]]:
@@ -19,10 +21,6 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-XTREME_40 = words(
-    "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw "
-    "ta te th tl tr ur vi yo zh"
-)
 # Sentences (train/dev/test) as the Hub's `xtreme` counts them; 0: there is no such split.
 UDPOS = by_language(
     """
@@ -60,8 +58,12 @@ MEWSLIX = by_language(  # mentions, dev/test
 )
 # What XTREME-R's evaluate.py has beyond XTREME's: udpos of UD 2.7; xquad's Romanian is 1,190 too.
 ADDED = {
-    "udpos": words("lt pl uk wo ro"),
-    "panx": words("qu pl uk az lt pa gu ro"),
-    "xquad": words("ro"),
-    "tatoeba": words("az lt pl uk ro"),
+    task: added
+    for task, languages in XTREME_R_TASKS.items()
+    if (added := tuple(c for c in languages if c not in XTREME_TASKS.get(task, languages)))
 }
+
+
+def languages_of(task: str) -> tuple[str, ...]:
+    """XTREME's of the task, or XTREME-R's of one that only it has, by code."""
+    return tuple(sorted(XTREME_TASKS.get(task) or XTREME_R_TASKS[task]))
