@@ -91,10 +91,10 @@ def data_text() -> None:
 
     Example: xstilts data text
     """
-    from xstilts import params
+    from xstilts import params, paths
     from xstilts.sources import prepare
 
-    prepare.prepare_text(params.load().source, Path("data/text"))
+    prepare.prepare_text(params.load().source, paths.TEXT)
 
 
 @data.command("intermediate")
@@ -103,12 +103,12 @@ def data_intermediate(row: Row) -> None:
 
     Example: xstilts data intermediate mnli
     """
-    from xstilts import params
+    from xstilts import params, paths
     from xstilts.sources import prepare
 
     settings = params.load()
     members = section_of(settings.intermediates, "intermediates", row).members
-    prepare.prepare_intermediate(members, settings.source, Path("data/intermediate") / row)
+    prepare.prepare_intermediate(members, settings.source, paths.row_data(row))
 
 
 @data.command("target")
@@ -117,12 +117,12 @@ def data_target(task: Task) -> None:
 
     Example: xstilts data target xnli
     """
-    from xstilts import params
+    from xstilts import params, paths
     from xstilts.sources import prepare
 
     settings = params.load()
     section_of(settings.targets, "targets", task)
-    folder = Path("data/target") / task
+    folder = paths.target_data(task)
     prepare.prepare_target(task, settings.source, folder, settings.grid.benchmark)
 
 
@@ -250,15 +250,15 @@ def log() -> None:
 
     Example: xstilts log
     """
-    from xstilts import params
+    from xstilts import params, paths
     from xstilts.running import tracking
 
     settings = params.load()
     grid = settings.grid
-    names = product(grid.intermediates, grid.targets, map(str, grid.replicates))
-    folders = [Path("cells").joinpath(*name) for name in names]
+    names = product(grid.intermediates, grid.targets, grid.replicates)
+    folders = [paths.cell(*name) for name in names]
     cells = [folder for folder in folders if folder.is_dir()]
-    sent, marked = tracking.log_missing(settings.experiment, cells, Path("work"))
+    sent, marked = tracking.log_missing(settings.experiment, cells, paths.WORK)
     if sent or marked:
         print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
 

@@ -31,8 +31,9 @@ def tasks(
     Example: xstilts tasks --group NLI
     """
     from xstilts.looking.listing import listing
+    from xstilts.paths import DATA
 
-    rows = listing(Path("data"))
+    rows = listing(DATA)
     groups = {row["group"] for row in rows}
     if group and group not in groups:
         raise UserError(f"--group {group}: no such group{nearest(group, groups)}")
@@ -62,16 +63,15 @@ def layers(
     settings = params.load()
     section_of(settings.intermediates, "intermediates", row)
     section = section_of(settings.targets, "targets", task)
+    from xstilts import paths
     from xstilts.looking import layers as room
-    from xstilts.phases import provenance
-    from xstilts.phases.stage import DATA, FEATURES, MODELS
     from xstilts.training import encoder
 
     name = f"{row}-{task}-{replicate}"
-    ref = encoder.read_ref(MODELS / "intermediate" / row / str(replicate))
-    data = DATA / "target" / task
-    scores = room.layers_of(ref, data, settings.training, section.max_length, FEATURES)
-    folder = out or provenance.WORK / "layers" / name
+    ref = encoder.read_ref(paths.row_model(row, replicate))
+    data = paths.target_data(task)
+    scores = room.layers_of(ref, data, settings.training, section.max_length, paths.FEATURES)
+    folder = out or paths.layers(name)
     before = ", before its tuning" if getattr(section, "tuning", None) else ""
     print(room.write_layers(scores, f"{settings.experiment}: {name}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")

@@ -16,8 +16,8 @@ from typing import Any
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card
 from xstilts.formats.tables import GOLD, FamilyName, Row
+from xstilts.paths import CELLS, prediction_file, predictions
 
-CELLS = Path("cells")
 KEYS = {"id", "prediction", "gold"}
 
 
@@ -61,14 +61,14 @@ def cell_card(folder: Path) -> Card:
 
 def tables_of(folder: Path) -> Iterator[tuple[str, str]]:
     """The (split, language) pairs that a cell kept predictions of, sorted."""
-    for path in sorted((folder / "predictions").glob("*.jsonl")):
+    for path in sorted(predictions(folder).glob("*.jsonl")):
         split, _, language = path.stem.partition("-")
         yield split, language
 
 
 def read_kept(folder: Path, card: Card, split: str, language: str) -> Kept:
     """UserError: a missing or broken file, or not as many predictions as the card counts."""
-    path = folder / "predictions" / f"{split}-{language}.jsonl"
+    path = prediction_file(folder, split, language)
     where = f"`dvc repro target@{card.intermediate}-{card.target}-{card.replicate}`"
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected the cell's predictions; run {where}")

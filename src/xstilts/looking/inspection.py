@@ -20,6 +20,7 @@ from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, rea
 from xstilts.looking.examples import Example, Reader
 from xstilts.looking.families import LOOKS, Seen
 from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
+from xstilts.paths import PRETRAIN, TEXT, row_data, target_data, trainings
 from xstilts.phases import pretraining
 from xstilts.phases.members import check_span, check_target, label_set, subset
 from xstilts.tasks.families import FAMILIES
@@ -28,7 +29,6 @@ from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef, Tokenizer
 from xstilts.training.task import Task, task
 
-DATA, PRETRAIN = Path("data"), Path("models/pretrain")
 # Columns that hold a text.
 TEXTS = ("text_a", "text_b", "context", "question", "text", "pair", "query", "candidate")
 SPLITS = ("train", "select", "dev", "test")
@@ -92,12 +92,12 @@ def _parts(params: Params, name: str, row: str) -> list[Part]:
     rows = [row] if row else [r for r, one in params.intermediates.items() if name in one.members]
     if rows and name in params.intermediates[rows[0]].members:
         section = params.intermediates[rows[0]]
-        folder = _prepared(DATA / "intermediate" / rows[0] / name, f"intermediate@{rows[0]}")
+        folder = _prepared(row_data(rows[0]) / name, f"intermediate@{rows[0]}")
         record = read_record(folder)
         check_span(record, section)
         return [Part("", folder, _task(record, section, folder))]
     if not row and name == "text":
-        folder = _prepared(DATA / "text", "")
+        folder = _prepared(TEXT, "")
         settings = TaskSettings(params.pretrain.max_length)  # as pretraining has it
         text = Task(name, "masked_lm", FAMILIES["masked_lm"], settings, name)
         return [Part("", folder, text, params.pretrain.mask_probability)]
@@ -108,12 +108,12 @@ def _parts(params: Params, name: str, row: str) -> list[Part]:
 
 
 def _target_parts(name: str, section: PhaseSettings | FrozenSettings) -> list[Part]:
-    folder = _prepared(DATA / "target" / name, f"target@{name}")
+    folder = _prepared(target_data(name), f"target@{name}")
     record = read_record(folder)
     check_target(record, section)
     if isinstance(section, PhaseSettings):
         check_span(record, section)
-    steps = sorted(path for path in folder.glob("train/*") if path.is_dir())
+    steps = trainings(folder)
     titles = [path.name if len(steps) > 1 else "" for path in steps]
     parts = [
         Part(title, path, _task(read_record(path), section, path))
@@ -147,7 +147,7 @@ def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
     if (PRETRAIN / "encoder.json").is_file():
         ref = encoders.read_ref(PRETRAIN)
         return encoders.load_tokenizer(ref), f"tokenizer of {PRETRAIN}"
-    folder = _prepared(DATA / "text", "")
+    folder = _prepared(TEXT, "")
     tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
     return pretraining.train_tokenizer(tables, settings), "tokenizer as phase 1 would train it"
 

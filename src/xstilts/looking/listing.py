@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from xstilts import paths
 from xstilts.formats.tables import Record, read_json
 from xstilts.tasks.catalogue import RECORDS
 
@@ -28,9 +29,9 @@ def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[di
 
 def _prepared(data: Path, task: Record) -> dict[str, int]:
     """Rows of each table; the most that any stage has written, as a grid row may have a limit."""
-    own = data / "target" / task.name
-    folders = [own, *own.glob("train/*"), *(data / "intermediate").glob(f"*/{task.name}")]
-    folders += [data / "text"] if task.is_text else []
+    own = paths.target_data(task.name, data)
+    folders = [own, *paths.trainings(own), *paths.row_data("", data).glob(f"*/{task.name}")]
+    folders += [data / paths.TEXT.name] if task.is_text else []
     sizes: dict[str, int] = {}
     for folder in folders:
         if not (folder / "counts.json").is_file():

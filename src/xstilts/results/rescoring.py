@@ -19,6 +19,7 @@ from xstilts.formats.cards import Card, task_number
 from xstilts.formats.kept import Kept, cell_card, read_kept, tables_of
 from xstilts.formats.tables import ENGLISH, Row, Table, read_table, table_path
 from xstilts.params import TrainingSettings
+from xstilts.paths import target_data
 from xstilts.phases.members import subset
 from xstilts.results.conventions import (
     CONVENTIONS,
@@ -31,7 +32,6 @@ from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Prediction, TaskSettings
 from xstilts.tasks.metrics import mlqa
 
-DATA = Path("data/target")
 DEV_ROWS = 500  # what the paper and jiant select on (facts sections 5 and 7: J7)
 TINY = 1e-9
 
@@ -115,7 +115,9 @@ def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
     conventions = _conventions(card)
     notes = conventions.lost(_convention(card))
     if not notes and conventions.reads_texts and unread:
-        notes.append(f"{DATA / card.target}: not this cell's tables: no convention about texts")
+        notes.append(
+            f"{target_data(card.target)}: not this cell's tables: no convention about texts"
+        )
     foreign = [code for code in languages if code not in mlqa.LANGUAGES]
     if _convention(card) == "mlqa" and foreign:
         notes.append(f"MLQA's normaliser has no rules for {' '.join(foreign)}: SQuAD's there")
@@ -197,7 +199,7 @@ def _check(folder: Path, card: Card, kept: Kept, found: Mapping[str, Numbers]) -
 
 def _texts(card: Card, kept: Kept) -> list[Row] | None:
     """The table that was predicted, if it is still there."""
-    folder = DATA / card.target
+    folder = target_data(card.target)
     split: Any = kept.split
     if not table_path(folder, split, kept.language).is_file():
         return None

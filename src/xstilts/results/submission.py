@@ -15,9 +15,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
-from xstilts.formats.kept import CELLS, Kept, cell_card, read_kept, tables_of
+from xstilts.formats.kept import Kept, cell_card, read_kept, tables_of
 from xstilts.formats.tables import (
     Row,
     Split,
@@ -36,8 +37,6 @@ from xstilts.sources import source
 from xstilts.tasks.metrics.benchmark import XTREME_TASKS
 
 SPLIT: Split = "test"
-DATA = Path("data/target")
-WORK = Path("work")
 BENCHMARK = "xtreme"
 
 Place = tuple[str, int]  # an intermediate's row and a replicate
@@ -150,7 +149,7 @@ def _cells(params: Params, asked: Asked) -> tuple[dict[str, dict[Place, Card]], 
 
 
 def _folder(task: str, place: Place) -> Path:
-    return CELLS / place[0] / task / str(place[1])
+    return paths.cell(place[0], task, place[1])
 
 
 def _choose(found: Mapping[str, Mapping[Place, Card]], asked: Asked) -> dict[str, Chosen]:
@@ -217,7 +216,7 @@ class _Pair:
 def _expected(task: str, settings: SourceSettings) -> list[str]:
     """XTREME's languages; or the source's, where it has languages of its own."""
     own, official = (
-        source(settings.name).languages(read_record(DATA / task), settings),
+        source(settings.name).languages(read_record(paths.target_data(task)), settings),
         XTREME_TASKS,
     )
     return list(official[task] if set(own) <= set(official[task]) else own)
@@ -243,7 +242,7 @@ def _tables(chosen: Chosen, settings: SourceSettings, missing: list[str]) -> dic
 
 
 def _pair(chosen: Chosen, language: str) -> _Pair:
-    card, folder = chosen.card, DATA / chosen.card.target
+    card, folder = chosen.card, paths.target_data(chosen.card.target)
     table = read_table(folder, SPLIT, language)
     name = f"{SPLIT}-{language}"
     kept = read_kept(chosen.folder, card, SPLIT, language)
@@ -297,7 +296,7 @@ def _write_labels(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> 
 def _origin(chosen: Chosen, files: Mapping[str, Any], expected: Sequence[str]) -> dict[str, Any]:
     """Which cell, seed and commit a task's files are of, and what English dev said."""
     card = chosen.card
-    curve = logbook.History(WORK, logbook.cell_key(card)).lines()
+    curve = logbook.History(paths.WORK, logbook.cell_key(card)).lines()
     lines = logbook.belonging(curve, card.key)  # none where DVC's cache brought the cell
     trained = {key: lines[-1][key] if lines else "unknown" for key in ("commit", "dirty")}
     return {

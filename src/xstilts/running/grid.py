@@ -29,9 +29,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from xstilts.errors import UserError
 from xstilts.params import read_yaml
+from xstilts.paths import LOGS
 
 LOCK = Path("dvc.lock")
-LOGS = Path("work/logs")
 # A stage whose inputs another process holds fails with one of these lines; it is tried again.
 BUSY = ("Unable to acquire lock", "it is being blocked by")
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, averages, task_number
 from xstilts.formats.tables import ENGLISH, write_text
@@ -33,7 +34,7 @@ class History:
     """A training's curve as a file. Only whole lines count: a kill may leave half a one."""
 
     def __init__(self, work: Path, cell: str) -> None:
-        self.path = work / "history" / f"{cell}.jsonl"
+        self.path = paths.history(work) / f"{cell}.jsonl"
         self._begun = False
 
     def lines(self) -> list[Line]:
@@ -89,7 +90,7 @@ def unsent(lines: Sequence[Line]) -> list[Line]:
 
 def finished_trials(experiment: str, work: Path) -> Iterator[tuple[str, list[Line]]]:
     """The studies' trials that ended, each with its curve: study-PHASE-NAME-TRIAL, lines."""
-    for path in sorted((work / "history").glob("study-*.jsonl")):
+    for path in sorted(paths.history(work).glob("study-*.jsonl")):
         lines = History(work, path.stem).lines()
         if lines and "trial" in lines[-1] and lines[-1]["experiment"] == experiment:
             yield path.stem, lines
@@ -99,9 +100,10 @@ def card_folders(cells: Sequence[Path]) -> list[Path]:
     """Pretraining, phase 2, then the cells, which point there; only folders that hold a card."""
     models: set[Path] = set()
     for cell in cells:
-        if len(cell.parts) >= 4 and cell.parts[-4] == "cells":
-            root = cell.parents[3] / "models"
-            models |= {root / "pretrain", root / "intermediate" / cell.parts[-3] / cell.name}
+        if len(cell.parts) >= 4 and cell.parts[-4] == paths.CELLS.name:
+            root = cell.parents[3]
+            models.add(root / paths.PRETRAIN)
+            models.add(root / paths.row_model(cell.parts[-3], cell.name))
     folders = dict.fromkeys([*sorted(models, reverse=True), *cells])
     return [folder for folder in folders if (folder / "card.json").is_file()]
 

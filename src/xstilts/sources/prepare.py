@@ -30,6 +30,7 @@ from xstilts.formats.tables import (
     write_table,
 )
 from xstilts.params import GridSettings, RowSettings, SourceSettings
+from xstilts.paths import training_data
 from xstilts.sources import Source, source
 from xstilts.sources.reading import Reading
 from xstilts.sources.sentences import answering
@@ -160,7 +161,7 @@ def prepare_target(
         if not writer.counts:
             raise UserError(f"{task}: the source has no dev or test rows of it; expected some")
         for number, step in enumerate(_steps(record, rows_from, settings), 1):
-            target = folder / "train" / f"{number}-{step.name}"
+            target = training_data(folder, number, step.name)
             writer.unlike += _write_step(target, (step, record), settings, None, english)
         writer.close()
         _check_sizes(writer.unlike, settings)

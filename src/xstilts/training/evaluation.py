@@ -27,6 +27,7 @@ from xstilts.formats.tables import (
     tables_in,
     write_text,
 )
+from xstilts.paths import prediction_file
 from xstilts.tasks.families.protocol import Output, Prediction, TaskSettings
 from xstilts.tasks.families.ranking import right
 from xstilts.training.batches import sorted_batches
@@ -157,7 +158,7 @@ def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
                     evaluated.thresholds[language] = threshold
             evaluated.counts[name] = {**counts.get(name, {}), **counted, "predicted": len(found)}
             evaluated.inputs[name] = table.digest
-            write_predictions(out / "predictions" / f"{name}.jsonl", task, table.rows, found)
+            write_predictions(prediction_file(out, split, language), task, table.rows, found)
             if labelled:
                 scores = task.family.score(found, table.rows, language, task.settings)
                 evaluated.scores.setdefault(split, {})[language] = scores
@@ -196,7 +197,7 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
             counted = {**counts.get(name, {}), **part.counts, "predicted": len(said)}
             evaluated.counts[name], evaluated.inputs[name] = counted, table.digest
             if asked:
-                write_predictions(out / "predictions" / f"{name}.jsonl", task, queries, said)
+                write_predictions(prediction_file(out, split, table.language), task, queries, said)
             if task.family.labelled(table.rows):
                 scores = task.family.score(said, queries, table.language, task.settings)
                 evaluated.scores.setdefault(split, {})[table.language] = scores

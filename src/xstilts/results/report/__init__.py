@@ -10,13 +10,14 @@ from pathlib import Path
 
 from xstilts.formats.tables import fresh_folder, write_json, write_text
 from xstilts.params import GridSettings
+from xstilts.paths import CELLS, REPORTS
 
 
 def report_stage(
     experiment: str,
     grid: GridSettings,
-    cells: Path = Path("cells"),
-    out: Path = Path("reports"),
+    cells: Path = CELLS,
+    out: Path = REPORTS,
 ) -> None:
     """report.md, scores.csv, grid.csv, targets.csv, metrics.json, heatmap.png."""
     from xstilts.results.report import figures, texts

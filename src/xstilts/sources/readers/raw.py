@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import GOLD, Record, Row, Split
 from xstilts.sources.reading import Reading
-from xstilts.tasks.sizes import ADDED, MEWSLIX, XTREME_40
+from xstilts.tasks.metrics.benchmark import TASKS
 
 Item = TypeVar("Item")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -31,7 +31,7 @@ _DIGITS = 18  # of a number in a text; Python refuses to convert over 4,300
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>\\u[dD][89a-fA-F]\w\w)"
 )
-_LANGUAGES = {*XTREME_40, *MEWSLIX, *(code for codes in ADDED.values() for code in codes)}
+_LANGUAGES = {code for tasks in TASKS.values() for codes in tasks.values() for code in codes}
 _STRING_OR_END = re.compile(r'"(?:[^"\\]|\\.)*"|\}')
 
 
