@@ -307,3 +307,11 @@ def test_rooms_and_kinds_have_digests_of_their_own(
     monkeypatch.chdir(tmp_path)
     rooms = {code.room_digest(f"xstilts.tasks.{room}") for room in ("families", "metrics")}
     assert len(rooms | {code.kind_digest(kind) for kind in COMMANDS}) == 2 + len(COMMANDS)
+
+
+def test_world_imports_only_what_any_source_needs() -> None:
+    both = grimp.build_graph("xstilts", "xstilts_world", cache_dir=None)
+    own = {name for name in both.modules if name.partition(".")[0] == "xstilts_world"}
+    imported = {other for name in own for other in both.find_modules_directly_imported_by(name)}
+    needed = {"formats.tables", "sources.reading", "params", "errors"}
+    assert imported - own == {f"xstilts.{name}" for name in needed}

@@ -10,11 +10,19 @@ from typing import Any, NamedTuple
 
 from xstilts_world.changes import change, conflict
 from xstilts_world.meaning import (
+    AGENT,
     GIVEN,
     GROUPS,
+    HERO,
     KIND_OF,
     OPPOSITE,
+    OTHER,
+    PATIENT,
+    PLACE,
+    REASON,
+    RECIPIENT,
     SCRIPTS,
+    TIME,
     TYPICAL,
     VERBS,
     Event,
@@ -64,23 +72,24 @@ class Asked(NamedTuple):
 
 
 def askable(event: Event, reason: bool = False) -> list[str]:
-    """Slots whose filler can be asked for: A who, P what, I to whom, L where, T when, W why."""
-    found = ["A"] + ["P"] * bool(event.patient) + ["I"] * bool(event.to and event.verb != "go")
-    return found + ["L"] * bool(event.place) + ["T"] * bool(event.time) + ["W"] * reason
+    """Roles that can be asked for: who, what, to whom, where, when, why."""
+    found = [AGENT] + [PATIENT] * bool(event.patient)
+    found += [RECIPIENT] * bool(event.to and event.verb != "go")
+    return found + [PLACE] * bool(event.place) + [TIME] * bool(event.time) + [REASON] * reason
 
 
-def ask(event: Event, slot: str) -> Event:
-    """The event with a question word in the slot."""
+def ask(event: Event, role: str) -> Event:
+    """The event with a question word in the role."""
     event = event._replace(adverb="")
-    if slot == "A":
+    if role == AGENT:
         return event._replace(agent=Noun(_who(event.agent)))
-    if slot == "P" and event.patient:
+    if role == PATIENT and event.patient:
         return event._replace(patient=Noun(_who(event.patient)))
-    if slot == "I":
+    if role == RECIPIENT:
         return event._replace(to=Noun("who"))
-    if slot == "W":
+    if role == REASON:
         return event._replace(reason=True)
-    return event._replace(place="where") if slot == "L" else event._replace(time="when")
+    return event._replace(place="where") if role == PLACE else event._replace(time="when")
 
 
 def _who(noun: Noun) -> str:
@@ -137,9 +146,9 @@ def _questions(stream: Stream, story: Story, n: int) -> list[tuple[Event, str, i
     for index, event in stream.shuffled(list(enumerate(story))):
         for slot in stream.shuffled(askable(event))[:2]:
             shorter = event
-            for other, field in (("L", "place"), ("T", "time")):
+            for other in (PLACE, TIME):
                 if slot != other and stream.chance(60):
-                    shorter = change(shorter, **{field: ""})
+                    shorter = change(shorter, **{other: ""})
             if sum(_matches(other, shorter, slot) for other in story) == 1:
                 found.append((shorter, slot, index))
     return stream.sample(found, min(n, len(found)))
@@ -147,11 +156,11 @@ def _questions(stream: Stream, story: Story, n: int) -> list[tuple[Event, str, i
 
 def _matches(event: Event, question: Event, slot: str) -> bool:
     """Whether the event answers the question: what the question names, it has too."""
-    fields = {"A": "agent", "P": "patient", "I": "to", "L": "place", "T": "time"}
-    named = [f for s, f in fields.items() if s != slot and getattr(question, f)]
+    fields = (AGENT, PATIENT, RECIPIENT, PLACE, TIME)
+    named = [field for field in fields if field != slot and getattr(question, field)]
     if event.verb != question.verb or event.quality != question.quality:
         return False
-    return bool(getattr(event, fields[slot])) and all(
+    return bool(getattr(event, slot)) and all(
         getattr(event, f) == getattr(question, f) for f in named
     )
 
@@ -160,7 +169,7 @@ def _unanswerable(stream: Stream, event: Event, slot: str, story: Story) -> Even
     """The question after one change, such that no event of the story answers it."""
     while True:
         other = conflict(stream, event, flips=0)
-        if stream.chance(30) and slot != "A":
+        if stream.chance(30) and slot != AGENT:
             other = event._replace(agent=Noun(stream.pick(GIVEN)))
         other = other._replace(negated=False)
         if not any(_matches(told, other, slot) for told in story):
@@ -177,7 +186,7 @@ def _options(stream: Stream, right: str, wrong: list[str]) -> tuple[list[str], i
 
 
 STEPS = sorted({step for script in SCRIPTS for step in script})
-EXCHANGED = str.maketrans("AB", "BA")
+EXCHANGED = str.maketrans(HERO + OTHER, OTHER + HERO)
 
 
 def _wrong_steps(
@@ -342,11 +351,11 @@ def _puzzle(stream: Stream) -> tuple[Event, set[str]]:
     event = draw_event(stream)
     while event.verb == "be" or (event.patient is None and way < 8):
         event = draw_event(stream)
-    from_verb = "P" if way < 8 else "A"
+    from_verb = PATIENT if way < 8 else AGENT
     verb_takes = _takes(event, from_verb)
     return ask(event, from_verb), verb_takes
 
 
 def _takes(event: Event, slot: str) -> set[str]:
-    group = VERBS[event.verb].patient if slot == "P" else VERBS[event.verb].agent
+    group = VERBS[event.verb].patient if slot == PATIENT else VERBS[event.verb].agent
     return set(GROUPS[group])

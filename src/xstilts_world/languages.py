@@ -10,10 +10,13 @@ from functools import cache
 
 from xstilts_world.meaning import CITIES, CONCEPTS, GIVEN, SYNONYMS, Stream, is_name
 
+# The places of a clause, as an order names them ("SVOIALT"); a question's own come before.
+SUBJECT, VERB, OBJECT, INDIRECT, MANNER, WHERE, WHEN, WHY, SUPPORT = SLOTS = "SVOIALTWX"
+
 
 @dataclass(frozen=True)
 class Language:
-    """order: Subject, Verb, Object, Indirect object, Adverb, Location, Time. affixes: the
+    """order: SLOTS without WHY and SUPPORT (English's do, does, did), first to last. affixes: the
     features that are endings on the word; `absent` ones are not said; the others are words of
     their own, before what they govern where head_first, else after it. cognates: percent of
     roots taken from English; kin: percent from a relative."""

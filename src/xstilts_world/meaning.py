@@ -152,6 +152,10 @@ class Event(NamedTuple):
     reason: bool = False  # asks why
 
 
+# The roles that can be asked for, by their field in an event.
+AGENT, PATIENT, RECIPIENT = "agent", "patient", "to"
+PLACE, TIME, REASON = "place", "time", "reason"
+
 Story = tuple[Event, ...]
 
 
@@ -229,7 +233,9 @@ def decorate(stream: Stream, event: Event, percent: int, adverb: int = 15) -> Ev
     return event
 
 
-# Each step brings about the next. A, B: people; N: an animal; O: a thing that is no food; F: food.
+# The cast of a script: two people, an animal, a thing that is no food, food.
+HERO, OTHER, ANIMAL, THING, FOOD = CAST = "ABNOF"
+# Each step brings about the next.
 SCRIPTS_TEXT = """
 A be hungry|A go market|A buy F|A eat F|A be happy
 A lose O|A be sad|B find O|B give O A|A thank B
@@ -257,7 +263,7 @@ def followers(step: str) -> frozenset[str]:
 
 
 def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
-    """Who plays A, B, N, O and F: all different, none of `taken`."""
+    """Who plays each of CAST: all different, none of `taken`."""
 
     def free(words: Sequence[str]) -> str:
         return stream.pick([word for word in words if word not in taken])
@@ -268,11 +274,11 @@ def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
     b = Noun(second)
     thing = Noun(free(GROUPS["solid"]), stream.pick(MATERIAL) if stream.chance(40) else "")
     return {
-        "A": a,
-        "B": b,
-        "N": Noun(free(KINDS["animal"])),
-        "O": thing,
-        "F": Noun(free(KINDS["food"])),
+        HERO: a,
+        OTHER: b,
+        ANIMAL: Noun(free(KINDS["animal"])),
+        THING: thing,
+        FOOD: Noun(free(KINDS["food"])),
     }
 
 

@@ -11,20 +11,35 @@ from functools import cache
 from typing import NamedTuple
 
 from xstilts_world.languages import (
+    INDIRECT,
     LANGUAGES,
+    MANNER,
+    OBJECT,
     QUESTION,
+    SLOTS,
     STOPS,
+    SUBJECT,
+    SUPPORT,
+    VERB,
     VOWELS,
+    WHEN,
+    WHERE,
+    WHY,
     is_kana,
     lexicon,
     write,
 )
 from xstilts_world.meaning import (
+    AGENT,
     CITIES,
     CONCEPTS,
     FIRMS,
+    PATIENT,
+    PLACE,
     PORT,
+    RECIPIENT,
     SYNONYMS,
+    TIME,
     VERBS,
     Event,
     Noun,
@@ -32,6 +47,7 @@ from xstilts_world.meaning import (
     is_name,
 )
 
+OUTSIDE = "O"  # the tag of a word in no entity
 LISTED = [*CONCEPTS[: CONCEPTS.index("be")], "neg"]  # what a glossary lists
 IRREGULAR = {  # past and participle
     "buy": "bought bought", "sell": "sold sold", "find": "found found", "lose": "lost lost",
@@ -60,9 +76,9 @@ def english_verb(word: str, form: str) -> str:
 class Token(NamedTuple):
     form: str
     pos: str
-    entity: str = "O"
+    entity: str = OUTSIDE
     category: str = ""  # CCG, English only
-    role: str = ""  # of the event: A agent, P patient, I indirect object, L place, T time
+    role: str = ""  # of the event (meaning.AGENT, ...); "": none
 
 
 class Style(NamedTuple):
@@ -153,18 +169,20 @@ class Tongue:
             return self.particle(case, self.name(noun.word, role, ending), "ADP", category)
         if noun.word in (*QUESTION, "somebody"):
             form = self.word(noun.word, style, ending)
-            return self.particle(case, [Token(form, "PRON", "O", "NP", role)], "ADP", category)
+            return self.particle(case, [Token(form, "PRON", OUTSIDE, "NP", role)], "ADP", category)
         plural = "plural" if noun.number > 1 else ""
         agreeing = (plural, ending) if self.language.agreement else ()
-        phrase = [Token(self.word(noun.word, style, plural, ending), "NOUN", "O", "N", role)]
+        phrase = [Token(self.word(noun.word, style, plural, ending), "NOUN", OUTSIDE, "N", role)]
         if noun.adjective:
-            adjective = Token(self.word(noun.adjective, style, *agreeing), "ADJ", "O", "N/N", role)
+            adjective = Token(
+                self.word(noun.adjective, style, *agreeing), "ADJ", OUTSIDE, "N/N", role
+            )
             phrase = [adjective, *phrase] if self.language.adjective_first else [*phrase, adjective]
         if noun.number > 1:
             number = self.word("two" if noun.number == 2 else "three", style)
-            phrase = [Token(number, "NUM", "O", "N/N", role), *phrase]
+            phrase = [Token(number, "NUM", OUTSIDE, "N/N", role), *phrase]
         elif self.english or not noun.new:
-            phrase = [Token(self._article(noun, phrase), "DET", "O", "NP[nb]/N", role), *phrase]
+            phrase = [Token(self._article(noun, phrase), "DET", OUTSIDE, "NP[nb]/N", role), *phrase]
         if noun.owner:
             suffix = "of" if "of" in self.language.affixes else ""
             owner = self.particle("of", self.name(noun.owner, role, suffix), "ADP", "(NP\\NP)/NP")
@@ -187,28 +205,30 @@ class Tongue:
             and not question
         )
         adverbial = "((S\\NP)\\(S\\NP))/NP"
-        slots: dict[str, list[Token]] = {key: [] for key in "SVOIALTW"}
-        agent_slot, patient_slot = ("I", "S") if passive else ("S", "O")
-        slots[agent_slot] = self.noun(event.agent, "A", style, "by" if passive else "", adverbial)
+        slots: dict[str, list[Token]] = {slot: [] for slot in SLOTS}
+        agent_slot, patient_slot = (INDIRECT, SUBJECT) if passive else (SUBJECT, OBJECT)
+        slots[agent_slot] = self.noun(event.agent, AGENT, style, "by" if passive else "", adverbial)
         if event.patient:
             accusative = "" if passive or event.verb == "be" else "acc"
-            slots[patient_slot] = self.noun(event.patient, "P", style, accusative)
+            slots[patient_slot] = self.noun(event.patient, PATIENT, style, accusative)
         if event.quality:
-            slots["O"] = [Token(self.word(event.quality, style), "ADJ", "O", "S[adj]\\NP")]
+            slots[OBJECT] = [Token(self.word(event.quality, style), "ADJ", OUTSIDE, "S[adj]\\NP")]
         if event.to:
-            slots["I"] = self.noun(event.to, "I", style, "to", "PP/NP")
-        for slot, word in (("L", event.place), ("T", event.time)):
+            slots[INDIRECT] = self.noun(event.to, RECIPIENT, style, "to", "PP/NP")
+        for slot, role, word in ((WHERE, PLACE, event.place), (WHEN, TIME, event.time)):
             if word in QUESTION:
-                slots[slot] = [Token(self.word(word, style), "ADV", "O", "S/S", slot)]
+                slots[slot] = [Token(self.word(word, style), "ADV", OUTSIDE, "S/S", role)]
             elif word:
-                slots[slot] = self.noun(Noun(word), slot, style, "loc", adverbial)
+                slots[slot] = self.noun(Noun(word), role, style, "loc", adverbial)
         if event.adverb:
-            slots["A"] = [Token(self.word(event.adverb, style), "ADV", "O", "(S\\NP)\\(S\\NP)")]
+            slots[MANNER] = [
+                Token(self.word(event.adverb, style), "ADV", OUTSIDE, "(S\\NP)\\(S\\NP)")
+            ]
         if event.reason:
-            slots["W"] = [Token(self.word("why", style), "ADV", "O", "S/S")]
+            slots[WHY] = [Token(self.word("why", style), "ADV", OUTSIDE, "S/S")]
         asked = _asked(event) if question else ""
-        support = self.english and asked not in ("", "S")
-        slots["V"] = (
+        support = self.english and asked not in ("", SUBJECT)
+        slots[VERB] = (
             self.english_verb(event, style, passive, support)
             if self.english
             else self.verb(event, style, passive)
@@ -216,19 +236,19 @@ class Tongue:
         return self._arrange(slots, style, asked)
 
     def _arrange(self, slots: dict[str, list[Token]], style: Style, asked: str) -> list[Token]:
-        order = "W" + self.language.order
+        order = WHY + self.language.order
         if asked and self.language.fronts_question:
             order = asked + order.replace(asked, "")
-            if self.english and asked != "S":  # what did Mary buy
-                slots["X"], slots["V"] = slots["V"][:1], slots["V"][1:]
-                order = asked + "X" + order[1:]
-        if style.front and slots["T"] and asked != "T":
-            order = order.replace("T", "")
-            if self.language.order[0] == "T":  # first already: after the subject then
-                order = order.replace("S", "ST")
+            if self.english and asked != SUBJECT:  # what did Mary buy
+                slots[SUPPORT], slots[VERB] = slots[VERB][:1], slots[VERB][1:]
+                order = asked + SUPPORT + order[1:]
+        if style.front and slots[WHEN] and asked != WHEN:
+            order = order.replace(WHEN, "")
+            if self.language.order[0] == WHEN:  # first already: after the subject then
+                order = order.replace(SUBJECT, SUBJECT + WHEN)
             else:
-                order = "T" + order
-                slots["T"] = [t._replace(category=_sentential(t.category)) for t in slots["T"]]
+                order = WHEN + order
+                slots[WHEN] = [t._replace(category=_sentential(t.category)) for t in slots[WHEN]]
         return [token for slot in order for token in slots[slot]]
 
     def verb(self, event: Event, style: Style, passive: bool) -> list[Token]:
@@ -278,9 +298,9 @@ class Tongue:
             if be and number == len(chain) - 1:
                 argument = "/(S[adj]\\NP)" if event.quality else "/NP" if event.patient else "/PP"
             category = _category(kind, argument) if argument else f"S[{kind}]\\NP"
-            tokens.append(Token(word, pos, "O", category))
+            tokens.append(Token(word, pos, OUTSIDE, category))
         if event.negated:  # was never, never bought
-            never = Token(self.word("neg", PLAIN), "PART", "O", "(S\\NP)/(S\\NP)")
+            never = Token(self.word("neg", PLAIN), "PART", OUTSIDE, "(S\\NP)/(S\\NP)")
             tokens.insert(int(tokens[0].pos == "AUX"), never)
         return tokens
 
@@ -288,7 +308,7 @@ class Tongue:
         """A clause and its stop."""
         return [
             *self.clause(event, style, question),
-            Token(self.ask if question else self.stop, "PUNCT", "O", "."),
+            Token(self.ask if question else self.stop, "PUNCT", OUTSIDE, "."),
         ]
 
     def joined(
@@ -299,10 +319,10 @@ class Tongue:
         """
         clauses = [self.clause(first, styles[0]), self.clause(second, styles[1])]
         pos, category = ("CCONJ", "conj") if by == "and" else ("SCONJ", "((S\\NP)\\(S\\NP))/S[dcl]")
-        link = Token(self.word(by, PLAIN), pos, "O", category)
+        link = Token(self.word(by, PLAIN), pos, OUTSIDE, category)
         if by == "because" and not self.language.head_first:
             clauses.reverse()
-        return [*clauses[0], link, *clauses[1], Token(self.stop, "PUNCT", "O", ".")]
+        return [*clauses[0], link, *clauses[1], Token(self.stop, "PUNCT", OUTSIDE, ".")]
 
     def text(self, sentences: Iterable[Sequence[Token]]) -> str:
         return "".join(form for form, _ in self.pieces(sentences))
@@ -323,10 +343,10 @@ class Tongue:
 
 def _asked(event: Event) -> str:
     """The slot that holds the question word."""
-    nouns = (("O", event.patient), ("I", event.to), ("S", event.agent))
+    nouns = ((OBJECT, event.patient), (INDIRECT, event.to), (SUBJECT, event.agent))
     asked = [slot for slot, noun in nouns if noun and noun.word in QUESTION]
-    asked += [slot for slot, word in (("L", event.place), ("T", event.time)) if word in QUESTION]
-    return "W" if event.reason else asked[0]
+    asked += [slot for slot, word in ((WHERE, event.place), (WHEN, event.time)) if word in QUESTION]
+    return WHY if event.reason else asked[0]
 
 
 def _sentential(category: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 import xstilts_world as world
 from xstilts.formats.tables import COLUMNS, FamilyName, Record, digest
 from xstilts.params import SourceSettings
+from xstilts.tasks.catalogue import RECORDS
 from xstilts_world.languages import LANGUAGES, lexicon, write
 
 FAMILIES: dict[FamilyName, list[str]] = {
@@ -71,7 +72,8 @@ Rows = list[dict[str, Any]]
 def record(name: str) -> Record:
     family = next(family for family, names in FAMILIES.items() if name in names)
     languages = ("en",) if name in ENGLISH_ONLY else ("en", "de")
-    return Record(name, family, ("target",), "NLI", languages, (), (), "made here", name)
+    labels = RECORDS[name].labels
+    return Record(name, family, ("target",), "NLI", languages, (), (), "made here", name, labels)
 
 
 @cache
