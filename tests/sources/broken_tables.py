@@ -58,7 +58,7 @@ RIGHT_TABLES: dict[str, tuple[str, str, dict[str, Any]]] = {  # reader: task, la
 
 def read_table(reader: str, rows: Rows) -> Reading:
     task, language, _ = RIGHT_TABLES[reader]
-    return TABLES[reader](Columns(Path(PLACE), record(task), "dev", language, None, rows))
+    return TABLES[reader](Columns(Path(PLACE), record(task), "dev", language, records=rows))
 
 
 def _spoilt(reader: str, **change: Any) -> Rows:
