@@ -19,6 +19,7 @@ from xstilts.formats.cards import Card, read_card, task_number, write_card
 from xstilts.formats.kept import cell_folder
 from xstilts.formats.tables import GOLD, write_table, write_text
 from xstilts.results.rescoring import Rescored, _settings, render, rescore
+from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import FAMILIES
 
 OLD, NEW, WORDS = "f1 (seqeval-0.0.12)", "f1 (seqeval-1.2.2)", "accuracy of words"
@@ -43,8 +44,14 @@ METRICS = {
     "span": {"f1": "mlqa", "exact_match": "mlqa"},
     "retrieval": {"accuracy": "nearest"},
     "ranking": {"map@20": "plain"},
+    "qqp": {"accuracy": "plain", "f1": "plain"},
 }
-MAIN = {"ranking": ("map@20",), "tagging": ("f1",), "span": ("f1", "exact_match")}
+MAIN = {
+    "qqp": ("accuracy", "f1"),
+    "ranking": ("map@20",),
+    "tagging": ("f1",),
+    "span": ("f1", "exact_match"),
+}
 Lines = list[tuple[Any, Any]]  # (prediction, gold) of each row
 
 
@@ -52,8 +59,8 @@ def cell(family: Any, tables: dict[str, Lines], task: str = "made_up", **inputs:
     """A cell with these predictions, and a card that says what they score."""
     card = Card(
         "target", "none", task, 1, family,
-        main=MAIN.get(family, ("accuracy",)),
-        passport={"metrics": METRICS[family]},
+        main=MAIN.get(task, MAIN.get(family, ("accuracy",))),
+        passport={"metrics": METRICS.get(task, METRICS[family])},
         counts={name: {"predicted": len(lines)} for name, lines in tables.items()},
         inputs=inputs,
     )  # fmt: skip
@@ -154,6 +161,15 @@ def test_a_part_of_dev_is_another_number_and_never_of_test() -> None:
     assert dev.own == pytest.approx({"en": 0.3, "de": 1.0})
     whole = only(cell("classification", {"dev-en": lines}, "other"), dev_rows=500)
     assert list(whole.conventions) == ["accuracy"]
+
+
+def test_f1_is_of_the_records_last_label() -> None:
+    """QQP: 2 of 3 duplicates found among 4 that are named; 3 of 6 rows right."""
+    no, yes = record("qqp").labels
+    lines: Lines = [(yes, yes), (yes, yes), (no, yes), (yes, no), (yes, no), (no, no)]
+    one = only(cell("classification", {"test-en": lines}, "qqp"))
+    assert one.own == {"en": pytest.approx((3 / 6 + 4 / 7) / 2)}
+    assert list(one.conventions) == ["mean of accuracy and f1"]
 
 
 def pairs(texts: list[str]) -> str:

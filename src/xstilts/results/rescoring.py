@@ -28,6 +28,7 @@ from xstilts.results.conventions import (
     Numbers,
     Rule,
 )
+from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Prediction, TaskSettings
 from xstilts.tasks.metrics import mlqa
@@ -163,7 +164,10 @@ def _name(card: Card, rule: Rule) -> str:
 def _settings(card: Card) -> TaskSettings:
     """What the cell was scored with, as its passport says."""
     metrics: Mapping[str, str] = card.passport["metrics"]
-    return TaskSettings(0, metrics=tuple(metrics), convention=_convention(card))
+    # F1 is the last label's, which a card does not name (QQP).
+    of_label = card.family == "classification" and "f1" in metrics
+    labels = record(card.target).labels if of_label else ()
+    return TaskSettings(0, labels, tuple(metrics), _convention(card))
 
 
 def _convention(card: Card) -> str:
