@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import signal
 import time
@@ -23,6 +22,7 @@ from tests.graphs import (
     run_driver,
     small_graph,
 )
+from tests.moments import moments
 from xstilts.running import grid
 
 TWO_BY_TWO = {"intermediates": ["none", "mnli"], "targets": ["xnli", "udpos"], "replicates": [1]}
@@ -238,10 +238,12 @@ def test_killed_driver_ends_with_the_same_table(
 ) -> None:
     """Killed twice. SIGKILL leaves commands running: the next driver waits for them."""
     folder = real_graph(tmp_path / "driver", TWO_BY_TWO)
-    moment = random.Random()
+    moment = moments()
     for _ in range(2):
         process = driver(folder, PAUSE_S="0.5")
-        time.sleep(moment.uniform(1, 10))
+        delay_s = moment.uniform(1, 10)
+        print(f"killed after {delay_s:.3f} s")
+        time.sleep(delay_s)
         process.send_signal(number)
         process.communicate(timeout=60)
     status, text = run_driver(folder)

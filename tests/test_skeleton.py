@@ -173,6 +173,8 @@ def test_help_takes_less_than_half_a_second() -> None:
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if took_s[-1] < 0.5:
+            break
     assert min(took_s) < 0.5
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -20,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.graphs import dvc, environment, locked, outputs
+from tests.moments import moments
 from xstilts.params import read_yaml
 
 pytestmark = pytest.mark.slow
@@ -158,7 +158,7 @@ def test_killed_driver_ends_with_the_same_reports(repository: Path, tmp_path: Pa
     process = subprocess.Popen(
         command, cwd=folder, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    moment = random.uniform(3, 20)
+    moment = moments().uniform(3, 20)
     time.sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)

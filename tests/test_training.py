@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from accelerate.state import AcceleratorState
 from transformers import get_linear_schedule_with_warmup
 
 from tests.models import tiny_encoder
+from tests.moments import moments
 from tests.rows import record, rows, section
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table
@@ -262,11 +262,10 @@ def test_training_killed_twice_ends_as_one_never_killed(tmp_path: Path) -> None:
     tiny_encoder("xlm-r", tmp_path / "model")
     straight = _run(tmp_path / "model", tmp_path / "straight")
     work = tmp_path / "killed"
-    steps, seed = [], random.randrange(10**6)
-    moments = random.Random(seed)
+    steps, moment = [], moments()
     for longest in (0.1, 0.4):
-        delay = moments.uniform(0.02, longest)
-        print(f"seed {seed}: killed {delay:.3f} s after its first checkpoint")
+        delay = moment.uniform(0.02, longest)
+        print(f"killed {delay:.3f} s after its first checkpoint")
         _run(tmp_path / "model", work, delay)
         steps.append(torch.load(work / "checkpoint.pt")["progress"]["step"])
     assert 0 < steps[0] <= steps[1] < 120
