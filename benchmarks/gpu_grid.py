@@ -300,18 +300,18 @@ def features(
 
     part: (k, n), of a target's tables every n-th from k; what trains comes with the first.
     """
+    from xstilts import paths
     from xstilts.formats.tables import read_record, read_table, tables_in
-    from xstilts.phases import stage
     from xstilts.phases.members import members_of
     from xstilts.training import encoder as encoders
     from xstilts.training.context import Context
     from xstilts.training.evaluation import encode
     from xstilts.training.task import task
 
-    tokenizer = encoders.load_tokenizer(encoders.read_ref(stage.PRETRAIN))
-    context = Context(params.training, tokenizer, stage.WORK, stage.FEATURES)
+    tokenizer = encoders.load_tokenizer(encoders.read_ref(paths.PRETRAIN))
+    context = Context(params.training, tokenizer, paths.WORK, paths.FEATURES)
     section = params.intermediates[row] if row else params.targets[target]
-    data = stage.DATA / ("intermediate" if row else "target") / (row or target)
+    data = paths.row_data(row) if row else paths.target_data(target)
     trained = data if row else data / "train"
     if part[0] == 0 and trained.is_dir():
         for folder in sorted(path for path in trained.iterdir() if path.is_dir()):
@@ -321,7 +321,7 @@ def features(
         record = read_record(data)
         for split, language in list(tables_in(data))[part[0] :: part[1]]:
             table = read_table(data, split, language)
-            yield encode(table, task(record, section), tokenizer, stage.FEATURES)
+            yield encode(table, task(record, section), tokenizer, paths.FEATURES)
 
 
 class Watch:

@@ -115,17 +115,17 @@ def pack(experiment: Path, encoder: Path, out: Path) -> None:
 
 def run_stages(params: settings.Params) -> None:
     """Tables, studies (none searches here) and phase 1, in the current folder."""
-    from xstilts.phases import stage
+    from xstilts import paths
     from xstilts.phases.pretrain import pretrain_stage
     from xstilts.sources import prepare
     from xstilts.studies import study_stage
 
     for row in params.grid.intermediates:
         members = params.intermediates[row].members
-        prepare.prepare_intermediate(members, params.source, stage.DATA / "intermediate" / row)
+        prepare.prepare_intermediate(members, params.source, paths.row_data(row))
         study_stage("intermediate", row, params)
     for target in params.grid.targets:
-        folder = stage.DATA / "target" / target
+        folder = paths.target_data(target)
         prepare.prepare_target(target, params.source, folder, params.grid.benchmark)
         study_stage("target", target, params)
     pretrain_stage(params)
@@ -133,10 +133,10 @@ def run_stages(params: settings.Params) -> None:
 
 def pieces_of(params: settings.Params) -> NDArray[np.int64]:
     """Sorted ids of the special pieces and of all that the grid's tables are encoded as."""
-    from xstilts.phases import stage
+    from xstilts import paths
     from xstilts.training import encoder as encoders
 
-    tokenizer = encoders.load_tokenizer(encoders.read_ref(stage.PRETRAIN))
+    tokenizer = encoders.load_tokenizer(encoders.read_ref(paths.PRETRAIN))
     found = {*tokenizer.all_special_ids}
     jobs = [(row, "") for row in params.grid.intermediates]
     for row, target in [*jobs, *(("", target) for target in params.grid.targets)]:

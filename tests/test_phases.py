@@ -530,9 +530,7 @@ def test_a_targets_study_reads_english_train_and_select_alone(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened = Opened(monkeypatch)
-    monkeypatch.setattr(
-        "xstilts.phases.target.FEATURES", tmp_path / "features"
-    )  # nothing encoded before
+    monkeypatch.setattr("xstilts.paths.FEATURES", tmp_path / "features")  # nothing encoded before
     score = target_objective(name, params(), tmp_path)(1e-3, 1.0, 1, None)
     assert opened.files == {"train-en.parquet", "select-en.parquet"}
     assert 0 <= score <= 1
@@ -542,7 +540,7 @@ def test_a_rows_study_reads_english_train_and_select_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened = Opened(monkeypatch)
-    monkeypatch.setattr("xstilts.phases.intermediate.FEATURES", tmp_path / "features")
+    monkeypatch.setattr("xstilts.paths.FEATURES", tmp_path / "features")
     objective = intermediate_objective("mnli", params(), tmp_path)
     assert objective(1e-3, 1.0, 1, None) == objective(1e-3, 1.0, 1, None)
     assert opened.files == {"train-en.parquet", "select-en.parquet"}
@@ -559,7 +557,7 @@ def test_a_study_cannot_tell_which_rows_are_tested(
         if place == "bare":
             for path in (data / "target/xnli").glob("*.parquet"):
                 path.unlink()
-        monkeypatch.setattr("xstilts.phases.target.DATA", data)
+        monkeypatch.setattr("xstilts.paths.target_data", lambda name, at=data: at / "target" / name)
         objective = target_objective("xnli", params(), tmp_path / place)
         scores.append(objective(1e-3, 2.0, 1, None))
     assert scores[0] == scores[1]

@@ -200,7 +200,7 @@ def test_tuning_is_the_benchmarks_matter(
     benchmark: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(prepare, "source", lambda name: Ranked())
-    monkeypatch.setattr("xstilts.phases.target.DATA", tmp_path)
+    monkeypatch.setattr("xstilts.paths.target_data", lambda name: tmp_path / "target" / name)
     prepare.prepare_target("tatoeba", params().source, tmp_path / "target/tatoeba", benchmark)
     section = params().targets["tatoeba"]
     if benchmark == "xtreme-r":

@@ -45,9 +45,14 @@ def cell(row: str, task: str, replicate: int | str) -> Path:
     return CELLS / row / task / str(replicate)
 
 
-def study(phase: str, name: str) -> Path:
+def study(phase: str, name: str, studies: Path = STUDIES) -> Path:
     """The settings that a study of a row or target found; {} where it had no trials."""
-    return STUDIES / phase / f"{name}.yaml"
+    return studies / phase / f"{name}.yaml"
+
+
+def study_work(phase: str, name: str, key: str, work: Path = WORK) -> Path:
+    """A search's journal and its trials' checkpoints. key: of what decides its scores."""
+    return work / "studies" / phase / name / key
 
 
 def predictions(cell: Path) -> Path:

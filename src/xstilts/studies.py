@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from xstilts import paths
 from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.tables import digest, folder_digest, write_text
@@ -47,12 +48,12 @@ def study_stage(
     phase: Literal["intermediate", "target"],
     name: str,
     params: Params,
-    out: Path = Path("studies"),
-    work: Path = Path("work"),
+    out: Path = paths.STUDIES,
+    work: Path = paths.WORK,
 ) -> None:
     """The stages study-intermediate@ROW and study-target@TASK: write out/PHASE/NAME.yaml."""
     settings = getattr(params.study, phase).get(name, StudySettings())
-    result = out / phase / f"{name}.yaml"
+    result = paths.study(phase, name, out)
     if settings.trials == 0:
         write_text(result, "{}\n")
         return
@@ -61,7 +62,8 @@ def study_stage(
     from xstilts.phases.target import target_objective
     from xstilts.running.tracking import open_run
 
-    place = work / "studies" / phase / name / _study_key(phase, name, params, settings)
+    key = _study_key(phase, name, params, settings)
+    place = paths.study_work(phase, name, key, work)
     make = intermediate_objective if phase == "intermediate" else target_objective
     train = make(name, params, place / "trials")
     search = Search(settings, own, _metric(phase, name), place / "journal.log")
@@ -243,17 +245,21 @@ def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -
     `trials` is left out: more of them go on from those that were tried.
     """
     section = (params.intermediates if phase == "intermediate" else params.targets)[name]
-    inputs = [folder_digest(Path("data", phase, name)), folder_digest(Path("models/pretrain"))]
+    inputs = [folder_digest(_data(phase, name)), folder_digest(paths.PRETRAIN)]
     parts = (section, params.training, settings)
     plain = [part.model_dump(mode="json", exclude={"trials"}) for part in parts]
     return digest(plain, inputs, kind_digest("study"))
+
+
+def _data(phase: str, name: str) -> Path:
+    return paths.row_data(name) if phase == "intermediate" else paths.target_data(name)
 
 
 def _metric(phase: str, name: str) -> str:
     """What is maximised: the mean of a task's main metrics; of a mixture, the members' mean."""
     from xstilts.formats.tables import read_record
 
-    records = sorted(Path("data", phase, name).rglob("record.json"))
+    records = sorted(_data(phase, name).rglob("record.json"))
     named = [" + ".join(read_record(path.parent).main) for path in records]
     return "; ".join(dict.fromkeys(named))
 

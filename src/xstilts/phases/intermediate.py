@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import digest, file_digest, folder_digest, fresh_folder
@@ -14,11 +15,6 @@ from xstilts.params import Params, RowSettings
 from xstilts.phases.members import Counts, inputs_of, members_of, weigh
 from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
 from xstilts.phases.stage import (
-    DATA,
-    FEATURES,
-    MODELS,
-    PRETRAIN,
-    STUDIES,
     Outcome,
     begin,
     build,
@@ -34,16 +30,14 @@ from xstilts.training.loop import Member, Plan, train
 
 def intermediate_stage(row: str, replicate: int, params: Params) -> None:
     """Train the encoder on a row's members; `none` has none and keeps a reference, not a copy."""
-    data, out_folder = DATA / "intermediate" / row, MODELS / "intermediate" / row / str(replicate)
-    section, settings = with_study(
-        params.intermediates[row], STUDIES / "intermediate" / f"{row}.yaml"
-    )
-    base = encoders.read_ref(PRETRAIN)
+    data, out_folder = paths.row_data(row), paths.row_model(row, replicate)
+    section, settings = with_study(params.intermediates[row], paths.study("intermediate", row))
+    base = encoders.read_ref(paths.PRETRAIN)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     run, work = begin(params.experiment, f"intermediate-{row}-{replicate}", key, out_folder)
     trained, outcome = None, Outcome()
     if section.members:
-        context = Context(params.training, encoders.load_tokenizer(base), work, FEATURES, run)
+        context = Context(params.training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
         seed = phase_seed(params.training.seed, 2, replicate)
         model, outcome = train_row(data, section, base, seed, context)
         trained = model.encoder, context.tokenizer
@@ -112,14 +106,16 @@ def intermediate_objective(
     row: str, params: Params, work: Path
 ) -> Callable[[float, float, int, Run | None], float]:
     """(learning rate, epochs, seed, run) -> mean English dev score of the row's members."""
-    base, data = encoders.read_ref(PRETRAIN), DATA / "intermediate" / row
+    base, data = encoders.read_ref(paths.PRETRAIN), paths.row_data(row)
 
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
         section = params.intermediates[row].model_copy(
             update={"learning_rate": learning_rate, "epochs": epochs}
         )
         place = work / digest(learning_rate, epochs, seed)
-        context = Context(params.training, encoders.load_tokenizer(base), place, FEATURES, run)
+        context = Context(
+            params.training, encoders.load_tokenizer(base), place, paths.FEATURES, run
+        )
         ours = phase_seed(params.training.seed, 2, 0, seed)
         return dev_score(train_row(data, section, base, ours, context)[1])
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import file_digest, folder_digest, fresh_folder, read_json
 from xstilts.params import Params, PretrainSettings
+from xstilts.paths import FEATURES, PRETRAIN, TEXT
 from xstilts.phases import pretraining
 from xstilts.phases.provenance import key_of, origins, write_phase
-from xstilts.phases.stage import DATA, FEATURES, PRETRAIN, begin, finish
+from xstilts.phases.stage import begin, finish
 from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef
-
-TEXT = DATA / "text"
 
 
 def pretrain_stage(params: Params) -> None:

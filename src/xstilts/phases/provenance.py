@@ -11,9 +11,9 @@ from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Setting, write_card
 from xstilts.formats.tables import digest, write_text
 from xstilts.params import Section, read_yaml
+from xstilts.paths import WORK
 
 CHOSEN = ("learning_rate", "epochs")  # what a study searches
-WORK = Path("work")  # git-ignored: checkpoints, encoded tables, curves
 
 
 def phase_seed(seed: int, phase: int, replicate: int, trial: int = 0) -> int:

@@ -19,17 +19,14 @@ from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection
 from xstilts.formats.tables import remove_unfinished
 from xstilts.params import TrainingSettings
+from xstilts.paths import WORK
 from xstilts.phases.members import Counts
-from xstilts.phases.provenance import WORK, work_folder
+from xstilts.phases.provenance import work_folder
 from xstilts.running.tracking import Run, open_run
 from xstilts.training import encoder as encoders
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.task import Task
-
-DATA, MODELS, CELLS, STUDIES = (Path(name) for name in ("data", "models", "cells", "studies"))
-PRETRAIN = MODELS / "pretrain"
-FEATURES = WORK / "features"  # encoded tables, by content
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import digest, folder_digest, fresh_folder, read_json, read_record
@@ -15,12 +16,6 @@ from xstilts.params import FrozenSettings, Params, PhaseSettings
 from xstilts.phases.members import check_target, inputs_of, members_of
 from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
 from xstilts.phases.stage import (
-    CELLS,
-    DATA,
-    FEATURES,
-    MODELS,
-    PRETRAIN,
-    STUDIES,
     Outcome,
     begin,
     build,
@@ -42,16 +37,16 @@ from xstilts.training.task import Task, task
 def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     """A cell: train a fresh head (and the encoder) on English, or nothing for retrieval; predict
     and score every language."""
-    data, source = DATA / "target" / name, MODELS / "intermediate" / row / str(replicate)
-    out_folder = CELLS / row / name / str(replicate)
-    section, settings = with_study(params.targets[name], STUDIES / "target" / f"{name}.yaml")
+    data, source = paths.target_data(name), paths.row_model(row, replicate)
+    out_folder = paths.cell(row, name, replicate)
+    section, settings = with_study(params.targets[name], paths.study("target", name))
     base = encoders.read_ref(source)
     record = read_record(data)
     check_target(record, section)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     run, work = begin(params.experiment, f"target-{row}-{name}-{replicate}", key, out_folder)
     seed = phase_seed(params.training.seed, 3, replicate)
-    context = Context(params.training, encoders.load_tokenizer(base), work, FEATURES, run)
+    context = Context(params.training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
     if isinstance(section, FrozenSettings):
         model, target, outcome = freeze(data, section, base, seed, context)
     else:
@@ -169,7 +164,11 @@ def target_objective(
 ) -> Callable[[float, float, int, Run | None], float]:
     """(learning rate, epochs, seed, run) -> English dev score of the target after
     models/pretrain."""
-    base, data, given = encoders.read_ref(PRETRAIN), DATA / "target" / name, params.targets[name]
+    base, data, given = (
+        encoders.read_ref(paths.PRETRAIN),
+        paths.target_data(name),
+        params.targets[name],
+    )
     if isinstance(given, FrozenSettings):
         raise UserError(
             f"params.yaml: study.target.{name}: this target has no English dev; set its trials to 0"
@@ -178,7 +177,9 @@ def target_objective(
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
         section = given.model_copy(update={"learning_rate": learning_rate, "epochs": epochs})
         place = work / digest(learning_rate, epochs, seed)
-        context = Context(params.training, encoders.load_tokenizer(base), place, FEATURES, run)
+        context = Context(
+            params.training, encoders.load_tokenizer(base), place, paths.FEATURES, run
+        )
         ours = phase_seed(params.training.seed, 3, 0, seed)
         return dev_score(train_target(data, section, base, ours, context)[2])
 
