@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from xstilts.phases.story import build
 
 from tests.models import ARCHITECTURES, tiny_encoder
 from tests.rows import record, section
 from xstilts.params import TrainingSettings
+from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import Model
 from xstilts.training.evaluation import task

@@ -17,8 +17,10 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
+from xstilts.paths import WORK
+
 PACKAGE = Path(__file__).parent
-KEPT = Path("work/code")  # digests by the bytes they are of
+KEPT = WORK / "code"  # digests by the bytes they are of
 # The functions of cli/main.py behind each kind of command; of cli nothing else counts.
 COMMANDS = {
     "data": ("data_text", "data_intermediate", "data_target"),

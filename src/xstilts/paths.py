@@ -10,6 +10,7 @@ from pathlib import Path
 
 DATA, MODELS, CELLS = Path("data"), Path("models"), Path("cells")
 STUDIES, REPORTS, WORK = Path("studies"), Path("reports"), Path("work")
+CODE = Path("code")  # what the stage `code` writes
 TEXT = DATA / "text"  # phase 1's
 PRETRAIN = MODELS / "pretrain"
 FEATURES = WORK / "features"  # encoded tables, by content

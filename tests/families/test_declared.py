@@ -14,7 +14,8 @@ from xstilts.results.conventions import CONVENTIONS
 from xstilts.results.formats import FORMATS
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Family
-from xstilts.training.evaluation import Evaluated, passport, task
+from xstilts.training.evaluation import Evaluated, passport
+from xstilts.training.task import task
 
 FUNCTIONS = [name for name in vars(Family) if not name.startswith("_")]
 BY_FAMILY = {"columns": COLUMNS, "look": LOOKS, "format": FORMATS, "conventions": CONVENTIONS}

@@ -211,9 +211,10 @@ def code() -> None:
 
     Example: xstilts code
     """
+    from xstilts import paths
     from xstilts.code import write
 
-    write(Path("code"))
+    write(paths.CODE)
 
 
 # Around the stages.

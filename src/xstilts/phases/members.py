@@ -45,7 +45,7 @@ def members_of(
     check_span(record, section)
     counts: Counts = dict(read_json(folder / "counts.json"))
     notes: list[str] = read_json(folder / "notes.json")
-    if record.family == "masked_lm":
+    if record.is_text:
         chosen = task(record, replace_span(section))
         tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
         return [text_member(chosen, tables, TEXT_TEMPERATURE, context, record.main)], counts, notes
@@ -154,7 +154,7 @@ def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> Non
 def label_set(record: Record, tables: Sequence[Table]) -> tuple[str, ...]:
     """The record's labels, or for a tagging task without a list (CCG) every tag of its English
     tables, sorted."""
-    if record.labels or record.family != "tagging":
+    if not record.open_labels:
         return record.labels
     return tuple(sorted({tag for table in tables for row in table.rows for tag in row["tags"]}))
 
