@@ -14,8 +14,8 @@ from xstilts.params import TrainingSettings
 from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import Model
-from xstilts.training.evaluation import task
 from xstilts.training.optimizers import MUON_SCALE, optimizers_for, set_learning_rate
+from xstilts.training.task import task
 
 SETTINGS = TrainingSettings(device="cpu", weight_decay=0.5)
 HEADS = ("classification", "tagging", "masked_lm")
