@@ -57,6 +57,7 @@ def tiny(out: Path, *parts: str) -> dict[str, Any]:
     return {name: part["cases"] for name, part in found.items()}
 
 
+@pytest.mark.slow
 def test_every_measuring_part(tmp_path: Path) -> None:
     found = tiny(tmp_path, "card", "parity", "loop", "profile", "mining")
     parity = found["parity"]

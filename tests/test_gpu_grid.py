@@ -115,6 +115,7 @@ def test_every_block_comes_back_and_what_is_none_is_refused() -> None:
     assert gpu_grid_pack.blocked(rng.normal(size=(8, 64)).astype(np.float32)) is None
 
 
+@pytest.mark.slow
 def test_runs_on_a_machine_without_the_rest_of_our_packages(pack: Path, tmp_path: Path) -> None:
     """The grid's cells come back, and the report reads them; neither texts nor weights do."""
     (tmp_path / "sitecustomize.py").write_text(
