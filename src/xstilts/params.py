@@ -130,7 +130,7 @@ class PretrainSettings(Section):
 
 
 class TrainingSettings(Section):
-    """What all trainings share (facts: jiant's XTREME guide)."""
+    """What all trainings share; defaults mostly as in jiant's XTREME guide."""
 
     seed: int = Field(default=1, ge=0)
     threads: int = Field(default=1, ge=1)  # of one process; scores of a CPU depend on it
@@ -170,7 +170,7 @@ class FrozenSettings(Section):
     """A target without labels: sentence vectors straight from the phase-2 encoder."""
 
     tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
-    layer: int = Field(default=14, ge=0)  # 0: the embeddings' output (facts section 3)
+    layer: int = Field(default=14, ge=0)  # 0: the embeddings' output; 14 as in jiant
     pooling: Pooling = "mean"
     max_length: int = Field(default=512, ge=8)
 

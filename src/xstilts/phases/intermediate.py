@@ -14,13 +14,7 @@ from xstilts.formats.tables import digest, file_digest, folder_digest, fresh_fol
 from xstilts.params import Params, RowSettings
 from xstilts.phases.members import Counts, inputs_of, members_of, weigh
 from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
-from xstilts.phases.stage import (
-    Outcome,
-    begin,
-    build,
-    dev_score,
-    finish,
-)
+from xstilts.phases.stage import Outcome, begin, build, context_of, dev_score, finish
 from xstilts.running.tracking import Run
 from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
@@ -37,7 +31,7 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
     run, work = begin(params.experiment, f"intermediate-{row}-{replicate}", key, out_folder)
     trained, outcome = None, Outcome()
     if section.members:
-        context = Context(params.training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
+        context = context_of(params.training, base, work, run)
         seed = phase_seed(params.training.seed, 2, replicate)
         model, outcome = train_row(data, section, base, seed, context)
         trained = model.encoder, context.tokenizer
@@ -113,9 +107,7 @@ def intermediate_objective(
             update={"learning_rate": learning_rate, "epochs": epochs}
         )
         place = work / digest(learning_rate, epochs, seed)
-        context = Context(
-            params.training, encoders.load_tokenizer(base), place, paths.FEATURES, run
-        )
+        context = context_of(params.training, base, place, run)
         ours = phase_seed(params.training.seed, 2, 0, seed)
         return dev_score(train_row(data, section, base, ours, context)[1])
 

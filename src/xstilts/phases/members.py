@@ -160,8 +160,10 @@ def label_set(record: Record, tables: Sequence[Table]) -> tuple[str, ...]:
 
 
 def subset(select: Table, training: TrainingSettings) -> Table:
-    """A seeded random choice of whole rows where params limit dev (the first n would be biased:
-    facts J7)."""
+    """A seeded random choice of whole rows where params limit dev.
+
+    Not the first n, as jiant's `eval_subset_num`: files are sorted by source, genre or treebank.
+    """
     if training.dev_rows is None or training.dev_rows >= len(select.rows):
         return select
     chosen = np.sort(
@@ -185,8 +187,7 @@ def _part(table: Table, part: str) -> Table:
 
 
 def weigh(members: Sequence[Member], row: RowSettings) -> tuple[list[Member], int]:
-    """Members with their sampling weights, and the steps of the mixture (facts section 5, jiant's
-    samplers).
+    """Members with their sampling weights, and the steps of the mixture, as jiant's samplers.
 
     p ~ min(n, cap) ** (1 / T): proportional T = 1, uniform any; steps = sum of
     epochs x ceil(min(n, cap) / batch).

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import file_digest, folder_digest, fresh_folder, read_json
-from xstilts.params import Params, PretrainSettings
+from xstilts.params import Params
 from xstilts.paths import FEATURES, PRETRAIN, TEXT
 from xstilts.phases import pretraining
 from xstilts.phases.provenance import key_of, origins, write_phase
@@ -41,10 +41,9 @@ def pretrain_stage(params: Params) -> None:
 
 def _name_encoder(name: str, params: Params) -> None:
     """No weights are copied: a Hub id's commit, or the digest of a folder, says which they are."""
-    settings: PretrainSettings = params.pretrain
-    key = key_of(settings, params.training, None)
+    key = key_of(params.pretrain, params.training, None)
     run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
-    commit = encoders.hub_revision(name, settings.revision)
+    commit = encoders.hub_revision(name, params.pretrain.revision)
     ref = EncoderRef(name, name, commit, commit or folder_digest(Path(name)))
     card = _card(params, key, name, {"encoder": ref.digest}, {})
     with fresh_folder(PRETRAIN) as out:

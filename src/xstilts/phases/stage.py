@@ -15,15 +15,16 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection
 from xstilts.formats.tables import remove_unfinished
 from xstilts.params import TrainingSettings
-from xstilts.paths import WORK
 from xstilts.phases.members import Counts
 from xstilts.phases.provenance import work_folder
 from xstilts.running.tracking import Run, open_run
 from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.task import Task
@@ -44,7 +45,14 @@ class Outcome:
 def begin(experiment: str, name: str, key: str, out: Path) -> tuple[Run, Path]:
     """A stage's run and work folder. What a killed process left beside its output goes."""
     remove_unfinished(out)
-    return open_run(experiment, name, WORK), work_folder(name, key)
+    return open_run(experiment, name, paths.WORK), work_folder(name, key)
+
+
+def context_of(
+    training: TrainingSettings, base: EncoderRef, work: Path, run: Run | None
+) -> Context:
+    """What surrounds trainings that start from an encoder: its tokenizer, the shared cache."""
+    return Context(training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
 
 
 def finish(run: Run, card: Card, out: Path, work: Path) -> None:

@@ -15,13 +15,7 @@ from xstilts.formats.tables import digest, folder_digest, fresh_folder, read_jso
 from xstilts.params import FrozenSettings, Params, PhaseSettings
 from xstilts.phases.members import check_target, inputs_of, members_of
 from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
-from xstilts.phases.stage import (
-    Outcome,
-    begin,
-    build,
-    dev_score,
-    finish,
-)
+from xstilts.phases.stage import Outcome, begin, build, context_of, dev_score, finish
 from xstilts.running.tracking import Run
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
@@ -46,7 +40,7 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     run, work = begin(params.experiment, f"target-{row}-{name}-{replicate}", key, out_folder)
     seed = phase_seed(params.training.seed, 3, replicate)
-    context = Context(params.training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
+    context = context_of(params.training, base, work, run)
     if isinstance(section, FrozenSettings):
         model, target, outcome = freeze(data, section, base, seed, context)
     else:
@@ -88,7 +82,7 @@ def train_target(
     """The trainings under data/train in order (COPA after Social IQa), with one fresh head.
     English only."""
     record = read_record(data)
-    folders = sorted(path for path in (data / "train").iterdir() if path.is_dir())
+    folders = paths.trainings(data)
     read = [members_of(path, section, context) for path in folders]
     torch.manual_seed(seed)
     encoder = encoders.load_encoder(base)
@@ -164,11 +158,8 @@ def target_objective(
 ) -> Callable[[float, float, int, Run | None], float]:
     """(learning rate, epochs, seed, run) -> English dev score of the target after
     models/pretrain."""
-    base, data, given = (
-        encoders.read_ref(paths.PRETRAIN),
-        paths.target_data(name),
-        params.targets[name],
-    )
+    base, data = encoders.read_ref(paths.PRETRAIN), paths.target_data(name)
+    given = params.targets[name]
     if isinstance(given, FrozenSettings):
         raise UserError(
             f"params.yaml: study.target.{name}: this target has no English dev; set its trials to 0"
@@ -177,9 +168,7 @@ def target_objective(
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
         section = given.model_copy(update={"learning_rate": learning_rate, "epochs": epochs})
         place = work / digest(learning_rate, epochs, seed)
-        context = Context(
-            params.training, encoders.load_tokenizer(base), place, paths.FEATURES, run
-        )
+        context = context_of(params.training, base, place, run)
         ours = phase_seed(params.training.seed, 3, 0, seed)
         return dev_score(train_target(data, section, base, ours, context)[2])
 

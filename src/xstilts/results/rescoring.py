@@ -33,7 +33,7 @@ from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Prediction, TaskSettings
 from xstilts.tasks.metrics import mlqa
 
-DEV_ROWS = 500  # what the paper and jiant select on (facts sections 5 and 7: J7)
+DEV_ROWS = 500  # what Phang et al. (2020) select on; jiant takes the first ones
 TINY = 1e-9
 
 

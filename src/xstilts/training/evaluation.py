@@ -41,7 +41,7 @@ def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> F
     """A table's features, from the cache if this table, tokenizer and settings were encoded
     before, by the same code."""
     settings = task.settings.for_encoding()
-    family = (task.family_name, code_digest("families"), vars(settings))
+    family = (task.family_name, room_digest("xstilts.tasks.families"), vars(settings))
     key = digest(table.digest, tokenizer_digest(tokenizer), *family)
     folder = cache / key
     if not folder.exists():
@@ -223,12 +223,7 @@ def passport(
 
 def scorer_digest() -> str:
     """Of the metrics' code: a moved metric is another passport."""
-    return code_digest("metrics")
-
-
-def code_digest(room: str) -> str:
-    """Of a room's modules and what they import."""
-    return room_digest(f"xstilts.tasks.{room}")
+    return room_digest("xstilts.tasks.metrics")
 
 
 def write_predictions(

@@ -24,7 +24,7 @@ from xstilts.tasks.metrics.accuracy import accuracy
 def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
-    """Prompt = context and question with a space between (facts section 2), against each choice."""
+    """Prompt = context and question with a space between, as jiant's, against each choice."""
     group = settings.choices
     for row in rows:
         if len(row["choices"]) != group:
