@@ -81,6 +81,25 @@ def loop(context: Context) -> Cases:
             yield f"{kind}: ours, {budget}", lambda k=kind, f=features, b=budget: measured(ours, k, f, b)  # fmt: skip  # noqa: E501
 
 
+def without_cudnn(context: Context) -> Cases:
+    """Our loop with cuDNN's attention off (with a mask: memory-efficient kernels), shapes new and
+    met before. What a new shape costs in `loop` and not here is the plan that cuDNN makes for it."""
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    shape = made.TINY if context.tiny else made.LARGE
+    steps = WARM + (10 if context.tiny else 40)
+    for kind, family in FAMILIES.items():
+        texts = made.lengths(kind, 32 * steps, 1, 64 if context.tiny else 512)
+        features = made.features(family, texts, shape["vocab_size"], 1)
+
+        def measured(family: str = family, features: Features = features) -> Figures:
+            clean()
+            clock = Clock(steps)
+            return figures(shape, clock, ours(shape, family, features, clock, BUDGETS[0]), 0.0)
+
+        yield f"{kind}: ours, new shapes", measured
+        yield f"{kind}: ours, the same again", measured
+
+
 def figures(shape: dict[str, int], clock: Clock, counts: Counter[str], peak: float) -> Figures:
     """counts: of the steps that were timed."""
     layers, hidden, wide = (
