@@ -82,8 +82,10 @@ def loop(context: Context) -> Cases:
 
 
 def without_cudnn(context: Context) -> Cases:
-    """Our loop with cuDNN's attention off (with a mask: memory-efficient kernels), shapes new and
-    met before. What a new shape costs in `loop` and not here is the plan that cuDNN makes for it."""
+    """Our loop with cuDNN's attention off (with a mask: memory-efficient kernels instead).
+
+    Shapes new, then met before; what a new one costs in `loop` alone is cuDNN's plan for it.
+    """
     torch.backends.cuda.enable_cudnn_sdp(False)
     shape = made.TINY if context.tiny else made.LARGE
     steps = WARM + (10 if context.tiny else 40)

@@ -13,6 +13,9 @@ def accelerator_for(settings: TrainingSettings) -> Accelerator:
     """Device and precision as params say; a GPU that is asked for and missing is an error."""
     device = device_for(settings)
     torch.set_num_threads(settings.threads)
+    # cuDNN's attention makes a plan for every new shape, and ours are nearly all new: on an H200 a
+    # step of spans took 301 ms with it and 154 without (docs/results.md, "On a GPU").
+    torch.backends.cuda.enable_cudnn_sdp(False)
     unused = DistributedDataParallelKwargs(
         find_unused_parameters=True
     )  # a step trains one head of several
