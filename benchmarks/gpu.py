@@ -66,7 +66,7 @@ PARTS = {
     # cuBLAS is deterministic with a workspace of its own (torch.use_deterministic_algorithms)
     "parity": Part("gpu_parity:parity", 75, {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),
     "loop": Part("gpu_loop:loop", 150),
-    "without cuDNN": Part("gpu_loop:without_cudnn", 90),
+    "with cuDNN": Part("gpu_loop:with_cudnn", 90),
     "cell": Part("gpu_cells:cell", 90),
     "profile": Part("gpu_loop:profile", 60),
     "study": Part("gpu_cells:study", 90),
