@@ -19,8 +19,7 @@ ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LABELS = ("entailment", "not_entailment")
 TOUCHED = {
-    "src/xstilts/tasks/catalogue.py",
-    "src/xstilts/sources/layouts.py",
+    "src/xstilts/tasks/catalogue/classification.py",
     "src/xstilts/sources/readers/table.py",
     "src/xstilts/sources/readers/__init__.py",
     "experiments/rte.yaml",

@@ -20,7 +20,7 @@ from xstilts.formats.kept import read_kept
 from xstilts.formats.tables import read_json, read_table, write_json, write_table, write_text
 from xstilts.results.scoring import MANIFEST, score_submission
 from xstilts.results.submission import Asked, Written, write_submission
-from xstilts.tasks.metrics.benchmark import XTREME_TASKS
+from xstilts.tasks.metrics.benchmark import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_written_folder_scores_as_the_cards_say() -> None:
     result = score_submission(Path("out"), Path("gold"))
     assert result["not_scored"] == [] and result["partial"] == {}
     compared = 0
-    for task in XTREME_TASKS:
+    for task in TASKS["xtreme"]:
         card = read_card(Path(f"cells/none/{task}/1"))
         assert len(card.scores["test"]) >= LANGUAGES - 1
         for language, scores in card.scores["test"].items():
@@ -74,7 +74,7 @@ def test_written_folder_scores_as_the_cards_say() -> None:
                 assert result[task][metric][language] == pytest.approx(100 * value, abs=1e-9)
                 compared += 1
     assert compared > 9 * LANGUAGES
-    means = [result[task]["avg_metric"] for task in XTREME_TASKS]
+    means = [result[task]["avg_metric"] for task in TASKS["xtreme"]]
     assert result["all_task"] == pytest.approx(sum(means) / 9)
 
 
@@ -134,7 +134,7 @@ def test_layout_is_xtremes() -> None:
 def test_manifest_names_cell_seed_commit_and_dev() -> None:
     write()
     manifest = read_json(Path("out") / MANIFEST)
-    assert manifest["complete"] and set(manifest["tasks"]) == set(XTREME_TASKS)
+    assert manifest["complete"] and set(manifest["tasks"]) == set(TASKS["xtreme"])
     assert set(manifest["written by"]) == {"commit", "dirty"}
     card, one = read_card(Path("cells/none/xnli/1")), manifest["tasks"]["xnli"]
     assert card.selection is not None

@@ -64,7 +64,7 @@ class TaskFiles(Section):
     dev: list[FileSpec] | None = None  # also what selects, in English
     test: list[FileSpec] | None = None
     note: str = ""  # what stands in for what; shown on the card
-    repository: str = ""  # hub: another of the copies that sources/repositories.py knows
+    repository: str = ""  # hub: another of the copies that tasks/catalogue knows
 
 
 class SourceSettings(Section):

@@ -5,8 +5,6 @@ import pytest
 from xstilts.tasks.metrics.benchmark import (
     CATEGORIES,
     TASKS,
-    XTREME_R_TASKS,
-    XTREME_TASKS,
     average,
     summary,
     task_score,
@@ -14,12 +12,12 @@ from xstilts.tasks.metrics.benchmark import (
 
 
 def test_language_counts_as_published() -> None:
-    counts = {task: len(set(languages)) for task, languages in XTREME_TASKS.items()}
+    counts = {task: len(set(languages)) for task, languages in TASKS["xtreme"].items()}
     assert counts == {
         **{"pawsx": 7, "xnli": 15, "panx": 40, "udpos": 33, "bucc2018": 4, "tatoeba": 36},
         **{"xquad": 11, "mlqa": 7, "tydiqa": 9},
     }
-    counts = {task: len(set(languages)) for task, languages in XTREME_R_TASKS.items()}
+    counts = {task: len(set(languages)) for task, languages in TASKS["xtreme-r"].items()}
     assert counts == {
         **{"xnli": 15, "xcopa": 11, "panx": 48, "udpos": 38, "tatoeba": 41, "lareqa": 11},
         **{"mewslix": 11, "xquad": 12, "mlqa": 7, "tydiqa": 9},
@@ -42,7 +40,7 @@ def test_task_score_by_kind() -> None:
 
 
 def test_average_is_over_tasks_not_categories() -> None:
-    scores = {task: float(number) for number, task in enumerate(XTREME_TASKS)}
+    scores = {task: float(number) for number, task in enumerate(TASKS["xtreme"])}
     means = average(scores)
     assert means["all"] == 4
     assert means["qa"] == 7
@@ -51,13 +49,13 @@ def test_average_is_over_tasks_not_categories() -> None:
 
 def test_average_leaves_out_what_is_not_whole() -> None:
     assert average({"xnli": 1.0, "pawsx": 0.0, "udpos": 1.0}) == {"classification": 0.5}
-    assert "without_retrieval" in average({t: 1.0 for t in XTREME_TASKS if t != "tatoeba"})
+    assert "without_retrieval" in average({t: 1.0 for t in TASKS["xtreme"] if t != "tatoeba"})
     with pytest.raises(ValueError, match="no benchmark 'glue'"):
         average({}, "glue")
 
 
 def test_xtreme_r_has_a_total_over_ten() -> None:
-    means = average(dict.fromkeys(XTREME_R_TASKS, 2.0), "xtreme-r")
+    means = average(dict.fromkeys(TASKS["xtreme-r"], 2.0), "xtreme-r")
     assert means == dict.fromkeys(
         ("classification", "tagging", "qa", "retrieval", "without_retrieval", "all"), 2.0
     )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.results.scoring import render, score_submission
-from xstilts.tasks.metrics.benchmark import XTREME_R_TASKS, XTREME_TASKS
+from xstilts.tasks.metrics.benchmark import TASKS
 
 OWN_KEYS = {"benchmark", "convention", "unanswered", "not_scored"}
 FILES = {"seqeval-1.2.2": "expected.json", "seqeval-0.0.12": "expected_seqeval_0.0.12.json"}
@@ -134,7 +134,7 @@ def test_render_names_every_number(golden) -> None:
     folder = golden("xtreme/case_b")
     text = render(score_submission(folder / "predictions", folder / "labels"))
     assert "all_task" in text
-    assert all(task in text for task in XTREME_TASKS)
+    assert all(task in text for task in TASKS["xtreme"])
     assert "unanswered, scored 0: xquad 68 (es 4," in text
 
 
@@ -305,7 +305,7 @@ def write_gold(folder: Path, task: str) -> None:
         "mewslix": '{"q": ["Q1"]}',
     }
     squad = json.dumps({"data": [{"paragraphs": [{"qas": [question]}]}]})
-    for language in XTREME_R_TASKS[task]:
+    for language in TASKS["xtreme-r"][task]:
         suffix = {"xcopa": "jsonl", "lareqa": "json", "mewslix": "json"}.get(task, "tsv")
         suffix = suffix if task in contents else "json"
         text = contents.get(task, squad)
@@ -315,7 +315,7 @@ def write_gold(folder: Path, task: str) -> None:
 @pytest.fixture
 def xtreme_r(tmp_path):
     for side in ("predictions", "labels"):
-        for task in XTREME_R_TASKS:
+        for task in TASKS["xtreme-r"]:
             write_gold(tmp_path / side, task)
     for task in ("xquad", "mlqa", "tydiqa"):
         for path in (tmp_path / "predictions" / task).iterdir():

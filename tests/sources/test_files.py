@@ -14,9 +14,9 @@ from xstilts.errors import UserError
 from xstilts.formats.tables import GOLD, Split
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
 from xstilts.sources import files
-from xstilts.sources.layouts import ISO3, LAYOUTS
+from xstilts.sources.codes import ISO3
 from xstilts.sources.readers import READERS, RawFile, Reader
-from xstilts.tasks.catalogue import RECORDS, record
+from xstilts.tasks.catalogue import ENTRIES, record
 
 
 def _settings(folder: Path, **tasks: TaskFiles) -> SourceSettings:
@@ -51,9 +51,9 @@ def _squad(*contexts: str, impossible: bool = False) -> str:
 
 class TestLayouts:
     def test_every_split_of_the_catalogue_has_a_place(self) -> None:
-        for name, task in RECORDS.items():
-            assert set(LAYOUTS[name]) == set(task.splits), name
-            for slots in LAYOUTS[name].values():
+        for name, entry in ENTRIES.items():
+            assert set(entry.files) == set(entry.record.splits), name
+            for slots in entry.files.values():
                 assert all(spec.reader in READERS for slot in slots for spec in slot)
 
     def test_originals_come_before_stripped_copies(self, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ class TestLayouts:
             record("anli_plus"), "dev", "en", _settings(shared / "data", anli_plus=tasks)
         )
         assert found is not None and {row["part"] for row in found.rows} == {"anli_r1", "snli"}
-        slots = LAYOUTS["anli_plus"]["train"]
+        slots = ENTRIES["anli_plus"].files["train"]
         assert tuple(slot[0].part for slot in slots) == record("anli_plus").parts
 
 

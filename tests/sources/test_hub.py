@@ -31,14 +31,15 @@ from xstilts.sources.prepare import (
     prepare_text,
     tasks_of,
 )
-from xstilts.sources.repositories import REFUSED, REPOSITORIES
-from xstilts.tasks.catalogue import RECORDS, record
+from xstilts.tasks.catalogue import ENTRIES, RECORDS, record
 
 ROOT = Path(__file__).parents[2]
 # Where the small repositories have not all of a task's languages.
 FEW = {name: ["en", "de"] for name in ("xnli", "pawsx", "panx", "xquad", "mlqa")}
 FEW |= {"udpos": ["af", "de", "en", "th"], "tydiqa": ["en", "fi"], "tatoeba": ["de"]}
 FEW |= {"xcopa": ["et"]}
+REPOSITORIES = {name: entry.repositories for name, entry in ENTRIES.items() if entry.repositories}
+REFUSED = [name for name, entry in ENTRIES.items() if entry.refused]
 SERVED = [name for name in RECORDS if name not in (*REFUSED, "text")]
 
 

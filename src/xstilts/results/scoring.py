@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from xstilts.errors import UserError, nearest
-from xstilts.results.submitted import Questions, read_lines, read_object, read_questions, read_tags
-from xstilts.tasks.labels import NLI_LABELS, UPOS_TAGS
+from xstilts.results.submitted import read_lines, read_object, read_questions, read_tags
+from xstilts.tasks.catalogue import ENTRIES
+from xstilts.tasks.catalogue.entry import Scored as Kind
 from xstilts.tasks.metrics import mlqa
 from xstilts.tasks.metrics.accuracy import accuracy
 from xstilts.tasks.metrics.benchmark import CATEGORIES, TASKS, summary
@@ -44,8 +45,8 @@ class _Files:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """How a task's files end and who scores one pair of them: (fractions, unanswered)."""
+class _Scorer:
+    """How files of a kind end and who scores one pair of them: (fractions, unanswered)."""
 
     suffix: str
     score: Callable[[_Files], Scored]
@@ -79,7 +80,7 @@ def score_submission(
         per_task[task] = {}
         for language in tasks[task]:
             files = _files(predictions, labels, (task, language), cast(Convention, convention))
-            metrics, count = _TASKS[task].score(files)
+            metrics, count = _scorer(task).score(files)
             for name, value in metrics.items():
                 per_task[task].setdefault(name, {})[language] = 100 * value
             if count:
@@ -105,7 +106,7 @@ def _folders(**folders: Path) -> None:
 
 def file_name(task: str, language: str) -> str:
     """test-de.tsv, test-de.json: what a language's file is called in XTREME's layout."""
-    return f"test-{language}.{_TASKS[task].suffix}"
+    return f"test-{language}.{_scorer(task).suffix}"
 
 
 def _languages(predictions: Path, benchmark: str) -> Languages:
@@ -168,44 +169,52 @@ def _same_number(files: _Files, predicted: int, gold: int, unit: str) -> None:
 # Scorers, one a kind of file
 
 
-def _score_labels(known: Collection[str] | None = None) -> Callable[[_Files], Scored]:
-    """Accuracy of one label a line; `known` None: line numbers (Tatoeba)."""
-
-    def score(files: _Files) -> Scored:
-        predicted, gold = read_lines(files.predictions), read_lines(files.labels)
-        if known is None:
-            numbers = {label for label in gold if label.lstrip("-").isdigit()}
-            found, expected = len(numbers) > (len(gold) > 1), "a line number a line, not all equal"
-        else:
-            found, expected = any(label in known for label in gold), " or ".join(sorted(known))
-        _refuse_blanked(files.labels, found, expected)
-        _same_number(files, len(predicted), len(gold), "lines")
-        return {"accuracy": accuracy(predicted, gold)}, 0
-
-    return score
+def _score_labels(files: _Files) -> Scored:
+    """Accuracy of one label a line."""
+    known = ENTRIES[files.task].record.labels
+    predicted, gold = read_lines(files.predictions), read_lines(files.labels)
+    found = any(label in known for label in gold)
+    _refuse_blanked(files.labels, found, " or ".join(sorted(known)))
+    _same_number(files, len(predicted), len(gold), "lines")
+    return {"accuracy": accuracy(predicted, gold)}, 0
 
 
-def _score_tags(is_tag: Callable[[str], bool]) -> Callable[[_Files], Scored]:
+def _score_line_numbers(files: _Files) -> Scored:
+    """Tatoeba: accuracy of one line number a line."""
+    predicted, gold = read_lines(files.predictions), read_lines(files.labels)
+    numbers = {label for label in gold if label.lstrip("-").isdigit()}
+    _refuse_blanked(files.labels, _differ(numbers, gold), "a line number a line, not all equal")
+    _same_number(files, len(predicted), len(gold), "lines")
+    return {"accuracy": accuracy(predicted, gold)}, 0
+
+
+def _differ(labels: Collection[str], gold: Sequence[object]) -> bool:
+    """Whether gold is real by its distinct labels: one in a file of one line, else two at least."""
+    return len(labels) > (1 if len(gold) > 1 else 0)
+
+
+def _score_tags(files: _Files) -> Scored:
     """Chunk F1 of one tag a line, blank lines between sentences."""
-
-    def score(files: _Files) -> Scored:
-        predicted, begins = read_tags(files.predictions)
-        gold, _ = read_tags(files.labels)
-        known = [is_tag(tag) for sentence in gold for tag in sentence]
-        # Most, not any: a stripped file holds words, and `O` and `X` are words somewhere.
-        found = bool(known) and 2 * sum(known) >= len(known)
-        _refuse_blanked(files.labels, found, f"{files.task} tags")
-        _same_number(files, len(predicted), len(gold), "sentences")
-        for begin, tags, golds in zip(begins, predicted, gold, strict=False):
-            if len(tags) != len(golds):
-                raise UserError(
-                    f"{files.predictions}:{begin}: {len(tags)} tags in this sentence; expected "
-                    f"{len(golds)}, one for each word; tag the words that were cut too"
-                )
-        scores = chunk_scores(predicted, gold, files.convention)
-        return {name: scores[name] for name in ("f1", "precision", "recall")}, 0
-
-    return score
+    tags = ENTRIES[files.task].record.labels
+    predicted, begins = read_tags(files.predictions)
+    gold, _ = read_tags(files.labels)
+    known = [
+        tag in tags or ("O" in tags and tag[:2] in {"B-", "I-"})  # of names, any kind
+        for sentence in gold
+        for tag in sentence
+    ]
+    # Most, not any: a stripped file holds words, and `O` and `X` are words somewhere.
+    found = bool(known) and 2 * sum(known) >= len(known)
+    _refuse_blanked(files.labels, found, f"{files.task} tags")
+    _same_number(files, len(predicted), len(gold), "sentences")
+    for begin, sentence, golds in zip(begins, predicted, gold, strict=False):
+        if len(sentence) != len(golds):
+            raise UserError(
+                f"{files.predictions}:{begin}: {len(sentence)} tags in this sentence; expected "
+                f"{len(golds)}, one for each word; tag the words that were cut too"
+            )
+    scores = chunk_scores(predicted, gold, files.convention)
+    return {name: scores[name] for name in ("f1", "precision", "recall")}, 0
 
 
 def _score_pairs(files: _Files) -> Scored:
@@ -217,28 +226,30 @@ def _score_pairs(files: _Files) -> Scored:
     return {name: scores[name] for name in ("f1", "precision", "recall")}, 0
 
 
-def _score_answers(
-    metric: Callable[[Mapping[str, str], Questions, str], dict[str, float]],
-) -> Callable[[_Files], Scored]:
-    """Exact match and F1 of {question id: answer}; unknown ids are ignored, missing ones get 0."""
+def _score_answers(files: _Files) -> Scored:
+    """Exact match and F1 of {question id: answer}; unknown ids are ignored, missing ones get 0.
 
-    def score(files: _Files) -> Scored:
-        questions = read_questions(files.labels)
-        found = any(gold for _, golds in questions for gold in golds)
-        _refuse_blanked(files.labels, found, "answers with text")
-        predicted = read_object(files.predictions)
-        for name, _ in questions:
-            if not isinstance(predicted.get(name, ""), str):
-                raise UserError(f"{files.predictions}: answer to {name} is not text; expected text")
-        return metric(predicted, questions, files.language), unanswered(predicted, questions)
-
-    return score
+    XTREME scores XQuAD and TyDiQA by SQuAD's English rules in every language, MLQA by its own in
+    its seven languages (in a source's others by SQuAD's, as `families.span` has it).
+    """
+    questions = read_questions(files.labels)
+    found = any(gold for _, golds in questions for gold in golds)
+    _refuse_blanked(files.labels, found, "answers with text")
+    predicted = read_object(files.predictions)
+    for name, _ in questions:
+        if not isinstance(predicted.get(name, ""), str):
+            raise UserError(f"{files.predictions}: answer to {name} is not text; expected text")
+    by_mlqa = ENTRIES[files.task].record.convention == "mlqa" and files.language in mlqa.LANGUAGES
+    scores = (
+        mlqa.mlqa(predicted, questions, files.language) if by_mlqa else squad1(predicted, questions)
+    )
+    return scores, unanswered(predicted, questions)
 
 
 def _score_choices(files: _Files) -> Scored:
     """XCOPA: one JSON object a line, compared by its `label`."""
     gold, predicted = _read_choices(files.labels), _read_choices(files.predictions)
-    _refuse_blanked(files.labels, len({*map(str, gold)}) > (len(gold) > 1), "labels 0 and 1")
+    _refuse_blanked(files.labels, _differ({*map(str, gold)}, gold), "labels 0 and 1")
     _same_number(files, len(predicted), len(gold), "lines")
     return {"accuracy": accuracy(predicted, gold)}, 0
 
@@ -278,31 +289,20 @@ def _lareqa(predicted: Mapping[str, Sequence[str]], gold: Mapping[str, Sequence[
     return map_at_k(list(gold.values()), [predicted.get(question, ()) for question in gold])
 
 
-def _squad1(predicted: Mapping[str, str], questions: Questions, language: str) -> dict[str, float]:
-    """XTREME scores XQuAD and TyDiQA by SQuAD's English rules in every language."""
-    return squad1(predicted, questions)
-
-
-def _mlqa(predicted: Mapping[str, str], questions: Questions, language: str) -> dict[str, float]:
-    """MLQA's rules in its own seven languages; SQuAD's in a source's, as `families.span` has it."""
-    own = language in mlqa.LANGUAGES
-    return mlqa.mlqa(predicted, questions, language) if own else squad1(predicted, questions)
-
-
-_TASKS: dict[str, _Task] = {
-    "xnli": _Task("tsv", _score_labels(NLI_LABELS)),
-    "pawsx": _Task("tsv", _score_labels(("0", "1"))),
-    "udpos": _Task("tsv", _score_tags(frozenset(UPOS_TAGS).__contains__)),
-    "panx": _Task("tsv", _score_tags(lambda tag: tag == "O" or tag[:2] in {"B-", "I-"})),
-    "bucc2018": _Task("tsv", _score_pairs),
-    "tatoeba": _Task("tsv", _score_labels()),
-    "xquad": _Task("json", _score_answers(_squad1)),
-    "tydiqa": _Task("json", _score_answers(_squad1)),
-    "mlqa": _Task("json", _score_answers(_mlqa)),
-    "xcopa": _Task("jsonl", _score_choices),
-    "lareqa": _Task("json", _score_rankings(_lareqa)),
-    "mewslix": _Task("json", _score_rankings(mewslix)),
+_SCORERS: dict[Kind, _Scorer] = {
+    "labels": _Scorer("tsv", _score_labels),
+    "tags": _Scorer("tsv", _score_tags),
+    "pairs": _Scorer("tsv", _score_pairs),
+    "line numbers": _Scorer("tsv", _score_line_numbers),
+    "answers": _Scorer("json", _score_answers),
+    "choices": _Scorer("jsonl", _score_choices),
+    "rankings": _Scorer("json", _score_rankings(_lareqa)),
+    "mewslix": _Scorer("json", _score_rankings(mewslix)),
 }
+
+
+def _scorer(task: str) -> _Scorer:
+    return _SCORERS[ENTRIES[task].scored]
 
 
 def render(result: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from xstilts.results.formats import Format, format_of
 from xstilts.results.scoring import MANIFEST, file_name
 from xstilts.running import logbook
 from xstilts.sources import source
-from xstilts.tasks.metrics.benchmark import XTREME_TASKS
+from xstilts.tasks.metrics.benchmark import TASKS
 
 SPLIT: Split = "test"
 BENCHMARK = "xtreme"
@@ -135,7 +135,7 @@ def _cells(params: Params, asked: Asked) -> tuple[dict[str, dict[Place, Card]], 
     replicates = [asked.replicate] if asked.replicate else grid.replicates
     found: dict[str, dict[Place, Card]] = {}
     missing = []
-    for task in XTREME_TASKS:
+    for task in TASKS["xtreme"]:
         if task not in grid.targets:
             missing.append(f"{task} is not in grid.targets of params.yaml")
             continue
@@ -217,7 +217,7 @@ def _expected(task: str, settings: SourceSettings) -> list[str]:
     """XTREME's languages; or the source's, where it has languages of its own."""
     own, official = (
         source(settings.name).languages(read_record(paths.target_data(task)), settings),
-        XTREME_TASKS,
+        TASKS["xtreme"],
     )
     return list(official[task] if set(own) <= set(official[task]) else own)
 

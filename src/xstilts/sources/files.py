@@ -1,8 +1,8 @@
 """The source `files`: official files as they are distributed, or XTREME's download/, from a folder.
 
 What enters: a task's record, a split, a language. What leaves: rows and counts. Where the files lie
-is in layouts.py; an experiment may name single files in their place (stand-ins). This room must not
-know which family reads the rows.
+stands in the task's entry of the catalogue; an experiment may name single files in their place
+(stand-ins). This room must not know which family reads the rows.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from pathlib import Path
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, GOLD, POOL, Record, Row, Split
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
-from xstilts.sources.layouts import ISO3, LAYOUTS
+from xstilts.sources.codes import ISO3
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.readers.squad import TYDIQA_NAMES
 from xstilts.sources.reading import Reading
 from xstilts.sources.splits import contexts_of, normalised, split_groups
 from xstilts.tasks import catalogue
-from xstilts.tasks.sizes import ADDED
 
 SELECT_SHARE = 0.1  # of a stand-in that serves for training and for selecting
 
@@ -58,13 +57,13 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
     ):
         return None
     else:
-        slots = LAYOUTS.get(record.name, {}).get(split)
-        if slots is None:
+        entry = catalogue.ENTRIES.get(record.name)
+        if entry is None or split not in entry.files:
             raise UserError(
                 f"params.yaml: source.tasks.{record.name}.{split}: nobody knows where its files "
-                "lie; expected them here, or a layout in sources/layouts.py"
+                "lie; expected them here, or `files` of its entry in tasks/catalogue"
             )
-        places = [_first(record, split, slot, language, settings) for slot in slots]
+        places = [_first(record, split, slot, language, settings) for slot in entry.files[split]]
     readings = [
         _read_place(spec, paths, record, (split, language), settings) for spec, paths in places
     ]
@@ -96,7 +95,7 @@ def _filled(path: str, language: str) -> str:
             language=ENGLISH if language == POOL else language,  # what is of none stands beside
             iso3=ISO3.get(language, ""),
             name=names.get(language, ""),
-            ud="2.7" if language in ADDED["udpos"] else "2.5",
+            ud="2.7" if language in catalogue.added("udpos") else "2.5",
         )
     except (KeyError, IndexError, ValueError, AttributeError):
         raise UserError(

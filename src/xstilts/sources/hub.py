@@ -21,23 +21,19 @@ from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, Record, Split, read_json, write_json
 from xstilts.params import SourceSettings
 from xstilts.sources import files, snapshots
-from xstilts.sources.layouts import ISO3
+from xstilts.sources.codes import FORMER_NAMES, ISO3, LANGUAGE_NAMES
 from xstilts.sources.readers.columns import TABLES, Columns
 from xstilts.sources.reading import Reading
-from xstilts.sources.repositories import (
-    FORMER_NAMES,
-    LANGUAGE_NAMES,
-    REFUSED,
-    REPOSITORIES,
-    Repository,
-)
 from xstilts.tasks import catalogue
-from xstilts.tasks.sizes import ADDED
+from xstilts.tasks.catalogue.entry import Copies, Repository
 
 
 def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
     """The task's languages in the record's order. The Hub has no plain text for phase 1."""
-    return () if record.is_text else files.languages(_served(record), settings)
+    if record.is_text:
+        return ()
+    _copies(record)
+    return files.languages(record, settings)
 
 
 def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
@@ -82,18 +78,20 @@ def pin(names: Iterable[str], settings: SourceSettings) -> list[str]:
     return lines
 
 
-def _served(record: Record) -> Record:
-    if record.name in REFUSED:
+def _copies(record: Record) -> Copies:
+    """The repositories that are known to hold a task; a task without any is an error."""
+    entry = catalogue.ENTRIES.get(record.name)
+    if entry is not None and entry.refused:
         raise UserError(
-            f"{record.name}: not read from the Hub: {REFUSED[record.name]}; expected the official "
+            f"{record.name}: not read from the Hub: {entry.refused}; expected the official "
             "files; take it out of the grid, or use the source `files`"
         )
-    if record.name not in REPOSITORIES:
+    if entry is None or not entry.repositories:
         raise UserError(
             f"{record.name}: nobody knows which repository of the Hub holds it; expected one in "
-            "sources/repositories.py; add it there"
+            "`repositories` of its entry in tasks/catalogue; add it there"
         )
-    return record
+    return entry.repositories
 
 
 def _copy(record: Record, settings: SourceSettings) -> tuple[Repository, ...]:
@@ -103,7 +101,7 @@ def _copy(record: Record, settings: SourceSettings) -> tuple[Repository, ...]:
     for split in ("train", "dev", "test"):
         if getattr(given, split) is not None:
             raise UserError(f"{where}.{split}: the source `hub` reads no files; remove it")
-    copies = {copy[0].id: copy for copy in REPOSITORIES[_served(record).name]}
+    copies = {copy[0].id: copy for copy in _copies(record)}
     if not given.repository:
         return next(iter(copies.values()))
     if given.repository not in copies:
@@ -114,8 +112,8 @@ def _copy(record: Record, settings: SourceSettings) -> tuple[Repository, ...]:
 
 def _require_language(repository: Repository, record: Record, language: str) -> None:
     """XTREME-R's languages are not in every copy; another copy has other rows, so it is named."""
-    if repository.xtreme_alone and language in ADDED[record.name]:
-        others = [copy[0].id for copy in REPOSITORIES[record.name] if not copy[0].xtreme_alone]
+    if repository.xtreme_alone and language in catalogue.added(record.name):
+        others = [copy[0].id for copy in _copies(record) if not copy[0].xtreme_alone]
         where = f"params.yaml: source.tasks.{record.name}"
         raise UserError(
             f"{where}: {repository.id} has no {language}, which XTREME-R adds; expected a copy "

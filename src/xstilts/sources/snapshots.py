@@ -76,7 +76,7 @@ def at_revision(name: str, revision: str, mirror: str | None, pinned_by: Path | 
     except RepositoryNotFoundError:
         raise UserError(
             f"{name}: the Hub has no such data set, or not for you; expected the one of "
-            "sources/repositories.py; `hf auth login`, or name another copy in source.tasks"
+            "its entry in tasks/catalogue; `hf auth login`, or name another copy in source.tasks"
         ) from None
     except (HTTPError, OSError) as error:
         raise _unreachable(name, error) from None

@@ -1,86 +1,41 @@
 """Averages of XTREME and XTREME-R: numbers per task and language in, task, category and total out.
 
-Tasks, languages and categories are those of XTREME's evaluate.py. Its XTREME-R can never form a
-total (`lareqa` has no languages there, `xcopa` stands in two groups); here it can: the plain mean
-over ten tasks, as in the XTREME-R paper. Percent or fractions: what comes in goes out.
+Tasks, languages and categories are those of XTREME's evaluate.py; `catalogue` declares them. Its
+XTREME-R can never form a total (`lareqa` has no languages there, `xcopa` stands in two groups);
+here it can: the plain mean over ten tasks, as in the XTREME-R paper. Percent or fractions: what
+comes in goes out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_PANX = (
-    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th "
-    "sw yo my zh kk tr et fi hu"
-)
-_UDPOS = (
-    "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi "
-    "yo zh"
-)
-_TATOEBA = (
-    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh "
-    "kk tr et fi hu"
-)
-_XNLI = "ar bg de el en es fr hi ru sw th tr ur vi zh"
-_XQUAD = "en es de el ru tr ar vi th zh hi"
-_PAWSX = "de en es fr ja ko zh"
-_BUCC = "de fr ru zh"
-_XCOPA = "et ht id it qu sw ta th tr vi zh"
-_LAREQA = "ar de el en es hi ru th tr vi zh"
-_MEWSLIX = "ar de en es fa ja pl ro ta tr uk"
-_MLQA = "en es de ar hi vi zh"
-_TYDIQA = "en ar bn fi id ko ru sw te"
+from xstilts.tasks.catalogue import ENTRIES
+from xstilts.tasks.catalogue.entry import Benchmark
 
-Languages = dict[str, tuple[str, ...]]
+_BENCHMARKS: tuple[Benchmark, ...] = ("xtreme", "xtreme-r")
 
-
-def _codes(languages: str) -> tuple[str, ...]:
-    return tuple(languages.split())
-
-
-XTREME_TASKS: Languages = {
-    "pawsx": _codes(_PAWSX),
-    "xnli": _codes(_XNLI),
-    "panx": _codes(_PANX),
-    "udpos": _codes(_UDPOS),
-    "bucc2018": _codes(_BUCC),
-    "tatoeba": _codes(_TATOEBA),
-    "xquad": _codes(_XQUAD),
-    "mlqa": _codes(_MLQA),
-    "tydiqa": _codes(_TYDIQA),
+# {benchmark: {task: languages}}, both in the order of evaluate.py: sums of floats depend on it.
+TASKS: dict[str, dict[str, tuple[str, ...]]] = {
+    benchmark: {
+        name: (*entry.ordered, *(entry.added if benchmark == "xtreme-r" else ()))
+        for name, entry in ENTRIES.items()
+        if benchmark in entry.benchmarks
+    }
+    for benchmark in _BENCHMARKS
 }
 
-XTREME_R_TASKS: Languages = {
-    "xnli": _codes(_XNLI),
-    "xcopa": _codes(_XCOPA),
-    "panx": _codes(_PANX + " qu pl uk az lt pa gu ro"),
-    "udpos": _codes(_UDPOS + " lt pl uk wo ro"),
-    "tatoeba": _codes(_TATOEBA + " az lt pl uk ro"),
-    "lareqa": _codes(_LAREQA),
-    "mewslix": _codes(_MEWSLIX),
-    "xquad": _codes(_XQUAD + " ro"),
-    "mlqa": _codes(_MLQA),
-    "tydiqa": _codes(_TYDIQA),
-}
 
-TASKS: dict[str, Languages] = {"xtreme": XTREME_TASKS, "xtreme-r": XTREME_R_TASKS}
+def _categories(benchmark: Benchmark) -> dict[str, tuple[str, ...]]:
+    of = {name: ENTRIES[name].benchmarks[benchmark] for name in TASKS[benchmark]}
+    return {
+        category: tuple(name for name in of if of[name] == category)
+        for category in ("classification", "tagging", "qa", "retrieval")
+    }
 
-_TAGGING = ("udpos", "panx")
-_QA = ("xquad", "mlqa", "tydiqa")
 
 CATEGORIES: dict[str, dict[str, tuple[str, ...]]] = {
-    "xtreme": {
-        "classification": ("pawsx", "xnli"),
-        "tagging": _TAGGING,
-        "qa": _QA,
-        "retrieval": ("bucc2018", "tatoeba"),
-    },
-    "xtreme-r": {
-        "classification": ("xnli", "xcopa"),
-        "tagging": _TAGGING,
-        "qa": _QA,
-        "retrieval": ("tatoeba", "mewslix", "lareqa"),
-    },
+    benchmark: _categories(benchmark) for benchmark in _BENCHMARKS
 }
 
 
