@@ -160,7 +160,7 @@ def ours(
     with tempfile.TemporaryDirectory() as work:
         around = made.context(Path(work), shape["vocab_size"], clock, token_budget=budget)
         train(model, [member], plan, around)
-    accelerator, found = accelerator_for(around.settings), Counter[str]()
+    accelerator, found = accelerator_for(around.training), Counter[str]()
     for step, one, examples in training.drawn([member], plan, WARM):
         found += counted(training.step_batches(accelerator, one, examples, around, (1, step)))
     return found

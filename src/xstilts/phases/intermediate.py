@@ -80,7 +80,7 @@ def train_row(
     weighed, steps = weigh(members, section)
     torch.manual_seed(seed)
     encoder = encoders.load_encoder(base)
-    model = build(encoder, [member.task for member in weighed], base, context.settings)
+    model = build(encoder, [member.task for member in weighed], base, context.training)
     plan = Plan(section.learning_rate, steps, section.batch_size, seed)
     progress, selection = train(model, weighed, plan, context)
     return model, Outcome(

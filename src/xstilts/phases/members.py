@@ -50,7 +50,7 @@ def members_of(
         tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
         return [text_member(chosen, tables, TEXT_TEMPERATURE, context, record.main)], counts, notes
     train = read_table(folder, "train", ENGLISH)
-    select = subset(read_table(folder, "select", ENGLISH), context.settings)
+    select = subset(read_table(folder, "select", ENGLISH), context.training)
     chosen = task(record, section, label_set(record, [train, select]))
     members = []
     for part in record.parts or ("",):

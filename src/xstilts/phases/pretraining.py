@@ -66,7 +66,7 @@ def pretrain(
     settings: PretrainSettings, tables: Sequence[Table], context: Context
 ) -> tuple[Model, Progress]:
     """The trained model (its one head is the MLM head), and how the training went."""
-    training = context.settings
+    training = context.training
     family, length = FAMILIES["masked_lm"], TaskSettings(settings.max_length)
     task = Task("text", "masked_lm", family, length, "masked_lm")
     member = text_member(task, tables, settings.language_temperature, context)

@@ -88,7 +88,7 @@ def train_target(
     encoder = encoders.load_encoder(base)
     last = read[-1][0][0].task
     target = task(record, section, last.settings.labels) if record.trained else last
-    model = build(encoder, [target], base, context.settings)
+    model = build(encoder, [target], base, context.training)
     went: dict[str, Progress] = {}
     for number, (members, _, _) in enumerate(read):
         ours = [replace(member, task=replace(member.task, head=target.head)) for member in members]
@@ -144,10 +144,10 @@ def freeze(
     if section.tuning is not None:
         tuned, _, outcome = train_target(data, section.tuning, base, seed, context)
         encoder = encoders.truncate(tuned.encoder, section.layer)
-        return build(encoder, [target], base, context.settings), target, outcome
-    torch.set_num_threads(context.settings.threads)
+        return build(encoder, [target], base, context.training), target, outcome
+    torch.set_num_threads(context.training.threads)
     encoder = encoders.load_encoder(base, section.layer)
-    return build(encoder, [target], base, context.settings), target, Outcome()
+    return build(encoder, [target], base, context.training), target, Outcome()
 
 
 # A study: the same training, seen through its English dev score alone

@@ -25,6 +25,7 @@ def step_examples(
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """How many steps read every example once; the last may be smaller."""
     return -(-examples // batch_size)
 
 
@@ -32,7 +33,7 @@ _orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
 
 
 def _epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """One epoch's order is asked for once a step: the last few are kept."""
+    """The order of an epoch's n examples; the last few are kept, since every step asks for one."""
     key = (n, seed, epoch)
     if key not in _orders:
         while len(_orders) >= 32:
@@ -82,8 +83,10 @@ def micro_batches(
 
 
 def sorted_batches(features: Features, budget: int) -> Iterator[NDArray[np.int64]]:
-    """All examples for prediction, longest first (the largest batch fails first), under the token
-    budget."""
+    """All examples in batches for prediction, longest first, under the token budget.
+
+    The largest batch comes first, so that one too large for memory fails at once.
+    """
     order = np.argsort(-features.lengths, kind="stable")
     start = 0
     while start < len(order):

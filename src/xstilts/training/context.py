@@ -1,4 +1,4 @@
-"""What surrounds a training and a prediction, whatever the task."""
+"""What every training and prediction needs, whatever the task."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from xstilts.training.progress import Reporter
 
 @dataclass(frozen=True)
 class Context:
-    """How to compute, which pieces texts become, where what is unfinished lies, whom to tell.
+    """The settings, tokenizer, folders and reporter that a training or prediction runs with.
 
-    work: checkpoints, for resuming; the caller names it by what decides the result and removes it
-    at the end. cache: encoded tables, by content. What a training is (its members, steps and seed)
-    is no part of it.
+    work: the folder of checkpoints, which the caller names by what decides the result and removes
+    at the end. cache: the folder of encoded tables, named by content. Members, steps and seed are
+    no part of it: those are the training's own.
     """
 
-    settings: TrainingSettings
+    training: TrainingSettings
     tokenizer: Tokenizer
     work: Path
     cache: Path
@@ -37,4 +37,4 @@ class Context:
     @property
     def bf16(self) -> bool:
         """Whether predictions run under autocast, as the training's steps do."""
-        return autocast_for(self.settings)
+        return autocast_for(self.training)

@@ -38,8 +38,10 @@ from xstilts.training.task import Task
 
 
 def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> Features:
-    """A table's features, from the cache if this table, tokenizer and settings were encoded
-    before, by the same code."""
+    """A table's features, from the cache where the same code encoded the same table before.
+
+    The cache's key is made of the table, the tokenizer, the settings and the families' code.
+    """
     settings = task.settings.for_encoding()
     family = (task.family_name, room_digest("xstilts.tasks.families"), vars(settings))
     key = digest(table.digest, tokenizer_digest(tokenizer), *family)
@@ -50,8 +52,7 @@ def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> F
 
 
 def tokenizer_digest(tokenizer: TokenizerBase) -> str:
-    """Of everything that encoding depends on; kept on the object, since hashing 250,000 pieces
-    takes a second."""
+    """A digest of all that encoding depends on; kept, as 250,000 pieces take a second to hash."""
     known: str | None = getattr(tokenizer, "_xstilts_digest", None)
     if known is None:
         known = digest(tokenizer.backend_tokenizer.to_str(), tokenizer.model_input_names)
@@ -61,15 +62,15 @@ def tokenizer_digest(tokenizer: TokenizerBase) -> str:
 
 @torch.inference_mode()
 def predict(model: Model, task: Task, features: Features, context: Context) -> list[Output]:
-    """One output a sequence, in order."""
+    """The family's output for each sequence, in the order of the features."""
     device = next(model.parameters()).device
     found: list[Output] = [None] * len(features.rows)  # type: ignore[list-item]
-    training = model.training
+    was_training = model.training
     model.eval()
     bar = tqdm(
         total=len(features), desc=f"{task.name}: predict", unit="ex", disable=None, leave=False
     )
-    for examples in sorted_batches(features, context.settings.token_budget):
+    for examples in sorted_batches(features, context.training.token_budget):
         batch = task.family.collate(features, examples, context.tokens, (0,))
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
@@ -80,14 +81,14 @@ def predict(model: Model, task: Task, features: Features, context: Context) -> l
             found[sequence] = output
         bar.update(len(examples))
     bar.close()
-    model.train(training)
+    model.train(was_training)
     return found
 
 
 def predictions(
     model: Model, task: Task, table: Table, features: Features, context: Context
 ) -> list[Prediction]:
-    """One prediction a row."""
+    """One prediction for each row of the table."""
     outputs = predict(model, task, features, context)
     found = task.family.decode(features, outputs, table.rows, task.settings)
     assert len(found) == len(table.rows)
@@ -95,7 +96,7 @@ def predictions(
 
 
 class Settle(Protocol):
-    """What a language's dev gold may set of a frozen target, as families/retrieval.py `settle`."""
+    """What sets a frozen target's threshold on dev gold, as `settle` of families/retrieval.py."""
 
     def __call__(
         self,
@@ -136,7 +137,7 @@ class Evaluated:
 
 
 def evaluate_target(predictor: Predictor, data: Path, out: Path) -> Evaluated:
-    """Every language's dev and test: predicted, kept, and scored where gold is there."""
+    """Predict, keep and (where there is gold) score every language's dev and test tables."""
     if predictor.task.family_name == "ranking":
         return _evaluate_pools(predictor, data, out)
     task, evaluated = predictor.task, Evaluated()
@@ -207,8 +208,7 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
 def passport(
     record: Record, task: Task, selection: Selection | None, evaluated: Evaluated
 ) -> dict[str, Any]:
-    """What every score of a cell means. Numbers with unlike passports are never put in one
-    column."""
+    """What every score of a cell means; cells with unlike passports never share a column."""
     return {
         "metrics": {metric: record.convention or "plain" for metric in record.metrics},
         "scorer": scorer_digest(),
@@ -222,14 +222,14 @@ def passport(
 
 
 def scorer_digest() -> str:
-    """Of the metrics' code: a moved metric is another passport."""
+    """A digest of the metrics' code, so that a changed metric changes the passport."""
     return room_digest("xstilts.tasks.metrics")
 
 
 def write_predictions(
     path: Path, task: Task, rows: Sequence[Row], found: Sequence[Prediction]
 ) -> None:
-    """A JSON object a row: id, prediction, gold. Enough to score again under another convention."""
+    """Write id, prediction and gold of each row as a JSON line: enough to score again otherwise."""
     gold = GOLD[task.family_name]
     lines = (
         json.dumps(
@@ -243,7 +243,7 @@ def write_predictions(
 
 
 def majority_flag(task: Task, found: Sequence[Prediction], rows: Sequence[Any]) -> str:
-    """What a collapsed run is flagged with: every English dev row gets one label of several.
+    """The flag of a collapsed run, where all English dev rows get one label; "" otherwise.
 
     Asked of the families whose gold is one label a row: column `label`.
     """

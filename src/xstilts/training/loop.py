@@ -47,7 +47,7 @@ OVERHEAD = {"cpu": 64, "cuda": 2048}
 
 @dataclass(frozen=True)
 class Member:
-    """A task that is trained, with what trains and what selects: English, and nothing else.
+    """A task to train, with the English tables that train it and select its checkpoint.
 
     Unlabelled text (masked_lm) may be of any language; it never selects. index: the examples of an
     epoch.
@@ -89,6 +89,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Plan:
+    """How long a training is and how fast it learns; learning_rate is the schedule's highest."""
+
     learning_rate: float
     steps: int
     batch_size: int
@@ -99,17 +101,17 @@ class Plan:
 def train(
     model: Model, members: Sequence[Member], plan: Plan, context: Context
 ) -> tuple[Progress, Selection | None]:
-    """Train in place. Afterwards the model holds the best checkpoint's weights (the last's without
-    a select table).
+    """Train the model in place; it ends with the weights of the best evaluation on English dev.
 
-    Raises UserError where the loss is not a number, naming step and rows.
+    Without a table that selects it ends with the last step's. Raises UserError where the loss is
+    not a number, naming step and rows.
     """
-    settings = context.settings
-    accelerator = accelerator_for(settings)
-    made = optimizers_for(model, plan.optimizer, settings)
+    training = context.training
+    accelerator = accelerator_for(training)
+    made = optimizers_for(model, plan.optimizer, training)
     wrapped, *optimizers = accelerator.prepare(model, *made)
     progress = resume(context.work, model, optimizers)
-    evaluate_at = _evaluation_steps(plan.steps, members, settings)
+    evaluate_at = _evaluation_steps(plan.steps, members, training)
     meter = Meter(progress, context.reporter)
     if context.reporter:
         context.reporter.begin(progress.step)
@@ -117,14 +119,14 @@ def train(
     model.train()
     bar = progress_bar(members, plan.steps, progress.step)
     for step, member, examples in drawn(members, plan, progress.step):
-        if progress.since_best >= settings.patience:
+        if progress.since_best >= training.patience:
             break
         torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
-        rate = plan.learning_rate * _schedule(step, plan.steps, settings.warmup_ratio)
+        rate = plan.learning_rate * _schedule(step, plan.steps, training.warmup_ratio)
         set_learning_rate(optimizers, rate)
         batches = step_batches(accelerator, member, examples, context, (plan.seed, step))
         loss, seen = optimiser_step(
-            accelerator, wrapped, optimizers, member.task, batches, settings.clip
+            accelerator, wrapped, optimizers, member.task, batches, training.clip
         )
         progress.step = step + 1
         meter.add(loss, seen, rate, partial(member.name_rows, examples))
@@ -136,7 +138,7 @@ def train(
         if evaluating:
             _evaluate(model, members, progress, context)
             meter.restart()
-        if time.monotonic() - saved >= settings.checkpoint_every_s and progress.step < plan.steps:
+        if time.monotonic() - saved >= training.checkpoint_every_s and progress.step < plan.steps:
             save(context.work / "checkpoint.pt", model, optimizers, progress)
             saved = time.monotonic()
     bar.close()
@@ -146,7 +148,7 @@ def train(
 def drawn(
     members: Sequence[Member], plan: Plan, start: int
 ) -> Iterator[tuple[int, Member, NDArray[np.int64]]]:
-    """From `start` on: each step's member and examples, a function of the seed and the step."""
+    """Each step from `start` on, with the member and the examples that it trains."""
     schedule = draw_members([member.weight for member in members], plan.steps, plan.seed)
     taken = np.bincount(schedule[:start], minlength=len(members))
     for step in range(start, plan.steps):
@@ -163,8 +165,11 @@ def step_batches(
     context: Context,
     seed: Sequence[int],
 ) -> list[Batch]:
-    """This process's share of a step's examples, in length-sorted micro-batches (one where each
-    example is set against the others, as in ranking: the token budget is no limit there)."""
+    """This process's share of a step's examples, in length-sorted micro-batches.
+
+    One micro-batch, whatever the token budget, where each example is set against the others, as in
+    ranking.
+    """
     features = member.features
     # Where examples need one another, or are too few for all processes, each computes the whole
     # step: units then count once a process, and so do the sums, so that gradients are the same.
@@ -175,7 +180,7 @@ def step_batches(
         return [member.task.family.collate(features, mine, context.tokens, seed)]
     overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])
     cuts = micro_batches(
-        features.lengths[mine], features.group, context.settings.token_budget, overhead
+        features.lengths[mine], features.group, context.training.token_budget, overhead
     )
     return [member.task.family.collate(features, mine[cut], context.tokens, seed) for cut in cuts]
 
@@ -188,7 +193,7 @@ def optimiser_step(
     batches: Sequence[Batch],
     clip: float,
 ) -> tuple[torch.Tensor, int]:
-    """One update; gives the mean loss and the real tokens that were read.
+    """One update of the weights; returns the mean loss and how many real tokens were read.
 
     The loss is a mean over units (rows, words, masked pieces) of the whole batch: each micro-batch
     adds its SUM divided by the whole batch's count, so how the batch is cut changes memory and
@@ -233,18 +238,20 @@ def _schedule(step: int, steps: int, warmup_ratio: float) -> float:
 
 
 def _mix(seed: int, step: int) -> int:
+    """One seed for torch from the training's seed and the step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
 
 
 def _evaluation_steps(
-    steps: int, members: Sequence[Member], settings: TrainingSettings
+    steps: int, members: Sequence[Member], training: TrainingSettings
 ) -> set[int]:
+    """The steps after which English dev is scored; none where no member has a table for it."""
     if not any(member.select for member in members):
         return set()
-    every = settings.evaluate_every_steps
+    every = training.evaluate_every_steps
     if every is not None:
         return {*range(every, steps, every), steps}
-    shares = [(k + 1) / settings.evaluations for k in range(settings.evaluations)]
+    shares = [(k + 1) / training.evaluations for k in range(training.evaluations)]
     return {max(1, round(steps * share)) for share in shares}
 
 
@@ -258,8 +265,7 @@ def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
 def _evaluate(
     model: Model, members: Sequence[Member], progress: Progress, context: Context
 ) -> None:
-    """Score English dev (the mean of the members' numbers) and keep the weights if none was
-    better."""
+    """Score English dev, the mean of the members' numbers, and keep the weights if it is a best."""
     values: dict[str, float] = {}
     numbers, flags = [], []
     for member in members:
@@ -286,6 +292,7 @@ def _evaluate(
 def _finish(
     model: Model, members: Sequence[Member], progress: Progress, work: Path
 ) -> Selection | None:
+    """Load the best weights and say how they were chosen; None where nothing selects."""
     selecting = [member for member in members if member.select is not None]
     if not selecting:
         return None

@@ -1,5 +1,4 @@
-"""AdamW, or for phase 1 Muon: which parameters go where, and at which multiple of the learning
-rate."""
+"""AdamW, or for phase 1 Muon: their parameter groups and each group's learning rate."""
 
 from __future__ import annotations
 
@@ -16,21 +15,24 @@ MUON_SCALE = 3.0
 
 
 def optimizers_for(
-    model: nn.Module, name: OptimizerName, settings: TrainingSettings
+    model: nn.Module, name: OptimizerName, training: TrainingSettings
 ) -> list[torch.optim.Optimizer]:
-    """The caller sets each group's learning rate at every step: the schedule's times `scale`."""
+    """The optimisers of a model's parameters: AdamW alone, or Muon for the layers' matrices too.
+
+    The caller sets each group's learning rate at every step: the schedule's times `scale`.
+    """
     named = [(key, value) for key, value in model.named_parameters() if value.requires_grad]
     matrices = [] if name == "adamw" else [(k, p) for k, p in named if _is_matrix(k, p)]
     chosen = {key for key, _ in matrices}
     rest = [(key, value) for key, value in named if key not in chosen]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(_groups(rest, settings), eps=settings.adam_epsilon, fused=True)
+        torch.optim.AdamW(_groups(rest, training), eps=training.adam_epsilon, fused=True)
     ]
     if matrices:
         # As Jordan et al. 2024, with the update's size as AdamW's (Liu et al. 2025): one learning
         # rate serves both.
         group: dict[str, Any] = {"params": [value for _, value in matrices], "scale": MUON_SCALE}
-        decay = settings.weight_decay
+        decay = training.weight_decay
         optimizers.append(
             torch.optim.Muon([group], weight_decay=decay, adjust_lr_fn="match_rms_adamw")
         )
@@ -38,17 +40,18 @@ def optimizers_for(
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """Set every group's learning rate to `rate` times the group's scale."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
 
 
-def _groups(named: list[tuple[str, nn.Parameter]], settings: TrainingSettings) -> list[Any]:
+def _groups(named: list[tuple[str, nn.Parameter]], training: TrainingSettings) -> list[Any]:
     """Two groups: biases and norm weights do not decay (Devlin et al. 2019)."""
     plain = [p for key, p in named if _decays(key)]
     rest = [p for key, p in named if not _decays(key)]
     return [
-        {"params": plain, "weight_decay": settings.weight_decay, "scale": 1.0},
+        {"params": plain, "weight_decay": training.weight_decay, "scale": 1.0},
         {"params": rest, "weight_decay": 0.0, "scale": 1.0},
     ]
 
@@ -58,5 +61,5 @@ def _decays(name: str) -> bool:
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """A layer's weights: Muon is not for embeddings, nor for the output layer tied to them."""
+    """Whether it is a layer's matrix: Muon takes no embeddings and no output layer tied to them."""
     return parameter.ndim == 2 and "embed" not in name and "decoder" not in name

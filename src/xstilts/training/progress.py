@@ -1,4 +1,4 @@
-"""How far a training is: its state beside the weights, its curve, its checkpoints."""
+"""How far a training is: its counters, its curve, its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from xstilts.errors import UserError
 
 
 class Reporter(Protocol):
+    """Whoever is told of a training's steps, as `tracking.Run`."""
+
     def begin(self, step: int) -> None:
         """A training begins (0), or goes on after its checkpoint of `step`."""
         ...
@@ -26,7 +28,7 @@ class Reporter(Protocol):
 
 @dataclass
 class Progress:
-    """How far a training is: all of its state beside weights and optimiser."""
+    """How far a training is: all of its state but the weights and the optimisers'."""
 
     step: int = 0
     best_score: float = -math.inf
@@ -51,7 +53,7 @@ class Meter:
         self.tokens, self.rate, self.since = 0, 0.0, time.monotonic()
 
     def restart(self) -> None:
-        """Leave out of the speed what passed since the last report (an evaluation)."""
+        """Leave the time since the last report out of the speed: it went into an evaluation."""
         self.since = time.monotonic()
 
     def add(self, loss: torch.Tensor, tokens: int, rate: float, source: Callable[[], str]) -> None:
@@ -90,6 +92,7 @@ class Meter:
 
 
 def save(path: Path, model: nn.Module, optimizers: Sequence[Any], progress: Progress) -> None:
+    """Write a checkpoint: weights, optimisers' states and progress."""
     state = {
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -107,6 +110,7 @@ def write(path: Path, state: Any) -> None:
 
 
 def resume(work: Path, model: nn.Module, optimizers: Sequence[Any]) -> Progress:
+    """Load the checkpoint of a training that was killed; a new `Progress` where there is none."""
     path = work / "checkpoint.pt"
     if not path.exists():
         return Progress()
