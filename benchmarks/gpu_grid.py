@@ -311,7 +311,7 @@ def features(
     tokenizer = encoders.load_tokenizer(encoders.read_ref(paths.PRETRAIN))
     context = Context(params.training, tokenizer, paths.WORK, paths.FEATURES)
     section = params.intermediates[row] if row else params.targets[target]
-    data = paths.row_data(row) if row else paths.target_data(target)
+    data = paths.intermediate_data(row) if row else paths.target_data(target)
     trained = data if row else data / "train"
     if part[0] == 0 and trained.is_dir():
         for folder in sorted(path for path in trained.iterdir() if path.is_dir()):

@@ -122,7 +122,7 @@ def run_stages(params: settings.Params) -> None:
 
     for row in params.grid.intermediates:
         members = params.intermediates[row].members
-        prepare.prepare_intermediate(members, params.source, paths.row_data(row))
+        prepare.prepare_intermediate(members, params.source, paths.intermediate_data(row))
         study_stage("intermediate", row, params)
     for target in params.grid.targets:
         folder = paths.target_data(target)

@@ -1,7 +1,7 @@
 """A cell's start-up: from the start of the process to its first optimiser step.
 
     python benchmarks/startup.py
-    python benchmarks/startup.py --row mnli --task udpos --repeats 5
+    python benchmarks/startup.py --intermediate mnli --task udpos --repeats 5
 
 Run it where `xstilts grid` has run. The cell is stopped at its first step and nothing is written.
 Prints the seconds of each repeat: the first may read from a cold disk.
@@ -32,18 +32,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--row", default="none")
+    parser.add_argument("--intermediate", default="none")
     parser.add_argument("--task", default="xnli")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     for _ in range(arguments.repeats):
-        command = [sys.executable, "-c", CODE, "target", arguments.row, arguments.task]
+        command = [sys.executable, "-c", CODE, "target", arguments.intermediate, arguments.task]
         start = time.monotonic()
         done = subprocess.run(command, check=False)
         seconds = time.monotonic() - start
         if done.returncode != STOPPED:
-            sys.exit(f"{arguments.row}, {arguments.task}: no step was taken")
-        print(f"{seconds:.1f} s to the first step of {arguments.row}, {arguments.task}")
+            sys.exit(f"{arguments.intermediate}, {arguments.task}: no step was taken")
+        print(f"{seconds:.1f} s to the first step of {arguments.intermediate}, {arguments.task}")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ from xstilts.phases.target import target_stage
 from xstilts.running import experiments
 from xstilts.formats.cards import read_card
 from xstilts.tasks.catalogue import RECORDS
-from xstilts.params import PhaseSettings, RowSettings, SourceSettings
+from xstilts.params import PhaseSettings, IntermediateSettings, SourceSettings
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
 from xstilts.formats.tables import Record, write_text
 
@@ -124,7 +124,7 @@ row = given.intermediates["rte"].model_copy(update=two_steps)
 chosen = given.model_copy(update={
     "source": SourceSettings(name="files", path="raw"),
     "pretrain": given.pretrain.model_copy(update={"encoder": "encoder"}),
-    "intermediates": {"none": RowSettings(), "rte": row},
+    "intermediates": {"none": IntermediateSettings(), "rte": row},
     "targets": {"topics": PhaseSettings(max_length=48, **two_steps)},
 })
 prepare_intermediate(row.members, chosen.source, Path("data/intermediate/rte"))
@@ -181,12 +181,12 @@ from dataclasses import replace
 from xstilts.tasks.catalogue import RECORDS
 from xstilts.errors import UserError
 from xstilts.params import SourceSettings
-from xstilts.sources import source
+from xstilts.sources import source_named
 topics = replace(RECORDS["rte"], name="topics", languages=("en",))
 asked = [("files", "raw/bad", RECORDS["rte"], "train"), ("jsonl", "mine/bad", topics, "dev")]
 for name, path, record, split in asked:
     try:
-        source(name).read(record, split, "en", SourceSettings(name=name, path=path))
+        source_named(name).read(record, split, "en", SourceSettings(name=name, path=path))
     except UserError as error:
         print(error)
 """

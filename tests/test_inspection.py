@@ -22,9 +22,9 @@ from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.formats.tables import folder_digest, read_table
 from xstilts.looking import inspection
-from xstilts.looking.examples import AROUND, FIRST, LAST, WINDOWS, Example, Reader
+from xstilts.looking.examples import AROUND, FIRST, LAST, WINDOWS, Example, Printer
 from xstilts.looking.families import HIDDEN, Seen
-from xstilts.looking.inspection import Asked, inspect
+from xstilts.looking.inspection import InspectOptions, inspect
 from xstilts.params import Params
 from xstilts.sources import prepare
 from xstilts.tasks.families import FAMILIES
@@ -62,7 +62,7 @@ def seen(family: Any, tokenizer: Tokenizer, found: list[dict[str, Any]] | None =
 
 
 def shown(table: Seen, tokenizer: Tokenizer, row: int, **how: Any) -> list[str]:
-    reader = Reader(tokenizer, table.task, special_tokens(tokenizer), **how)
+    reader = Printer(tokenizer, table.task, special_tokens(tokenizer), **how)
     sequences = np.flatnonzero(table.features.rows == row).tolist()
     return list(reader.lines(Example(table.rows[row], table.features, sequences), table.rows))
 
@@ -197,7 +197,7 @@ def test_masked_pieces_are_shown_with_what_is_to_be_guessed(tokenizer: Tokenizer
     table = seen("masked_lm", tokenizer)
     tokens = special_tokens(tokenizer, 0.5)
     example = Example(table.rows[0], table.features, [0])
-    _, above, below = Reader(tokenizer, table.task, tokens, width=500).lines(example, table.rows)
+    _, above, below = Printer(tokenizer, table.task, tokens, width=500).lines(example, table.rows)
     original = tokenizer.convert_ids_to_tokens(table.features.columns["input_ids"][0].tolist())
     found = columns(above.strip(), below.removeprefix("  "))
     assert len(found) == len(original)
@@ -214,7 +214,7 @@ def test_byte_level_pieces_are_characters() -> None:
     byte_level = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>")
     table = seen("masked_lm", byte_level, [{"text": "a bä", "pair": None}])
     one = task(record("retrieval"), section("retrieval"))
-    reader = Reader(byte_level, one, special_tokens(byte_level))
+    reader = Printer(byte_level, one, special_tokens(byte_level))
     ids = table.features.columns["input_ids"][0].tolist()
     (line,) = reader.aligned(ids, [""] * len(ids))
     assert line.split() == ["▁", "a", "▁", "b", "\ufffd", "\ufffd"]  # ä: two bytes, two pieces
@@ -280,7 +280,7 @@ def test_of_many_labels_the_most_frequent_are_shown(tokenizer: Tokenizer) -> Non
 
 
 def lines_of(params: Params, name: str, row: str = "", **asked: Any) -> list[str]:
-    return list(inspect(params, name, row, Asked(**asked)))
+    return list(inspect(params, name, row, InspectOptions(**asked)))
 
 
 def line_for(lines: list[str], name: str) -> list[str]:
@@ -322,7 +322,7 @@ def test_every_target_can_be_looked_at(world: Path, name: str) -> None:
 def test_examples_are_the_median_and_the_longest(world: Path) -> None:
     (train,) = inspection._parts(settings(), "xnli", "")[:1]
     tokenizer, _ = inspection._tokenizer(settings())
-    table = next(inspection._tables(train, tokenizer, Asked()))
+    table = next(inspection._tables(train, tokenizer, InspectOptions()))
     pair = list(inspection._examples(table, 2))
     lengths = sorted(table.lengths.tolist())
     assert [table.lengths[one.sequences[0]] for one in pair] == [

@@ -32,7 +32,7 @@ def folder(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XSTILTS_TRACKING", "off")
-        patch.setattr(prepare, "source", lambda name: MadeUp())
+        patch.setattr(prepare, "source_named", lambda name: MadeUp())
         tiny_encoder(request.param, Path("encoder"))
         for name in ("bucc2018", "tatoeba", "xnli"):
             prepare.prepare_target(name, params().source, Path("data/target", name))

@@ -111,7 +111,7 @@ def test_written_params_read_back_equal(
     limit: int | None,
     name: str,
 ) -> None:
-    row = params.RowSettings(learning_rate=rate, epochs=epochs, members={"mnli": limit})
+    row = params.IntermediateSettings(learning_rate=rate, epochs=epochs, members={"mnli": limit})
     grid = params.GridSettings(intermediates=[name])
     path = tmp_path_factory.mktemp("params") / "params.yaml"
     made = params.Params(intermediates={name: row}, grid=grid)

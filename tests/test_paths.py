@@ -13,13 +13,13 @@ from xstilts.params import read_yaml
 ROOT = Path(__file__).parent.parent
 OUTS = {
     "text": paths.TEXT,
-    "data-intermediate": paths.row_data("${item.row}"),
+    "data-intermediate": paths.intermediate_data("${item.intermediate}"),
     "data-target": paths.target_data("${item.task}"),
     "pretrain": paths.PRETRAIN,
-    "study-intermediate": paths.study("intermediate", "${item.row}"),
+    "study-intermediate": paths.study("intermediate", "${item.intermediate}"),
     "study-target": paths.study("target", "${item.task}"),
-    "intermediate": paths.row_model("${item.row}", "${item.replicate}"),
-    "target": paths.cell("${item.row}", "${item.task}", "${item.replicate}"),
+    "intermediate": paths.intermediate_model("${item.intermediate}", "${item.replicate}"),
+    "target": paths.cell("${item.intermediate}", "${item.task}", "${item.replicate}"),
     "report": paths.REPORTS,
 }
 BUILT = re.compile(r'"(data|models|cells|studies|reports|work|predictions|history)(/[^"\s]*)?"')

@@ -32,7 +32,7 @@ from xstilts.formats.tables import (
     write_table,
     write_text,
 )
-from xstilts.params import Params, PhaseSettings, RowSettings, check
+from xstilts.params import IntermediateSettings, Params, PhaseSettings, check
 from xstilts.phases.intermediate import intermediate_objective, intermediate_stage
 from xstilts.phases.members import members_of, weigh
 from xstilts.phases.pretrain import pretrain_stage
@@ -136,7 +136,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XSTILTS_TRACKING", "off")
-        patch.setattr(prepare, "source", lambda name: MadeUp())
+        patch.setattr(prepare, "source_named", lambda name: MadeUp())
         tiny_encoder("xlm-r", Path("encoder"))
         pretrain_stage(params())
         for row, section in params().intermediates.items():
@@ -237,7 +237,7 @@ def test_a_mixture_has_the_weights_and_steps_of_its_rule(
     one = task_of(made_up("classification"), made_up_section("classification"))
     nothing = Features({"input_ids": Ragged.of([])}, np.zeros(0, np.int32))
     members = [Member(one, (), nothing, np.arange(n)) for n in (100, 300)]
-    row = RowSettings(sampling=sampling, temperature=2.0, cap=cap, epochs=2, batch_size=32)
+    row = IntermediateSettings(sampling=sampling, temperature=2.0, cap=cap, epochs=2, batch_size=32)
     weighed, length = weigh(members, row)
     assert [member.weight for member in weighed] == pytest.approx(weights)
     assert length == steps

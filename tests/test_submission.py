@@ -19,7 +19,7 @@ from xstilts.formats.cards import read_card, write_card
 from xstilts.formats.kept import read_kept
 from xstilts.formats.tables import read_json, read_table, write_json, write_table, write_text
 from xstilts.results.scoring import MANIFEST, score_submission
-from xstilts.results.submission import Asked, Written, write_submission
+from xstilts.results.submission import SubmissionOptions, Written, write_submission
 from xstilts.tasks.metrics.benchmark import TASKS
 
 
@@ -43,7 +43,7 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def write(labels: str | None = None, **asked: Any) -> Written:
     grid = asked.pop("grid", {})
     place = Path(labels) if labels else None
-    return write_submission(settings(**grid), Asked(**asked), Path("out"), place)
+    return write_submission(settings(**grid), SubmissionOptions(**asked), Path("out"), place)
 
 
 def another(row: str, dev: dict[str, float], gain: float = 0.0) -> None:
@@ -182,7 +182,7 @@ def test_test_scores_do_not_choose() -> None:
 
 def test_named_row_and_replicate_are_taken() -> None:
     another("mnli", {}, gain=-0.1)
-    tasks = write(row="mnli", replicate=1).manifest["tasks"]
+    tasks = write(intermediate="mnli", replicate=1).manifest["tasks"]
     assert {one["cell"].split("/")[1] for one in tasks.values()} == {"mnli"}
 
 
@@ -290,7 +290,7 @@ def test_predictions_and_labels_are_two_folders(labels: str) -> None:
 
 def test_predictions_inside_the_labels_are_refused() -> None:
     with pytest.raises(UserError, match=r"^gold: --labels is --out \(gold/out\), or one is inside"):
-        write_submission(settings(), Asked("none"), Path("gold/out"), Path("gold"))
+        write_submission(settings(), SubmissionOptions("none"), Path("gold/out"), Path("gold"))
     assert not Path("gold").exists()
 
 

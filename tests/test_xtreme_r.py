@@ -25,7 +25,7 @@ from xstilts.formats.tables import (
     tables_in,
     write_text,
 )
-from xstilts.looking.inspection import Asked, inspect
+from xstilts.looking.inspection import InspectOptions, inspect
 from xstilts.params import Params, check
 from xstilts.phases.intermediate import intermediate_stage
 from xstilts.phases.pretrain import pretrain_stage
@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XSTILTS_TRACKING", "off")
-        patch.setattr(prepare, "source", lambda name: Ranked())
+        patch.setattr(prepare, "source_named", lambda name: Ranked())
         tiny_encoder("xlm-r", Path("encoder"))
         chosen = params()
         for name in chosen.targets:
@@ -137,7 +137,7 @@ def test_rankings_are_scored_again_from_what_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["lareqa", "mewslix"])
 def test_ranking_tasks_can_be_looked_at(name: str) -> None:
-    lines = list(inspect(params(), name, "", Asked()))
+    lines = list(inspect(params(), name, "", InspectOptions()))
     assert lines[0].startswith(f"{name}: ranking, at most")
     shown = {line.rpartition("-")[2] for line in lines if line.startswith("== ")}
     assert shown == {"en", "de", *(["all"] if name == "mewslix" else [])}
@@ -199,7 +199,7 @@ def test_tatoebas_encoder_is_tuned_on_squad_before(monkeypatch: pytest.MonkeyPat
 def test_tuning_is_the_benchmarks_matter(
     benchmark: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(prepare, "source", lambda name: Ranked())
+    monkeypatch.setattr(prepare, "source_named", lambda name: Ranked())
     monkeypatch.setattr("xstilts.paths.target_data", lambda name: tmp_path / "target" / name)
     prepare.prepare_target("tatoeba", params().source, tmp_path / "target/tatoeba", benchmark)
     section = params().targets["tatoeba"]
@@ -239,7 +239,7 @@ def test_lareqa_of_the_real_files(
     """225 questions in ten languages; what trains is what XQuAD trains on, as sentences."""
     source = experiments.resolve(ROOT / "experiments/files-small.yaml").source
     source = source.model_copy(update={"path": str(shared / "data")})
-    monkeypatch.setattr(prepare, "source", sources.source)
+    monkeypatch.setattr(prepare, "source_named", sources.source_named)
     prepare.prepare_target("lareqa", source, tmp_path / "lareqa")
     counts = read_json(tmp_path / "lareqa/counts.json")
     assert len(counts) == 10 and {found["read"] for found in counts.values()} == {225}

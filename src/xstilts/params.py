@@ -28,10 +28,10 @@ from ruamel.yaml.error import YAMLError
 from xstilts.errors import UserError, nearest
 
 PARAMS = Path("params.yaml")
-BASELINE = "none"  # the row without an intermediate task
+BASELINE = "none"  # the intermediate without members
 
 Name = str
-Pooling = Literal["mean", "cls"]  # all pieces of a sentence, or the first
+PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
 
 
 class Section(BaseModel):
@@ -171,12 +171,12 @@ class FrozenSettings(Section):
 
     tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
     layer: int = Field(default=14, ge=0)  # 0: the embeddings' output; 14 as in jiant
-    pooling: Pooling = "mean"
+    pooling: PoolingName = "mean"
     max_length: int = Field(default=512, ge=8)
 
 
-class RowSettings(PhaseSettings):
-    """A row of the grid: a mixture of English tasks, each with an optional limit of rows."""
+class IntermediateSettings(PhaseSettings):
+    """An intermediate: a mixture of English tasks, each with an optional limit of rows."""
 
     members: dict[Name, int | None] = {}  # empty: the baseline
     sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
@@ -213,7 +213,7 @@ class GridSettings(Section):
 
 
 class StudySettings(Section):
-    """An Optuna search for one row or target; trials: 0 searches nothing."""
+    """The search for an intermediate's or target's learning rate and epochs; 0 trials: none."""
 
     trials: int = Field(default=0, ge=0)
     learning_rate: tuple[float, float] = (1e-6, 1e-4)  # bounds, searched on a log scale
@@ -253,7 +253,7 @@ class Params(Section):
     training: TrainingSettings = TrainingSettings()
     grid: GridSettings = GridSettings()
     study: Studies = Studies()
-    intermediates: dict[Name, RowSettings] = {}
+    intermediates: dict[Name, IntermediateSettings] = {}
     targets: dict[Name, Target] = {}
 
     @model_validator(mode="after")
@@ -274,10 +274,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _the_baseline_has_no_members(self) -> Params:
-        if (row := self.intermediates.get(BASELINE)) and row.members:
+        if (baseline := self.intermediates.get(BASELINE)) and baseline.members:
             raise ValueError(
-                f"intermediates.{BASELINE}.members: '{next(iter(row.members))}'; expected none, as "
-                "the others are compared with it; give the row another name"
+                f"intermediates.{BASELINE}.members: '{next(iter(baseline.members))}'; expected "
+                "none, as the others are compared with it; give the intermediate another name"
             )
         return self
 
@@ -319,7 +319,7 @@ def check(raw: Any, path: Path) -> Params:
 
 
 def dump(params: Params) -> dict[str, Any]:
-    """Plain values, every default written; a study section for each row and target of the grid."""
+    """All settings as plain values, with a study section for every name of the grid."""
     values = params.model_dump(mode="json")
     for phase, names in (
         ("intermediate", params.grid.intermediates),

@@ -1,4 +1,4 @@
-"""Where everything lies, relative to the folder of params.yaml: the one place that says so.
+"""The paths of all inputs and outputs, relative to the folder of params.yaml.
 
 DVC owns what stands in data/, models/, cells/, studies/ and reports/; git ignores work/, where a
 stage leaves what a rerun may use. dvc.yaml names the same folders, as DVC reads no Python.
@@ -17,13 +17,13 @@ FEATURES = WORK / "features"  # encoded tables, by content
 LOGS = WORK / "logs"  # of the stages that the grid runs
 
 
-def row_data(row: str, data: Path = DATA) -> Path:
-    """A folder with one for each member of a grid's row."""
-    return data / "intermediate" / row
+def intermediate_data(intermediate: str, data: Path = DATA) -> Path:
+    """The data of an intermediate: a member folder for each of its tasks."""
+    return data / "intermediate" / intermediate
 
 
 def target_data(task: str, data: Path = DATA) -> Path:
-    """A target's reported tables; those that train are in it (`trainings`)."""
+    """The folder of a target's reported tables, with those that train it inside (`trainings`)."""
     return data / "target" / task
 
 
@@ -37,39 +37,41 @@ def trainings(target: Path) -> list[Path]:
     return sorted(path for path in target.glob("train/*") if path.is_dir())
 
 
-def row_model(row: str, replicate: int | str) -> Path:
-    """What phase 2 leaves of a row."""
-    return MODELS / "intermediate" / row / str(replicate)
+def intermediate_model(intermediate: str, replicate: int | str) -> Path:
+    """The encoder and card that phase 2 leaves of an intermediate."""
+    return MODELS / "intermediate" / intermediate / str(replicate)
 
 
-def cell(row: str, task: str, replicate: int | str) -> Path:
-    return CELLS / row / task / str(replicate)
+def cell(intermediate: str, task: str, replicate: int | str) -> Path:
+    """The card, curve and predictions of one training of phase 3."""
+    return CELLS / intermediate / task / str(replicate)
 
 
 def study(phase: str, name: str, studies: Path = STUDIES) -> Path:
-    """The settings that a study of a row or target found; {} where it had no trials."""
+    """The file with the settings that a study found; {} where it had no trials."""
     return studies / phase / f"{name}.yaml"
 
 
 def study_work(phase: str, name: str, key: str, work: Path = WORK) -> Path:
-    """A search's journal and its trials' checkpoints. key: of what decides its scores."""
+    """The folder of a search's journal and checkpoints. key: of all that decides its scores."""
     return work / "studies" / phase / name / key
 
 
 def predictions(cell: Path) -> Path:
+    """The folder of a cell's kept predictions."""
     return cell / "predictions"
 
 
 def prediction_file(cell: Path, split: str, language: str) -> Path:
-    """A cell's kept predictions and gold of one table."""
+    """The file of a cell's kept predictions and gold of one table."""
     return predictions(cell) / f"{split}-{language}.jsonl"
 
 
 def history(work: Path = WORK) -> Path:
-    """The curves of trainings, a file each."""
+    """The folder of trainings' curves, a file each."""
     return work / "history"
 
 
 def layers(name: str) -> Path:
-    """What `xstilts layers` found for ROW-TASK-REPLICATE."""
+    """The folder that `xstilts layers` writes for INTERMEDIATE-TASK-REPLICATE."""
     return WORK / "layers" / name

@@ -1,8 +1,9 @@
-"""Optuna: no other room knows it. What enters: a study's settings and a function of (learning rate,
-epochs) that trains and gives the English dev score. What leaves: studies/PHASE/NAME.yaml.
+"""Searches for learning rate and epochs: the only room that knows Optuna.
 
-That function's arguments are all that a trial can be told: no test table, and no table of another
-language, can be passed. With trials: 0 (the default) the file is `{}`, written at once.
+What enters: a study's section and a function of (learning rate, epochs) that trains and gives the
+English dev score. What leaves: studies/PHASE/NAME.yaml. That function's arguments are all that a
+trial can be told: no test table, and no table of another language, can be passed. With trials: 0
+(the default) the file is `{}`, written at once.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ Objective = Callable[[float, float, int], float]
 
 @dataclass(frozen=True)
 class Search:
-    """A study: its bounds and seed, the point it begins with, the metric, and where it is kept."""
+    """A study: its bounds and seed, the values that it begins with, its metric and its journal."""
 
-    settings: StudySettings
-    own: Values  # params' own values: trial 0
+    section: StudySettings
+    first: Values  # params' own values: trial 0
     metric: str
     journal: Path
 
@@ -51,46 +52,46 @@ def study_stage(
     out: Path = paths.STUDIES,
     work: Path = paths.WORK,
 ) -> None:
-    """The stages study-intermediate@ROW and study-target@TASK: write out/PHASE/NAME.yaml."""
-    settings = getattr(params.study, phase).get(name, StudySettings())
+    """The stages study-intermediate@NAME and study-target@NAME: write out/PHASE/NAME.yaml."""
+    section = getattr(params.study, phase).get(name, StudySettings())
     result = paths.study(phase, name, out)
-    if settings.trials == 0:
+    if section.trials == 0:
         write_text(result, "{}\n")
         return
-    own = _own_values(phase, name, params, settings)
+    first = _own_values(phase, name, params, section)
     from xstilts.phases.intermediate import intermediate_objective
     from xstilts.phases.target import target_objective
     from xstilts.running.tracking import open_run
 
-    key = _study_key(phase, name, params, settings)
-    place = paths.study_work(phase, name, key, work)
+    key = _study_key(phase, name, params, section)
+    folder = paths.study_work(phase, name, key, work)
     make = intermediate_objective if phase == "intermediate" else target_objective
-    train = make(name, params, place / "trials")
-    search = Search(settings, own, _metric(phase, name), place / "journal.log")
+    train = make(name, params, folder / "trials")
+    search = Search(section, first, _metric(phase, name), folder / "journal.log")
 
     def objective(learning_rate: float, epochs: float, trial: int) -> float:
         run = open_run(params.experiment, f"study-{phase}-{name}-{trial}", work)
         try:
-            score = train(learning_rate, epochs, settings.seed, run)
+            score = train(learning_rate, epochs, section.seed, run)
         except UserError:
             run.fail()
             raise
         values = {"learning_rate": learning_rate, "epochs": epochs}
-        run.finish_trial(values, score, place.name, search.metric)
+        run.finish_trial(values, score, folder.name, search.metric)
         return score
 
     run_study(search, objective, result)
-    shutil.rmtree(place / "trials", ignore_errors=True)
+    shutil.rmtree(folder / "trials", ignore_errors=True)
 
 
 def run_study(search: Search, objective: Objective, result: Path) -> dict[str, Any]:
-    """Search up to settings.trials, write the best values; a search that was killed goes on.
+    """Search until `trials` are finished and write the best values; a killed search goes on.
 
     The suggestion of trial n depends on the seed, n and the scores before it, never on how often
     the process was killed. A trial that ends with a UserError (a loss that is not a number) has
     failed and the search goes on; params' own values must not fail.
     """
-    if search.settings.trials == 0:
+    if search.section.trials == 0:
         write_text(result, "{}\n")
         return {}
     from filelock import FileLock, Timeout
@@ -110,7 +111,10 @@ def run_study(search: Search, objective: Objective, result: Path) -> dict[str, A
 
 
 def _searched(search: Search, objective: Objective) -> dict[str, Any]:
-    """The search itself; the caller holds the study's lock, so an open trial's worker is gone."""
+    """The best values of the search; the caller holds the study's lock.
+
+    So no other process works on a trial that the journal has open: its worker was killed.
+    """
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -123,26 +127,26 @@ def _searched(search: Search, objective: Objective) -> dict[str, Any]:
         storage=storage, study_name="study", direction="maximize", load_if_exists=True
     )
     waiting = _close_open_trials(study)
-    while (place := _finished(study)) < search.settings.trials:
+    while (place := _finished(study)) < search.section.trials:
         if not waiting and place == 0:
-            study.enqueue_trial(_within(search.own, search.settings), {"own": True})
+            study.enqueue_trial(_within(search.first, search.section), {"own": True})
         waiting = False
-        study.sampler = _sampler(search.settings.seed, place)
+        study.sampler = _sampler(search.section.seed, place)
         _try(study, place, search, objective)
     return _best(study, search)
 
 
 def _try(study: Any, place: int, search: Search, objective: Objective) -> None:
-    """One trial, told to the journal before and after."""
+    """Run one trial; the journal is told before it and after it."""
     from optuna.trial import TrialState
 
     trial = study.ask()
     trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
     trial.set_user_attr("place", place)
-    low, high = search.settings.learning_rate
+    low, high = search.section.learning_rate
     learning_rate = float(f"{trial.suggest_float('learning_rate', low, high, log=True):.6g}")
-    epochs = float(trial.suggest_int("epochs", *search.settings.epochs))
-    values = search.own if trial.user_attrs.get("own") else Values(learning_rate, epochs)
+    epochs = float(trial.suggest_int("epochs", *search.section.epochs))
+    values = search.first if trial.user_attrs.get("own") else Values(learning_rate, epochs)
     trial.set_user_attr("values", list(values))
     try:
         score = objective(values.learning_rate, values.epochs, place)
@@ -157,7 +161,7 @@ def _try(study: Any, place: int, search: Search, objective: Objective) -> None:
 
 
 def _close_open_trials(study: Any) -> bool:
-    """A killed worker's trial is told to have failed, and its values wait to be tried again."""
+    """Mark killed workers' trials as failed and queue their values; whether any values wait."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -169,7 +173,7 @@ def _close_open_trials(study: Any) -> bool:
 
 
 def _finished(study: Any) -> int:
-    """Trials that count: with a score, or failed by themselves; killed ones are tried again."""
+    """How many trials count: those with a score or an error; killed ones are tried again."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
@@ -179,13 +183,13 @@ def _finished(study: Any) -> int:
 
 
 def _best(study: Any, search: Search) -> dict[str, Any]:
-    """The best score; of equal ones the earliest, so that params' own values win a draw."""
+    """The values and score of the best trial; the earliest of equal ones, so params' own win."""
     from optuna.trial import TrialState
 
     trials = [
         trial
         for trial in study.get_trials(states=(TrialState.COMPLETE,))
-        if trial.user_attrs["place"] < search.settings.trials
+        if trial.user_attrs["place"] < search.section.trials
     ]
     best = max(trials, key=lambda trial: (trial.value, -trial.user_attrs["place"]))
     values = Values(*best.user_attrs["values"])
@@ -194,12 +198,12 @@ def _best(study: Any, search: Search) -> dict[str, Any]:
         "metric": search.metric,
         "score": best.value,
         "trial": best.user_attrs["place"],
-        "trials": search.settings.trials,
+        "trials": search.section.trials,
     }
 
 
 def _sampler(seed: int, place: int) -> Any:
-    """TPE with every option written out: results must not move with Optuna's defaults.
+    """A TPE sampler with every option written out: results must not move with Optuna's defaults.
 
     One sampler for each place: a search that goes on suggests what it would have suggested.
     """
@@ -215,48 +219,48 @@ def _sampler(seed: int, place: int) -> Any:
     )
 
 
-def _within(own: Values, settings: StudySettings) -> dict[str, Any]:
-    """Where the sampler sees params' own values: the nearest point of the space that it searches.
+def _within(own: Values, section: StudySettings) -> dict[str, Any]:
+    """The point of the search space nearest to params' own values, where the sampler sees them.
 
     The trial itself runs with the values as they are, be they out of bounds or not a whole number.
     """
-    (low, high), (least, most) = settings.learning_rate, settings.epochs
+    (low, high), (least, most) = section.learning_rate, section.epochs
     learning_rate = min(max(own.learning_rate, low), high)
     return {"learning_rate": learning_rate, "epochs": min(max(round(own.epochs), least), most)}
 
 
-def _own_values(phase: str, name: str, params: Params, settings: StudySettings) -> Values:
-    """Trial 0. UserError for what trains nothing: there is nothing to search."""
-    key = f"params.yaml: study.{phase}.{name}.trials: {settings.trials}"
+def _own_values(phase: str, name: str, params: Params, section: StudySettings) -> Values:
+    """Params' own values, which trial 0 tries; UserError where nothing is trained."""
+    key = f"params.yaml: study.{phase}.{name}.trials: {section.trials}"
     if phase == "intermediate":
-        row = params.intermediates.get(name)
-        if row is None or not row.members:
-            raise UserError(f"{key}; expected 0: row {name} has no members, so it trains nothing")
-        return Values(row.learning_rate, row.epochs)
+        mixture = params.intermediates.get(name)
+        if mixture is None or not mixture.members:
+            raise UserError(f"{key}; expected 0: {name} has no members, so it trains nothing")
+        return Values(mixture.learning_rate, mixture.epochs)
     target = params.targets.get(name)
     if target is None or isinstance(target, FrozenSettings):
         raise UserError(f"{key}; expected 0: target {name} is frozen, so it trains nothing")
     return Values(target.learning_rate, target.epochs)
 
 
-def _study_key(phase: str, name: str, params: Params, settings: StudySettings) -> str:
-    """Names the journal: a study whose settings, inputs or code changed begins anew.
+def _study_key(phase: str, name: str, params: Params, section: StudySettings) -> str:
+    """The key that names a study's journal: with other settings, inputs or code it begins anew.
 
     `trials` is left out: more of them go on from those that were tried.
     """
-    section = (params.intermediates if phase == "intermediate" else params.targets)[name]
+    trained = (params.intermediates if phase == "intermediate" else params.targets)[name]
     inputs = [folder_digest(_data(phase, name)), folder_digest(paths.PRETRAIN)]
-    parts = (section, params.training, settings)
+    parts = (trained, params.training, section)
     plain = [part.model_dump(mode="json", exclude={"trials"}) for part in parts]
     return digest(plain, inputs, kind_digest("study"))
 
 
 def _data(phase: str, name: str) -> Path:
-    return paths.row_data(name) if phase == "intermediate" else paths.target_data(name)
+    return paths.intermediate_data(name) if phase == "intermediate" else paths.target_data(name)
 
 
 def _metric(phase: str, name: str) -> str:
-    """What is maximised: the mean of a task's main metrics; of a mixture, the members' mean."""
+    """The name of what is maximised: a task's main metrics, and each member's of a mixture."""
     from xstilts.formats.tables import read_record
 
     records = sorted(_data(phase, name).rglob("record.json"))
@@ -265,7 +269,7 @@ def _metric(phase: str, name: str) -> str:
 
 
 def _as_yaml(values: Mapping[str, Any]) -> str:
-    """Numbers as YAML 1.1 and 1.2 both read them: 3.0e-05, never 3e-05."""
+    """The study's file, with numbers as YAML 1.1 and 1.2 both read them: 3.0e-05, never 3e-05."""
     lines = [
         "# Written by a study stage. To pin values: trials 0, and the values into params.yaml."
     ]

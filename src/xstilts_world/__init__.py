@@ -18,7 +18,7 @@ from xstilts_world.languages import LANGUAGES, PRIVATE
 
 # How each task is drawn, and its rows: English train, dev and test a language. Intermediates have
 # several thousand, targets a thousand: room for transfer to help. 0: no such split.
-TASKS: dict[str, tuple[Callable[[asking.Asked], list[Row]], int, int, int]] = {
+TASKS: dict[str, tuple[Callable[[asking.TableSpec], list[Row]], int, int, int]] = {
     "anli_plus": (tasks.anli_plus, 8000, 400, 400),
     "mnli": (tasks.nli, 8000, 400, 400),
     "qqp": (tasks.questions, 6000, 400, 400),
@@ -46,25 +46,25 @@ AGAINST_ENGLISH = ("bucc2018", "tatoeba")  # a table of each other language, bes
 SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
 
 
-def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
+def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     """English first. Retrieval is against English, so it has all the others."""
     if record.english_only:
         return (ENGLISH,)
     return PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
 
 
-def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
+def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """Rows of one table; None where the world has no such split in that language."""
     if record.name not in TASKS:
         raise UserError(
             f"source.name: the world has no task '{record.name}'{nearest(record.name, TASKS)}"
         )
-    if language not in languages(record, settings):
+    if language not in languages(record, source):
         return None
     make, train, dev, test = TASKS[record.name]
     size = {"train": train, "dev": dev, "test": test}.get(split, 0)
     if not size or (split == "train" and language != ENGLISH and record.name != "text"):
         return None
     name = SAME_TRAIN.get(record.name, record.name) if split == "train" else record.name
-    rows = make(asking.Asked(settings.seed, name, split, language, size, record.labels))
+    rows = make(asking.TableSpec(source.seed, name, split, language, size, record.labels))
     return Reading(rows, {"read": len(rows)})

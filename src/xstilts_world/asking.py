@@ -6,8 +6,9 @@ A row's meaning comes from a stream keyed without the language where translation
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from xstilts.formats.tables import Row
 from xstilts_world.changes import change, conflict
 from xstilts_world.meaning import (
     AGENT,
@@ -40,11 +41,10 @@ from xstilts_world.meaning import (
 )
 from xstilts_world.speaking import PLAIN, Token, Tongue, tongue
 
-Row = dict[str, Any]
 PARALLEL = ("xnli", "pawsx", "xquad", "xcopa")
 
 
-class Asked(NamedTuple):
+class TableSpec(NamedTuple):
     """One table: of which task, which split and language, how many rows, in which world.
 
     labels: the task's, in its official order, where it has some.
@@ -96,24 +96,24 @@ def _who(noun: Noun) -> str:
     return "who" if kind_of(noun.word) in ("person", "somebody") else "what"
 
 
-def spans(asked: Asked) -> list[Row]:
+def spans(spec: TableSpec) -> list[Row]:
     """Stories of four to seven sentences, up to three questions each."""
     rows: list[Row] = []
-    t, story_number = asked.tongue(), 0
-    while len(rows) < asked.size:
-        stream = asked.stream(story_number)
+    t, story_number = spec.tongue(), 0
+    while len(rows) < spec.size:
+        stream = spec.stream(story_number)
 
         def draw(stream: Stream = stream) -> tuple[object, Story]:
             story = draw_story(stream, 4 + stream.below(4))
             return story, story
 
-        story = belonging(asked.split, draw)
+        story = belonging(spec.split, draw)
         context, places = _context(t, story, stream)
-        group = f"{asked.task}-{asked.split}-{story_number}"
+        group = f"{spec.task}-{spec.split}-{story_number}"
         for number, (event, slot, index) in enumerate(_questions(stream, story, 3)):
             question = event
             answers = [{"text": context[a:b], "start": a} for a, b in [places[index, slot]]]
-            if asked.task == "squad2" and stream.chance(33):
+            if spec.task == "squad2" and stream.chance(33):
                 question, answers = _unanswerable(stream, event, slot, story), []
             said = t.text([t.sentence(ask(question, slot), question=True)])
             rows.append(
@@ -122,7 +122,7 @@ def spans(asked: Asked) -> list[Row]:
                  "answerable": bool(answers), "group": group}
             )  # fmt: skip
         story_number += 1
-    return rows[: asked.size]
+    return rows[: spec.size]
 
 
 def _context(
@@ -212,14 +212,14 @@ def _wrong_steps(
     return wrong
 
 
-def continuations(asked: Asked) -> list[Row]:
+def continuations(spec: TableSpec) -> list[Row]:
     """HellaSwag, SIQA, COPA and XCOPA: what comes next, or (with a question) what came before."""
     events, choices, questioned = {"hellaswag": (2, 4, False), "siqa": (2, 3, True)}.get(
-        asked.task, (1, 2, True)
+        spec.task, (1, 2, True)
     )
-    rows, t = [], asked.tongue()
-    for index in range(asked.size):
-        stream = asked.stream(index)
+    rows, t = [], spec.tongue()
+    for index in range(spec.size):
+        stream = spec.stream(index)
         backward = questioned and stream.chance(50)
 
         def draw(
@@ -242,13 +242,13 @@ def continuations(asked: Asked) -> list[Row]:
         ) -> list[str]:
             return [right, *_wrong_steps(stream, right, context, choices - 1, back)]
 
-        _, _, story = belonging(asked.split, draw)
+        _, _, story = belonging(spec.split, draw)
         texts = [t.text([t.sentence(e)]) for e in story]
         options, label = _options(stream, texts[events], texts[events + 1 :])
         question = _short(t, ["why"] if backward else ["then", "what"]) if questioned else None
         context_text = t.text(t.sentence(e) for e in story[:events])
         rows.append(
-            {"id": asked.row_id(index), "context": context_text, "question": question,
+            {"id": spec.row_id(index), "context": context_text, "question": question,
             "choices": options,
              "label": label}
         )  # fmt: skip
@@ -260,13 +260,13 @@ def _short(t: Tongue, words: list[str]) -> str:
     return t.text([[*tokens, Token(t.ask, "PUNCT")]])
 
 
-def causes(asked: Asked) -> list[Row]:
+def causes(spec: TableSpec) -> list[Row]:
     """Cosmos QA: why did it happen? The choices are told in the story too, all but one: the order
     and who matter.
     """
-    rows, t = [], asked.tongue()
-    for index in range(asked.size):
-        stream = asked.stream(index)
+    rows, t = [], spec.tongue()
+    for index in range(spec.size):
+        stream = spec.stream(index)
 
         def draw(stream: Stream = stream) -> tuple[object, tuple[Story, list[Event]]]:
             script, other = stream.sample(SCRIPTS, 2)
@@ -289,14 +289,14 @@ def causes(asked: Asked) -> list[Row]:
                 [told[1], *choices],
             )
 
-        story, (effect, *choices) = belonging(asked.split, draw)
+        story, (effect, *choices) = belonging(spec.split, draw)
         context = t.text(t.sentence(e) for e in story)
         question = t.text([t.sentence(effect._replace(reason=True), question=True)])
         texts = [t.text([t.sentence(e)]) for e in choices]
         options, label = _options(stream, texts[0], texts[1:])
         rows.append(
             {
-                "id": asked.row_id(index),
+                "id": spec.row_id(index),
                 "context": context,
                 "question": question,
                 "choices": options,
@@ -306,19 +306,19 @@ def causes(asked: Asked) -> list[Row]:
     return rows
 
 
-def commonsense(asked: Asked) -> list[Row]:
+def commonsense(spec: TableSpec) -> list[Row]:
     """CommonsenseQA: kinds, opposites, typical places, and who or what a verb takes; five words to
     choose from.
     """
-    rows, t = [], asked.tongue()
-    for index in range(asked.size):
-        stream = asked.stream(index)
+    rows, t = [], spec.tongue()
+    for index in range(spec.size):
+        stream = spec.stream(index)
 
         def draw(stream: Stream = stream) -> tuple[object, tuple[Event, set[str]]]:
             question, fit = _puzzle(stream)
             return question, (question, fit)
 
-        question, fit = belonging(asked.split, draw)
+        question, fit = belonging(spec.split, draw)
         right, wrong = stream.pick(sorted(fit)), list[str]()
         while len(wrong) < 4:
             other = stream.pick(sorted(_puzzle(stream)[1]))
@@ -326,7 +326,7 @@ def commonsense(asked: Asked) -> list[Row]:
                 wrong.append(other)
         options, label = _options(stream, right, wrong)
         rows.append(
-            {"id": asked.row_id(index), "context": t.text([t.sentence(question, question=True)]),
+            {"id": spec.row_id(index), "context": t.text([t.sentence(question, question=True)]),
              "question": None, "choices": [t.word(word, PLAIN) for word in options], "label": label}
         )  # fmt: skip
     return rows

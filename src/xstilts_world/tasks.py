@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xstilts_world.asking import Asked, ask, askable
+from xstilts.formats.tables import Row
+from xstilts_world.asking import TableSpec, ask, askable
 from xstilts_world.changes import conflict, draw_hypothesis, more, premise, swap
 from xstilts_world.meaning import (
     CITIES,
@@ -26,22 +27,19 @@ from xstilts_world.meaning import (
 )
 from xstilts_world.speaking import Style, Token, draw_style, tongue
 
-Row = dict[str, Any]
-
-
 # --- pairs of texts ---
 
 
-def nli(asked: Asked) -> list[Row]:
-    return [_nli_row(asked, i, "", 1 + asked.stream(i).chance(10)) for i in range(asked.size)]
+def nli(spec: TableSpec) -> list[Row]:
+    return [_nli_row(spec, i, "", 1 + spec.stream(i).chance(10)) for i in range(spec.size)]
 
 
-def anli_plus(asked: Asked) -> list[Row]:
+def anli_plus(spec: TableSpec) -> list[Row]:
     """SNLI and MNLI of one or two events, ANLI's rounds of three to five."""
     rows = []
-    for i in range(asked.size):
-        part, length = asked.stream(i).pick(PARTS)
-        rows.append(_nli_row(asked, i, part, length))
+    for i in range(spec.size):
+        part, length = spec.stream(i).pick(PARTS)
+        rows.append(_nli_row(spec, i, part, length))
     return rows
 
 
@@ -51,16 +49,16 @@ PARTS = (
 )  # fmt: skip
 
 
-def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
-    stream, t = asked.stream(index), asked.tongue()
+def _nli_row(spec: TableSpec, index: int, part: str, length: int) -> Row:
+    stream, t = spec.stream(index), spec.tongue()
     stream.below(2)  # what the caller drew
-    label = stream.pick(asked.labels)
+    label = stream.pick(spec.labels)
 
     def draw() -> tuple[object, Event]:
         event = draw_hypothesis(stream)
         return event, event
 
-    hypothesis = belonging(asked.split, draw)
+    hypothesis = belonging(spec.split, draw)
     told = [premise(stream, hypothesis, label)]
     while len(told) < length:
         other = draw_event(stream)
@@ -69,7 +67,7 @@ def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
     texts = [t.text(t.sentence(e) for e in told)]
     texts.append(t.text([t.sentence(hypothesis)]))
     return {
-        "id": asked.row_id(index),
+        "id": spec.row_id(index),
         "text_a": texts[0],
         "text_b": texts[1],
         "label": label,
@@ -77,7 +75,7 @@ def _nli_row(asked: Asked, index: int, part: str, length: int) -> Row:
     }
 
 
-def paraphrases(asked: Asked) -> list[Row]:
+def paraphrases(spec: TableSpec) -> list[Row]:
     """PAWS-X: the same words in other roles or one other word, or one meaning said otherwise."""
 
     def draw(stream: Stream, same: bool) -> tuple[Event, Event]:
@@ -88,10 +86,10 @@ def paraphrases(asked: Asked) -> list[Row]:
             other = None if other is None or other.negated else other
         return event, event if same else other
 
-    return _said_twice(asked, 45, draw, False)
+    return _said_twice(spec, 45, draw, False)
 
 
-def questions(asked: Asked) -> list[Row]:
+def questions(spec: TableSpec) -> list[Row]:
     """QQP: two questions; duplicates ask the same of one event. 37 % are, as in the original."""
 
     def draw(stream: Stream, same: bool) -> tuple[Event, Event]:
@@ -104,22 +102,22 @@ def questions(asked: Asked) -> list[Row]:
             return ask(event, slot), ask(event, stream.pick(askable(event, True)))
         return ask(event, slot), ask(other or conflict(stream, event, flips=0), slot)
 
-    return _said_twice(asked, 37, draw, True)
+    return _said_twice(spec, 37, draw, True)
 
 
 def _said_twice(
-    asked: Asked,
+    spec: TableSpec,
     percent: int,
     draw: Callable[[Stream, bool], tuple[Event, Event]],
     question: bool,
 ) -> list[Row]:
     """Two events in styles of their own, never word for word the same; label 1: the same event."""
     rows: list[Row] = []
-    t = asked.tongue()
-    for index in range(asked.size):
-        stream = asked.stream(index)
+    t = spec.tongue()
+    for index in range(spec.size):
+        stream = spec.stream(index)
         same = stream.chance(percent)
-        english = tongue(asked.seed, "en")
+        english = tongue(spec.seed, "en")
 
         def pair(
             stream: Stream = stream, same: bool = same
@@ -130,11 +128,11 @@ def _said_twice(
             # The second's split, as in NLI: no pair of one task trains where another tests on it.
             return second, [(first, draw_style(stream)), (second, draw_style(stream))]
 
-        said = belonging(asked.split, pair)
+        said = belonging(spec.split, pair)
         while len({english.text([english.sentence(e, s, question)]) for e, s in said}) == 1:
-            said = belonging(asked.split, pair)
+            said = belonging(spec.split, pair)
         a, b = (t.text([t.sentence(event, style, question)]) for event, style in said)
-        row = {"id": asked.row_id(index), "text_a": a, "text_b": b, "label": str(int(same))}
+        row = {"id": spec.row_id(index), "text_a": a, "text_b": b, "label": str(int(same))}
         rows.append(row | {"part": None})
     return rows
 
@@ -142,13 +140,13 @@ def _said_twice(
 # --- tags ---
 
 
-def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int) -> list[Row]:
+def _tagged(spec: TableSpec, column: Callable[[Token], str], names: int, asks: int) -> list[Row]:
     """Single and joined clauses; `asks` percent are questions; nouns become names in that
     percentage.
     """
-    rows, t = [], asked.tongue()
-    for index in range(asked.size):
-        stream = asked.stream(index)
+    rows, t = [], spec.tongue()
+    for index in range(spec.size):
+        stream = spec.stream(index)
 
         way = stream.below(100)
 
@@ -159,7 +157,7 @@ def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int)
             event = ask(event, stream.pick(askable(event, True))) if way < asks else event
             return event, event
 
-        first, style = belonging(asked.split, draw), draw_style(stream)
+        first, style = belonging(spec.split, draw), draw_style(stream)
         if way < 60:
             tokens = t.sentence(first, style, way < asks)
         else:
@@ -170,7 +168,7 @@ def _tagged(asked: Asked, column: Callable[[Token], str], names: int, asks: int)
             tokens = t.joined(first, second, by, (style, draw_style(stream)))
         tags = [column(token) for token in tokens]
         rows.append(
-            {"id": asked.row_id(index), "tokens": [token.form for token in tokens], "tags": tags}
+            {"id": spec.row_id(index), "tokens": [token.form for token in tokens], "tags": tags}
         )
     return rows
 
@@ -193,16 +191,16 @@ def _named(stream: Stream, event: Event, percent: int) -> Event:
     return event._replace(**changed)
 
 
-def parts_of_speech(asked: Asked) -> list[Row]:
-    return _tagged(asked, lambda token: token.pos, 25, 15)
+def parts_of_speech(spec: TableSpec) -> list[Row]:
+    return _tagged(spec, lambda token: token.pos, 25, 15)
 
 
-def entities(asked: Asked) -> list[Row]:
-    return _tagged(asked, lambda token: token.entity, 65, 0)
+def entities(spec: TableSpec) -> list[Row]:
+    return _tagged(spec, lambda token: token.entity, 65, 0)
 
 
-def supertags(asked: Asked) -> list[Row]:
-    return _tagged(asked, lambda token: token.category, 25, 0)
+def supertags(spec: TableSpec) -> list[Row]:
+    return _tagged(spec, lambda token: token.category, 25, 0)
 
 
 # --- retrieval ---
@@ -225,46 +223,49 @@ def _family(stream: Stream, split: str, n: int) -> list[Event]:
     return found
 
 
-def mining(asked: Asked) -> list[Row]:
+def mining(spec: TableSpec) -> list[Row]:
     """BUCC: about 40 % of either side has a partner; the others have only near relatives there."""
-    stream, foreign, english = asked.stream(0), list[tuple[Event, str]](), list[tuple[Event, str]]()
-    for number in range(asked.size):
-        same, here, there = _family(stream, asked.split, 3)
+    stream, foreign, english = spec.stream(0), list[tuple[Event, str]](), list[tuple[Event, str]]()
+    for number in range(spec.size):
+        same, here, there = _family(stream, spec.split, 3)
         if number % 5 < 2:
             foreign.append((same, f"en-{number}"))
             english.append((same, f"en-{number}"))
         else:
             foreign.append((here, ""))
             english.append((there, f"en-{number}"))
-    return _sides(asked, stream, foreign, english)
+    return _sides(spec, stream, foreign, english)
 
 
-def translations(asked: Asked) -> list[Row]:
+def translations(spec: TableSpec) -> list[Row]:
     """Tatoeba: every sentence has its translation, two in three also a neighbour that differs in
     one thing.
     """
-    stream, pairs = asked.stream(0), list[tuple[Event, str]]()
-    while len(pairs) < asked.size:
-        for event in _family(stream, asked.split, 3):
+    stream, pairs = spec.stream(0), list[tuple[Event, str]]()
+    while len(pairs) < spec.size:
+        for event in _family(stream, spec.split, 3):
             if event not in [other for other, _ in pairs]:
                 pairs.append((event, f"en-{len(pairs)}"))
-    pairs = pairs[: asked.size]
-    return _sides(asked, stream, pairs, pairs)
+    pairs = pairs[: spec.size]
+    return _sides(spec, stream, pairs, pairs)
 
 
 def _sides(
-    asked: Asked, stream: Stream, foreign: list[tuple[Event, str]], english: list[tuple[Event, str]]
+    spec: TableSpec,
+    stream: Stream,
+    foreign: list[tuple[Event, str]],
+    english: list[tuple[Event, str]],
 ) -> list[Row]:
     """Both sides in orders of their own; equal sentences are not repeated on a side."""
     rows: list[Row] = []
-    for name, code, pairs in (("foreign", asked.language, foreign), ("english", "en", english)):
-        t, seen = tongue(asked.seed, code), set[str]()
+    for name, code, pairs in (("foreign", spec.language, foreign), ("english", "en", english)):
+        t, seen = tongue(spec.seed, code), set[str]()
         for number, (event, partner) in enumerate(stream.shuffled(pairs)):
             text = t.text([t.sentence(event, Style())])
             if text in seen:
                 text = t.text([t.sentence(event._replace(adverb="slowly"), Style(front=True))])
             seen.add(text)
-            row_id = partner if name == "english" else f"{asked.language}-{number}"
+            row_id = partner if name == "english" else f"{spec.language}-{number}"
             gold = None if name == "english" else [partner] if partner else []
             rows.append({"id": row_id, "side": name, "text": text, "gold": gold})
     return rows

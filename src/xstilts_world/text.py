@@ -8,9 +8,8 @@ So every sentence has one language's order and endings, and each of its words is
 
 from __future__ import annotations
 
-from typing import Any
-
-from xstilts_world.asking import Asked, ask, askable
+from xstilts.formats.tables import Row
+from xstilts_world.asking import TableSpec, ask, askable
 from xstilts_world.changes import draw_hypothesis, premise
 from xstilts_world.languages import LANGUAGES
 from xstilts_world.meaning import (
@@ -34,35 +33,34 @@ from xstilts_world.speaking import (
     tongue,
 )
 
-Row = dict[str, Any]
 LINKS = {"entailment": "so", "contradiction": "but", "neutral": "also"}
 GLOSSARY = [*LISTED, *GIVEN]
 
 
-def plain_text(asked: Asked) -> list[Row]:
+def plain_text(spec: TableSpec) -> list[Row]:
     """In percent: 15 glossary, 25 translations, 40 retellings (half in another language), 10
     questions, 2 facts, 8 stories. The other language is English in four of five.
     """
     rows: list[Row] = []
     codes = list(LANGUAGES)
-    for index in range(asked.size):
-        stream, t = asked.stream(index), asked.tongue()
-        other = "en" if stream.chance(80) and asked.language != "en" else stream.pick(codes)
-        second, way, pair = tongue(asked.seed, other), stream.below(100), None
+    for index in range(spec.size):
+        stream, t = spec.stream(index), spec.tongue()
+        other = "en" if stream.chance(80) and spec.language != "en" else stream.pick(codes)
+        second, way, pair = tongue(spec.seed, other), stream.below(100), None
         if way < 15:
             text, pair = _glossary(stream, t, second)
         elif way < 40:
-            story = _story(stream, asked.split)
+            story = _story(stream, spec.split)
             text, pair = _told(_mixing(stream, t), story), _told(_mixing(stream, second), story)
         elif way < 80:
             second = second if stream.chance(50) else t
-            text, pair = _retold(stream, asked.split, _mixing(stream, t), _mixing(stream, second))
+            text, pair = _retold(stream, spec.split, _mixing(stream, t), _mixing(stream, second))
         elif way < 90:
-            text, pair = _asked(stream, asked.split, _mixing(stream, t))
+            text, pair = _asked(stream, spec.split, _mixing(stream, t))
         elif way < 92:
             text = t.text([t.sentence(_fact(stream))])
         else:
-            text = _read(stream, asked.split, t)
+            text = _read(stream, spec.split, t)
         rows.append({"text": text, "pair": pair})
     return rows
 

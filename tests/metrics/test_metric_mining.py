@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.tasks.metrics import mining
-from xstilts.tasks.metrics.mining import Rule
+from xstilts.tasks.metrics.mining import MiningRule
 
 CASES = {"bucc_1": "de", "bucc_2": "ru"}
 VARIANTS = {
-    "intersect_ratio": Rule(retrieval="intersect"),
-    "max_distance": Rule(margin="distance"),
-    "max_absolute": Rule(margin="absolute"),
-    "max_ratio_k7": Rule(neighbours=7),
-    "max_ratio_shift": Rule(shift=True),
+    "intersect_ratio": MiningRule(retrieval="intersect"),
+    "max_distance": MiningRule(margin="distance"),
+    "max_absolute": MiningRule(margin="absolute"),
+    "max_ratio_k7": MiningRule(neighbours=7),
+    "max_ratio_shift": MiningRule(shift=True),
 }
 SMALL = settings(max_examples=30, deadline=None)
 BOTH = pytest.mark.parametrize("case", list(CASES))
@@ -59,7 +59,7 @@ def test_candidates_and_threshold_golden(golden, read, case, variant, block) -> 
     expected = read(f"retrieval/{case}/expected.json")
     if variant is not None:
         expected = expected["variants"][variant]
-    rule = Rule() if variant is None else VARIANTS[variant]
+    rule = MiningRule() if variant is None else VARIANTS[variant]
     candidates, scores, gold = scored(golden, case, rule, block)
     assert len(candidates.scores) == expected["mined_lines"]
     assert scores == pytest.approx({(x, y): s for x, y, s in expected["candidates"]}, abs=1e-5)
@@ -76,7 +76,7 @@ def test_candidates_and_threshold_golden(golden, read, case, variant, block) -> 
 @BOTH
 def test_mine_extracts_the_official_pairs(golden, read, case) -> None:
     expected = read(f"retrieval/{case}/expected.json")
-    _, scores, gold = scored(golden, case, Rule())
+    _, scores, gold = scored(golden, case, MiningRule())
     (x, x_texts, _), (y, y_texts, _), _ = load(golden, case)
     pairs = mining.extract(scores, mining.tune_threshold(scores, gold))
     assert set(pairs) == set(tuples(expected["pairs"]))
@@ -86,10 +86,10 @@ def test_mine_extracts_the_official_pairs(golden, read, case) -> None:
 
 
 def test_threshold_of_dev_applies_to_test(golden, read) -> None:
-    _, dev_scores, dev_gold = scored(golden, "bucc_1", Rule())
+    _, dev_scores, dev_gold = scored(golden, "bucc_1", MiningRule())
     threshold = mining.tune_threshold(dev_scores, dev_gold)
     expected = read("retrieval/bucc_2/expected.json")["with_threshold_of_bucc_1"]
-    _, scores, gold = scored(golden, "bucc_2", Rule())
+    _, scores, gold = scored(golden, "bucc_2", MiningRule())
     pairs = mining.extract(scores, threshold)
     assert set(pairs) == set(tuples(expected["pairs"]))
     found = {k: 100 * v for k, v in mining.mining_f1(pairs, gold).items()}

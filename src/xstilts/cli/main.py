@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xstilts.cli.tools import Replicate, Row, Task, section_of, tools
+from xstilts.cli.tools import IntermediateName, Replicate, TargetName, section_of, tools
 from xstilts.errors import UserError
 
 app = typer.Typer(
@@ -64,24 +64,24 @@ def data_source(
         bool, typer.Option("--pin", help="Source hub: write today's revisions to lock files.")
     ] = False,
 ) -> None:
-    """Write a stage's tables: text, a row's, a target's.
+    """Write a stage's tables: text, an intermediate's, a target's.
 
     Example: xstilts data --pin
     """
     if not pin:
         return
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()
-    if settings.source.name != "hub":
+    params = load()
+    if params.source.name != "hub":
         raise UserError(
-            f"--pin: params.yaml: source.name is {settings.source.name}; expected hub, whose "
+            f"--pin: params.yaml: source.name is {params.source.name}; expected hub, whose "
             "repositories have revisions; `xstilts use experiments/xtreme-hub.yaml`"
         )
     from xstilts.sources import hub, prepare
 
-    names = prepare.tasks_of(settings.grid, settings.intermediates)
-    for line in hub.pin(names, settings.source):
+    names = prepare.tasks_of(params.grid, params.intermediates)
+    for line in hub.pin(names, params.source):
         print(line)
 
 
@@ -91,39 +91,42 @@ def data_text() -> None:
 
     Example: xstilts data text
     """
-    from xstilts import params, paths
+    from xstilts import paths
+    from xstilts.params import load
     from xstilts.sources import prepare
 
-    prepare.prepare_text(params.load().source, paths.TEXT)
+    prepare.prepare_text(load().source, paths.TEXT)
 
 
 @data.command("intermediate")
-def data_intermediate(row: Row) -> None:
-    """English tables of a row's members -> data/intermediate/ROW.
+def data_intermediate(name: IntermediateName) -> None:
+    """English tables of an intermediate's members -> data/intermediate/NAME.
 
     Example: xstilts data intermediate mnli
     """
-    from xstilts import params, paths
+    from xstilts import paths
+    from xstilts.params import load
     from xstilts.sources import prepare
 
-    settings = params.load()
-    members = section_of(settings.intermediates, "intermediates", row).members
-    prepare.prepare_intermediate(members, settings.source, paths.row_data(row))
+    params = load()
+    members = section_of(params.intermediates, "intermediates", name).members
+    prepare.prepare_intermediate(members, params.source, paths.intermediate_data(name))
 
 
 @data.command("target")
-def data_target(task: Task) -> None:
+def data_target(task: TargetName) -> None:
     """A target's tables: English trains and selects, every language is scored -> data/target/TASK.
 
     Example: xstilts data target xnli
     """
-    from xstilts import params, paths
+    from xstilts import paths
+    from xstilts.params import load
     from xstilts.sources import prepare
 
-    settings = params.load()
-    section_of(settings.targets, "targets", task)
+    params = load()
+    section_of(params.targets, "targets", task)
     folder = paths.target_data(task)
-    prepare.prepare_target(task, settings.source, folder, settings.grid.benchmark)
+    prepare.prepare_target(task, params.source, folder, params.grid.benchmark)
 
 
 @app.command()
@@ -132,64 +135,64 @@ def pretrain() -> None:
 
     Example: xstilts pretrain
     """
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()  # what is wrong with params.yaml is said before torch is imported
+    params = load()  # what is wrong with params.yaml is said before torch is imported
     from xstilts.phases.pretrain import pretrain_stage
 
-    pretrain_stage(settings)
+    pretrain_stage(params)
 
 
 @app.command()
 def study(
     phase: Annotated[Literal["intermediate", "target"], typer.Argument(help="The phase.")],
-    name: Annotated[str, typer.Argument(help="A row, or a target.")],
+    name: Annotated[str, typer.Argument(help="An intermediate, or a target.")],
 ) -> None:
     """Search learning rate and epochs on English dev -> studies/PHASE/NAME.yaml.
 
     Example: xstilts study target xnli
     """
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()
+    params = load()
     sections: Mapping[str, object] = (
-        settings.intermediates if phase == "intermediate" else settings.targets
+        params.intermediates if phase == "intermediate" else params.targets
     )
     section_of(sections, f"{phase}s", name)
     from xstilts import studies
 
-    studies.study_stage(phase, name, settings)
+    studies.study_stage(phase, name, params)
 
 
 @app.command()
-def intermediate(row: Row, replicate: Replicate = 1) -> None:
-    """Phase 2: train the encoder on a row's English tasks -> models/intermediate/ROW/R.
+def intermediate(name: IntermediateName, replicate: Replicate = 1) -> None:
+    """Phase 2: train the encoder on an intermediate's tasks -> models/intermediate/NAME/R.
 
     Example: xstilts intermediate mnli --replicate 1
     """
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()
-    section_of(settings.intermediates, "intermediates", row)
+    params = load()
+    section_of(params.intermediates, "intermediates", name)
     from xstilts.phases.intermediate import intermediate_stage
 
-    intermediate_stage(row, replicate, settings)
+    intermediate_stage(name, replicate, params)
 
 
 @app.command()
-def target(row: Row, task: Task, replicate: Replicate = 1) -> None:
-    """Phase 3, a cell: fresh head, English training, every language scored -> cells/ROW/TASK/R.
+def target(intermediate: IntermediateName, task: TargetName, replicate: Replicate = 1) -> None:
+    """Phase 3, a cell: fresh head, English training, every language scored -> cells/NAME/TASK/R.
 
     Example: xstilts target mnli xnli --replicate 1
     """
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()
-    section_of(settings.intermediates, "intermediates", row)
-    section_of(settings.targets, "targets", task)
+    params = load()
+    section_of(params.intermediates, "intermediates", intermediate)
+    section_of(params.targets, "targets", task)
     from xstilts.phases.target import target_stage
 
-    target_stage(row, task, replicate, settings)
+    target_stage(intermediate, task, replicate, params)
 
 
 @app.command()
@@ -198,11 +201,11 @@ def report() -> None:
 
     Example: xstilts report
     """
-    from xstilts import params
+    from xstilts.params import load
     from xstilts.results.report import report_stage
 
-    settings = params.load()
-    report_stage(settings.experiment, settings.grid)
+    params = load()
+    report_stage(params.experiment, params.grid)
 
 
 @app.command()
@@ -251,15 +254,16 @@ def log() -> None:
 
     Example: xstilts log
     """
-    from xstilts import params, paths
+    from xstilts import paths
+    from xstilts.params import load
     from xstilts.running import tracking
 
-    settings = params.load()
-    grid = settings.grid
+    params = load()
+    grid = params.grid
     names = product(grid.intermediates, grid.targets, grid.replicates)
     folders = [paths.cell(*name) for name in names]
     cells = [folder for folder in folders if folder.is_dir()]
-    sent, marked = tracking.log_missing(settings.experiment, cells, paths.WORK)
+    sent, marked = tracking.log_missing(params.experiment, cells, paths.WORK)
     if sent or marked:
         print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
 

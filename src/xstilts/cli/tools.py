@@ -17,8 +17,8 @@ Section = TypeVar("Section")
 
 tools = typer.Typer()
 
-Row = Annotated[str, typer.Argument(help="A row of the grid: a section of intermediates.")]
-Task = Annotated[str, typer.Argument(help="A target: a section of targets.")]
+IntermediateName = Annotated[str, typer.Argument(help="A section of intermediates.")]
+TargetName = Annotated[str, typer.Argument(help="A section of targets.")]
 Replicate = Annotated[int, typer.Option(help="Which repetition; each has its own seed.", min=1)]
 
 
@@ -33,47 +33,50 @@ def tasks(
     from xstilts.looking.listing import listing
     from xstilts.paths import DATA
 
-    rows = listing(DATA)
-    groups = {row["group"] for row in rows}
+    entries = listing(DATA)
+    groups = {entry["group"] for entry in entries}
     if group and group not in groups:
         raise UserError(f"--group {group}: no such group{nearest(group, groups)}")
-    for row in rows:
-        if group in ("", row["group"]):
-            print(f"{row['name']:14} {row['family']:15} {row['group']:11} {row['licence']}")
-            print(f"{'':14} {row['roles']}; {len(row['languages'])}: {' '.join(row['languages'])}")
-            if row["sizes"]:
-                print(f"{'':14} " + ", ".join(f"{name} {n}" for name, n in row["sizes"].items()))
+    for entry in entries:
+        if group in ("", entry["group"]):
+            print(f"{entry['name']:14} {entry['family']:15} {entry['group']:11} {entry['licence']}")
+            codes = entry["languages"]
+            print(f"{'':14} {entry['roles']}; {len(codes)}: {' '.join(codes)}")
+            if entry["sizes"]:
+                print(f"{'':14} " + ", ".join(f"{name} {n}" for name, n in entry["sizes"].items()))
 
 
 @tools.command()
 def layers(
-    task: Task,
-    row: Annotated[str, typer.Option(help="Whose encoder: a row of the grid.")] = "none",
+    task: TargetName,
+    intermediate: Annotated[
+        str, typer.Option(help="Whose encoder: a section of intermediates.")
+    ] = "none",
     replicate: Replicate = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; none: work/layers/ROW-TASK-R.")
+        Path | None, typer.Option(help="Folder to write; none: work/layers/NAME-TASK-R.")
     ] = None,
 ) -> None:
     """Score every layer and pooling on a retrieval target, from one pass: a table and a picture.
 
-    Example: xstilts layers tatoeba --row mnli
+    Example: xstilts layers tatoeba --intermediate mnli
     """
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()
-    section_of(settings.intermediates, "intermediates", row)
-    section = section_of(settings.targets, "targets", task)
+    params = load()
+    section_of(params.intermediates, "intermediates", intermediate)
+    section = section_of(params.targets, "targets", task)
     from xstilts import paths
     from xstilts.looking import layers as room
     from xstilts.training import encoder
 
-    name = f"{row}-{task}-{replicate}"
-    ref = encoder.read_ref(paths.row_model(row, replicate))
+    name = f"{intermediate}-{task}-{replicate}"
+    ref = encoder.read_ref(paths.intermediate_model(intermediate, replicate))
     data = paths.target_data(task)
-    scores = room.layers_of(ref, data, settings.training, section.max_length, paths.FEATURES)
+    scores = room.layers_of(ref, data, params.training, section.max_length, paths.FEATURES)
     folder = out or paths.layers(name)
     before = ", before its tuning" if getattr(section, "tuning", None) else ""
-    print(room.write_layers(scores, f"{settings.experiment}: {name}{before}", folder))
+    print(room.write_layers(scores, f"{params.experiment}: {name}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")
 
 
@@ -102,7 +105,7 @@ def score(
 
 @tools.command()
 def submission(
-    row: Annotated[
+    intermediate: Annotated[
         str,
         typer.Argument(help="An intermediate; left out: for each target the best on English dev."),
     ] = "",
@@ -121,16 +124,18 @@ def submission(
 
     Example: xstilts submission mnli --out mnli-1 --labels gold; xstilts score mnli-1 gold
     """
-    from xstilts import params
-    from xstilts.results.submission import Asked, write_submission
+    from xstilts.params import load
+    from xstilts.results.submission import SubmissionOptions, write_submission
 
-    settings = params.load()
-    if row:
-        section_of(settings.intermediates, "intermediates", row)
-    written = write_submission(settings, Asked(row, replicate, incomplete), out, labels)
-    for task, one in written.manifest["tasks"].items():
-        languages = len(one["languages"])
-        print(f"{out / task}: {languages} languages of {one['cell']}, {one['chosen as']}")
+    params = load()
+    if intermediate:
+        section_of(params.intermediates, "intermediates", intermediate)
+    written = write_submission(
+        params, SubmissionOptions(intermediate, replicate, incomplete), out, labels
+    )
+    for task, entry in written.manifest["tasks"].items():
+        languages = len(entry["languages"])
+        print(f"{out / task}: {languages} languages of {entry['cell']}, {entry['chosen as']}")
     for line in written.missing:
         print(f"missing: {line}")
     for task in written.unlabelled:
@@ -139,7 +144,9 @@ def submission(
 
 @tools.command()
 def rescore(
-    cells: Annotated[list[str], typer.Argument(help="ROW/TASK/REPLICATE, or the folders.")],
+    cells: Annotated[
+        list[str], typer.Argument(help="INTERMEDIATE/TASK/REPLICATE, or the folders.")
+    ],
     dev_rows: Annotated[
         int, typer.Option(help="Rows of dev where a convention takes only some.", min=1)
     ] = 500,
@@ -155,17 +162,19 @@ def rescore(
     from xstilts.results import rescoring
 
     folders = [kept.cell_folder(name) for name in cells]
-    found = [one for folder in folders for one in rescoring.rescore(folder, dev_rows)]
+    results = [split for folder in folders for split in rescoring.rescore(folder, dev_rows)]
     if as_json:
-        print(json.dumps([rescoring.plain(one) for one in found], indent=2, ensure_ascii=False))
+        print(
+            json.dumps([rescoring.plain(split) for split in results], indent=2, ensure_ascii=False)
+        )
     else:
-        print("\n\n".join(rescoring.render(one) for one in found))
+        print("\n\n".join(rescoring.render(split) for split in results))
 
 
 @tools.command()
 def inspect(
-    task: Annotated[str, typer.Argument(help="A target, a row's member, or text.")],
-    row: Annotated[str, typer.Option(help="The row whose member it is, with its settings.")] = "",
+    task: Annotated[str, typer.Argument(help="A target, an intermediate's member, or text.")],
+    intermediate: Annotated[str, typer.Option(help="Whose member it is, with its settings.")] = "",
     rows: Annotated[int, typer.Option(help="Encoded of each table; 0: all.", min=0)] = 1000,
     examples: Annotated[int, typer.Option(help="Shown of each language.", min=0)] = 2,
     language: Annotated[list[str] | None, typer.Option(help="Only these; none: all.")] = None,
@@ -177,16 +186,16 @@ def inspect(
     """
     from shutil import get_terminal_size
 
-    from xstilts import params
+    from xstilts.params import load
 
-    settings = params.load()
-    if row:
-        section_of(settings.intermediates, "intermediates", row)
-    from xstilts.looking.inspection import Asked, inspect
+    params = load()
+    if intermediate:
+        section_of(params.intermediates, "intermediates", intermediate)
+    from xstilts.looking.inspection import InspectOptions, inspect
 
     width = get_terminal_size(fallback=(100, 24)).columns
-    asked = Asked(rows, examples, tuple(language or ()), width, whole)
-    for line in inspect(settings, task, row, asked):
+    options = InspectOptions(rows, examples, tuple(language or ()), width, whole)
+    for line in inspect(params, task, intermediate, options):
         print(line)
 
 

@@ -50,7 +50,7 @@ class Selection:
 class Card:
     __pydantic_config__ = _EXACT
     phase: Literal["pretrain", "intermediate", "target"]
-    intermediate: str = ""  # the row
+    intermediate: str = ""
     target: str = ""
     replicate: int = 0
     family: str = ""

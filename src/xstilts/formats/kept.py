@@ -47,7 +47,7 @@ def cell_folder(name: str) -> Path:
             return folder
     raise UserError(
         f"{name}: no card.json there or in {CELLS / name}; expected a cell, as "
-        "cells/ROW/TASK/REPLICATE; `xstilts grid` makes them"
+        "cells/INTERMEDIATE/TASK/REPLICATE; `xstilts grid` makes them"
     )
 
 

@@ -35,7 +35,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Reader:
+class Printer:
     """What reads: the tokenizer, the task, and for masked_lm how much is masked."""
 
     tokenizer: Tokenizer

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
-from xstilts.looking.examples import Example, Reader
+from xstilts.looking.examples import Example, Printer
 from xstilts.looking.families import LOOKS, Seen
 from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
-from xstilts.paths import PRETRAIN, TEXT, row_data, target_data, trainings
+from xstilts.paths import PRETRAIN, TEXT, intermediate_data, target_data, trainings
 from xstilts.phases import pretraining
 from xstilts.phases.members import check_span, check_target, label_set, subset
 from xstilts.tasks.families import FAMILIES
@@ -36,7 +36,7 @@ LABELS = 20  # that a line of the histogram shows
 
 
 @dataclass(frozen=True)
-class Asked:
+class InspectOptions:
     """How many rows of a table are encoded (0: all) and shown; which languages ((): all)."""
 
     rows: int = 1000
@@ -56,17 +56,17 @@ class Part:
     mask_probability: float = 0.15  # of a mixture's member (phases)
 
 
-def inspect(params: Params, name: str, row: str, asked: Asked) -> Iterator[str]:
+def inspect(params: Params, name: str, intermediate: str, options: InspectOptions) -> Iterator[str]:
     """Lines: what there is, lengths and pieces of each table, labels, examples of each language."""
-    parts = _parts(params, name, row)
+    parts = _parts(params, name, intermediate)
     tokenizer, origin = _tokenizer(params)
     first = parts[-1].task
     yield f"{name}: {first.family_name}, at most {first.settings.max_length} pieces, {origin}"
-    tables = [seen for part in parts for seen in _tables(part, tokenizer, asked)]
+    tables = [seen for part in parts for seen in _tables(part, tokenizer, options)]
     if not tables:
         raise UserError(
-            f"{parts[-1].folder}: no table in {' '.join(asked.languages)}; expected languages that "
-            "it has; leave --language out to see them"
+            f"{parts[-1].folder}: no table in {' '.join(options.languages)}; expected languages "
+            "that it has; leave --language out to see them"
         )
     yield from ("", *_columns(_sizes(tables, tokenizer)))
     yield "median, 95 %, longest: pieces of a sequence that the model reads; sequences: of a row"
@@ -75,35 +75,44 @@ def inspect(params: Params, name: str, row: str, asked: Asked) -> Iterator[str]:
     if counted := [line for seen in tables if (line := _counted(seen))]:
         yield from ("", "of the encoded rows", *counted)
     tokens = encoders.special_tokens(tokenizer, parts[-1].mask_probability)
-    for seen in _one_a_language(tables) if asked.examples else ():
+    for seen in _one_a_language(tables) if options.examples else ():
         yield from ("", f"== {seen.name}")
-        reader = Reader(tokenizer, seen.task, tokens, asked.width, asked.whole)
-        for example in _examples(seen, asked.examples):
-            yield from reader.lines(example, seen.rows)
+        printer = Printer(tokenizer, seen.task, tokens, options.width, options.whole)
+        for example in _examples(seen, options.examples):
+            yield from printer.lines(example, seen.rows)
 
 
 # Which tables, encoded how
 
 
-def _parts(params: Params, name: str, row: str) -> list[Part]:
-    """A target's trainings and its reported tables; a row's member; or the text of phase 1."""
-    if not row and name in params.targets:
+def _parts(params: Params, name: str, intermediate: str) -> list[Part]:
+    """The folders to show: of a target, of an intermediate's member, or the text of phase 1."""
+    if not intermediate and name in params.targets:
         return _target_parts(name, params.targets[name])
-    rows = [row] if row else [r for r, one in params.intermediates.items() if name in one.members]
-    if rows and name in params.intermediates[rows[0]].members:
-        section = params.intermediates[rows[0]]
-        folder = _prepared(row_data(rows[0]) / name, f"intermediate@{rows[0]}")
+    having = [key for key, mixture in params.intermediates.items() if name in mixture.members]
+    first = intermediate or next(iter(having), "")
+    if first and name in params.intermediates[first].members:
+        section = params.intermediates[first]
+        folder = _prepared(intermediate_data(first) / name, f"intermediate@{first}")
         record = read_record(folder)
         check_span(record, section)
         return [Part("", folder, _task(record, section, folder))]
-    if not row and name == "text":
+    if not intermediate and name == "text":
         folder = _prepared(TEXT, "")
         settings = TaskSettings(params.pretrain.max_length)  # as pretraining has it
         text = Task(name, "masked_lm", FAMILIES["masked_lm"], settings, name)
         return [Part("", folder, text, params.pretrain.mask_probability)]
     members = {member for one in params.intermediates.values() for member in one.members}
-    known = params.intermediates[row].members if row else {*params.targets, *members, "text"}
-    where = f"intermediates.{row}.members" if row else "targets and members of intermediates"
+    known = (
+        params.intermediates[intermediate].members
+        if intermediate
+        else {*params.targets, *members, "text"}
+    )
+    where = (
+        f"intermediates.{intermediate}.members"
+        if intermediate
+        else "targets and members of intermediates"
+    )
     raise UserError(f"params.yaml: {where}: '{name}' is not there{nearest(name, known)}")
 
 
@@ -152,16 +161,16 @@ def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
     return pretraining.train_tokenizer(tables, settings), "tokenizer as phase 1 would train it"
 
 
-def _tables(part: Part, tokenizer: Tokenizer, asked: Asked) -> Iterator[Seen]:
+def _tables(part: Part, tokenizer: Tokenizer, options: InspectOptions) -> Iterator[Seen]:
     """English first; train before what is reported."""
     names = sorted(
         tables_in(part.folder), key=lambda one: (one[1] != ENGLISH, one[1], SPLITS.index(one[0]))
     )
-    names = [name for name in names if not asked.languages or name[1] in asked.languages]
+    names = [name for name in names if not options.languages or name[1] in options.languages]
     what = f"{part.folder}: encode"
     for split, language in tqdm(names, desc=what, unit="table", disable=None, leave=False):
         table = read_table(part.folder, split, language)
-        drawn = _drawn(table, asked.rows)
+        drawn = _drawn(table, options.rows)
         features = part.task.family.encode(drawn, tokenizer, part.task.settings)
         name = f"{part.title} {split}-{language}".strip()
         yield Seen(name, language, part.task, table.rows, drawn, features)

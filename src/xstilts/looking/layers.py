@@ -25,7 +25,7 @@ from tqdm import tqdm
 from xstilts.errors import UserError
 from xstilts.formats.cards import task_number
 from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text
-from xstilts.params import FrozenSettings, Pooling, TrainingSettings
+from xstilts.params import FrozenSettings, PoolingName, TrainingSettings
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
 from xstilts.training.batches import sorted_batches
@@ -34,7 +34,7 @@ from xstilts.training.encoder import EncoderRef, Model, Tokenizer
 from xstilts.training.evaluation import encode
 from xstilts.training.task import Task, task
 
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+POOLINGS: tuple[PoolingName, ...] = get_args(PoolingName)
 Vectors = NDArray[np.float32]
 
 
@@ -45,19 +45,19 @@ class Score:
     split: str
     language: str
     layer: int
-    pooling: Pooling
+    pooling: PoolingName
     value: float
 
 
 @dataclass(frozen=True)
-class Reader:
+class LayerEncoder:
     """An encoder that gives all its states, and what its batches need."""
 
     model: Model
     tokenizer: Tokenizer
     task: Task
     training: TrainingSettings
-    features: Path
+    cache: Path
 
     @property
     def layers(self) -> int:
@@ -65,13 +65,13 @@ class Reader:
         return int(self.model.encoder.config.num_hidden_layers) + 1
 
     @torch.inference_mode()
-    def vectors(self, table: Table, folder: Path) -> dict[tuple[int, Pooling], Vectors]:
+    def vectors(self, table: Table, folder: Path) -> dict[tuple[int, PoolingName], Vectors]:
         """{(layer, pooling): (rows, dim)}, each backed by a file; one pass of the encoder."""
-        features = encode(table, self.task, self.tokenizer, self.features)
+        features = encode(table, self.task, self.tokenizer, self.cache)
         device = torch.device(device_for(self.training))
         tokens = encoders.special_tokens(self.tokenizer)
         shape = (len(table.rows), int(self.model.encoder.config.hidden_size))
-        found: dict[tuple[int, Pooling], Vectors] = {
+        found: dict[tuple[int, PoolingName], Vectors] = {
             (layer, pooling): np.lib.format.open_memmap(
                 folder / f"{layer}-{pooling}.npy", "w+", np.float32, shape
             )
@@ -97,19 +97,19 @@ class Reader:
         return found
 
 
-def layer_scores(reader: Reader, data: Path) -> Iterator[Score]:
+def layer_scores(states: LayerEncoder, data: Path) -> Iterator[Score]:
     """Every split and language with gold; BUCC's threshold is each way's own, set on dev."""
-    record, chosen = read_record(data), reader.task
+    record, chosen = read_record(data), states.task
     languages = dict.fromkeys(language for _, language in tables_in(data))
     for language in languages:
-        dev: dict[tuple[int, Pooling], object] = {}
+        dev: dict[tuple[int, PoolingName], object] = {}
         for split in sorted(split for split, other in tables_in(data) if other == language):
             table = read_table(data, split, language)
             if not chosen.family.labelled(table.rows):
                 continue
-            features = encode(table, chosen, reader.tokenizer, reader.features)
+            features = encode(table, chosen, states.tokenizer, states.cache)
             with tempfile.TemporaryDirectory() as folder:
-                for way, vectors in reader.vectors(table, Path(folder)).items():
+                for way, vectors in states.vectors(table, Path(folder)).items():
                     found = retrieval.decode(features, list(vectors), table.rows, chosen.settings)
                     if split == "dev":
                         dev[way] = (found, table.rows)
@@ -132,7 +132,7 @@ def layers_of(
     tokenizer = encoders.load_tokenizer(ref)
     model = Model(encoders.load_encoder(ref), {}).to(device_for(training)).eval()
     chosen = task(record, FrozenSettings(max_length=max_length))
-    scores = list(layer_scores(Reader(model, tokenizer, chosen, training, features), data))
+    scores = list(layer_scores(LayerEncoder(model, tokenizer, chosen, training, features), data))
     if not scores:
         raise UserError(f"{data}: no table of it has gold; expected dev or test with gold")
     return scores
@@ -147,9 +147,9 @@ def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
     return text
 
 
-def means(scores: Sequence[Score]) -> dict[tuple[str, Pooling], list[float]]:
+def means(scores: Sequence[Score]) -> dict[tuple[str, PoolingName], list[float]]:
     """{(split, pooling): mean over languages at layer 0, 1, ...}."""
-    found: dict[tuple[str, Pooling], list[float]] = {}
+    found: dict[tuple[str, PoolingName], list[float]] = {}
     for split, pooling in dict.fromkeys((one.split, one.pooling) for one in scores):
         by_layer: dict[int, list[float]] = {}
         for one in scores:
@@ -160,7 +160,7 @@ def means(scores: Sequence[Score]) -> dict[tuple[str, Pooling], list[float]]:
 
 
 def _markdown(scores: Sequence[Score]) -> str:
-    columns: Mapping[tuple[str, Pooling], list[float]] = means(scores)
+    columns: Mapping[tuple[str, PoolingName], list[float]] = means(scores)
     languages: dict[str, list[str]] = {}
     for split, language in dict.fromkeys((one.split, one.language) for one in scores):
         languages.setdefault(split, []).append(language)

@@ -12,7 +12,7 @@ from xstilts.tasks.catalogue import RECORDS
 
 
 def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[dict[str, Any]]:
-    """A row for each task of `xstilts tasks`; `sizes`: {table: rows} of what is prepared."""
+    """What `xstilts tasks` shows of each task; `sizes`: {table: rows} of what is prepared."""
     return [
         {
             "name": task.name,
@@ -28,9 +28,13 @@ def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[di
 
 
 def _prepared(data: Path, task: Record) -> dict[str, int]:
-    """Rows of each table; the most that any stage has written, as a grid row may have a limit."""
+    """Rows of each prepared table: the most of any stage's, as an intermediate may have a limit."""
     own = paths.target_data(task.name, data)
-    folders = [own, *paths.trainings(own), *paths.row_data("", data).glob(f"*/{task.name}")]
+    folders = [
+        own,
+        *paths.trainings(own),
+        *paths.intermediate_data("", data).glob(f"*/{task.name}"),
+    ]
     folders += [data / paths.TEXT.name] if task.is_text else []
     sizes: dict[str, int] = {}
     for folder in folders:

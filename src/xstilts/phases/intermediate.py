@@ -1,4 +1,4 @@
-"""Phase 2: the encoder trained on a row's English tasks; the baseline `none` trains nothing."""
+"""Phase 2: the encoder trained on an intermediate's English tasks; `none` trains nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import digest, file_digest, folder_digest, fresh_folder
-from xstilts.params import Params, RowSettings
+from xstilts.params import IntermediateSettings, Params
 from xstilts.phases.members import Counts, inputs_of, members_of, weigh
 from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
 from xstilts.phases.stage import Outcome, begin, build, context_of, dev_score, finish
@@ -22,27 +22,27 @@ from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.loop import Member, Plan, train
 
 
-def intermediate_stage(row: str, replicate: int, params: Params) -> None:
-    """Train the encoder on a row's members; `none` has none and keeps a reference, not a copy."""
-    data, out_folder = paths.row_data(row), paths.row_model(row, replicate)
-    section, settings = with_study(params.intermediates[row], paths.study("intermediate", row))
+def intermediate_stage(name: str, replicate: int, params: Params) -> None:
+    """Train the encoder on an intermediate's members; without any, refer to phase 1's encoder."""
+    data, out_folder = paths.intermediate_data(name), paths.intermediate_model(name, replicate)
+    section, origins = with_study(params.intermediates[name], paths.study("intermediate", name))
     base = encoders.read_ref(paths.PRETRAIN)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
-    run, work = begin(params.experiment, f"intermediate-{row}-{replicate}", key, out_folder)
+    run, work = begin(params.experiment, f"intermediate-{name}-{replicate}", key, out_folder)
     trained, outcome = None, Outcome()
     if section.members:
         context = context_of(params.training, base, work, run)
         seed = phase_seed(params.training.seed, 2, replicate)
-        model, outcome = train_row(data, section, base, seed, context)
+        model, outcome = train_intermediate(data, section, base, seed, context)
         trained = model.encoder, context.tokenizer
     card = Card(
         "intermediate",
-        row,
+        name,
         replicate=replicate,
         encoder=base.name,
         source=params.source.name,
         key=key,
-        settings=settings,
+        settings=origins,
         selection=outcome.selection,
         counts=outcome.counts,
         flags=outcome.flags,
@@ -60,18 +60,18 @@ def intermediate_stage(row: str, replicate: int, params: Params) -> None:
     finish(run, card, out_folder, work)
 
 
-def train_row(
-    data: Path, section: RowSettings, base: EncoderRef, seed: int, context: Context
+def train_intermediate(
+    data: Path, section: IntermediateSettings, base: EncoderRef, seed: int, context: Context
 ) -> tuple[Model, Outcome]:
-    """A shared encoder and one head a member (a task's parts share theirs), one task a step."""
+    """Train a shared encoder with a head for each member; the parts of one task share theirs."""
     members: list[Member] = []
     counts: Counts = {}
     notes: list[str] = []
-    for name in section.members:
-        found, seen, said = members_of(data / name, section, context)
-        members += found
-        counts |= {f"{name}/{key}": value for key, value in seen.items()}
-        notes += said
+    for member in section.members:
+        loaded, counted, its_notes = members_of(data / member, section, context)
+        members += loaded
+        counts |= {f"{member}/{key}": value for key, value in counted.items()}
+        notes += its_notes
     if section.span and not any(member.task.family_name == "span" for member in members):
         raise UserError(
             f"params.yaml: intermediates: span is given, and none of {', '.join(section.members)} "
@@ -97,18 +97,18 @@ def train_row(
 
 
 def intermediate_objective(
-    row: str, params: Params, work: Path
+    name: str, params: Params, work: Path
 ) -> Callable[[float, float, int, Run | None], float]:
-    """(learning rate, epochs, seed, run) -> mean English dev score of the row's members."""
-    base, data = encoders.read_ref(paths.PRETRAIN), paths.row_data(row)
+    """A study's function: (learning rate, epochs, seed, run) -> mean dev score of the members."""
+    base, data = encoders.read_ref(paths.PRETRAIN), paths.intermediate_data(name)
 
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
-        section = params.intermediates[row].model_copy(
+        section = params.intermediates[name].model_copy(
             update={"learning_rate": learning_rate, "epochs": epochs}
         )
-        place = work / digest(learning_rate, epochs, seed)
-        context = context_of(params.training, base, place, run)
-        ours = phase_seed(params.training.seed, 2, 0, seed)
-        return dev_score(train_row(data, section, base, ours, context)[1])
+        trial = work / digest(learning_rate, epochs, seed)
+        context = context_of(params.training, base, trial, run)
+        trial_seed = phase_seed(params.training.seed, 2, 0, seed)
+        return dev_score(train_intermediate(data, section, base, trial_seed, context)[1])
 
     return score

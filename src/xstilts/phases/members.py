@@ -1,5 +1,4 @@
-"""Member folders -> what the loop trains: a task, several by a sampling rule, ANLI+'s parts, plain
-text.
+"""From member folders to what the loop trains: tasks, parts of tasks, text; and their weights.
 
 A member folder holds record.json, train-LANG.parquet, select-en.parquet, counts.json and
 notes.json.
@@ -25,7 +24,7 @@ from xstilts.formats.tables import (
     read_table,
     tables_in,
 )
-from xstilts.params import FrozenSettings, PhaseSettings, RowSettings, TrainingSettings
+from xstilts.params import FrozenSettings, IntermediateSettings, PhaseSettings, TrainingSettings
 from xstilts.training.batches import balanced_index, steps_per_epoch
 from xstilts.training.context import Context
 from xstilts.training.evaluation import encode
@@ -39,8 +38,10 @@ TEXT_TEMPERATURE = 0.7  # of a masked_lm member: p(language) ~ rows ** 0.7, as X
 def members_of(
     folder: Path, section: PhaseSettings, context: Context
 ) -> tuple[list[Member], Counts, list[str]]:
-    """One member, one for each part of a task in parts (they share a head), or plain text; what
-    was counted of the folder's tables, and its notes."""
+    """(members of a folder, what was counted of its tables, its notes).
+
+    A folder is one member, or one for each part of a task in parts, which share a head.
+    """
     record = read_record(folder)
     check_span(record, section)
     counts: Counts = dict(read_json(folder / "counts.json"))
@@ -54,8 +55,8 @@ def members_of(
     chosen = task(record, section, label_set(record, [train, select]))
     members = []
     for part in record.parts or ("",):
-        one = replace(chosen, name=f"{record.name}.{part}") if part else chosen
-        members.append(_member(one, record, _part(train, part), _part(select, part), context))
+        named = replace(chosen, name=f"{record.name}.{part}") if part else chosen
+        members.append(_member(named, record, _part(train, part), _part(select, part), context))
     for member in members:
         name = f"{member.task.name} train-en"
         counts[name] = {**counts.get(name, {}), **member.features.counts}
@@ -71,21 +72,21 @@ def inputs_of(members: Sequence[Member]) -> dict[str, str]:
     }
 
 
-def _member(one: Task, record: Record, train: Table, select: Table, context: Context) -> Member:
+def _member(task: Task, record: Record, train: Table, select: Table, context: Context) -> Member:
     if not train.rows or not select.rows:
         raise UserError(
-            f"{one.name}: {len(train.rows)} rows train, {len(select.rows)} select; "
+            f"{task.name}: {len(train.rows)} rows train, {len(select.rows)} select; "
             "expected some of both; correct source.tasks, or raise training.dev_rows"
         )
-    features = encode(train, one, context.tokenizer, context.cache)
+    features = encode(train, task, context.tokenizer, context.cache)
     return Member(
-        task=one,
+        task=task,
         train=(train,),
         features=features,
         index=np.arange(len(features), dtype=np.int64),
         main=record.main,
         select=select,
-        select_features=encode(select, one, context.tokenizer, context.cache),
+        select_features=encode(select, task, context.tokenizer, context.cache),
     )
 
 
@@ -96,19 +97,19 @@ def text_member(
     context: Context,
     main: tuple[str, ...] = (),
 ) -> Member:
-    """Text of several languages, to be masked: p(language) ~ rows ** temperature."""
+    """A member of masked text in several languages, drawn by p(language) ~ rows ** temperature."""
     parts = [encode(table, task, context.tokenizer, context.cache) for table in tables]
     index = balanced_index([len(part) for part in parts], temperature)
     return Member(task, tuple(tables), concatenate(parts), index, main)
 
 
 def replace_span(section: PhaseSettings) -> PhaseSettings:
-    """A mixture's span settings are its span members' alone."""
+    """The section without span settings, which in a mixture are for its span members alone."""
     return section.model_copy(update={"span": None})
 
 
 def check_span(record: Record, section: PhaseSettings) -> None:
-    """A span task needs windows that move forward."""
+    """UserError where a span task has no span settings, or windows that would not move forward."""
     if record.family != "span":
         return
     span = section.span
@@ -126,7 +127,7 @@ def check_span(record: Record, section: PhaseSettings) -> None:
 
 
 def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> None:
-    """Settings of the kind that the target's record asks for: none is read and ignored."""
+    """UserError where a target's section has other settings than its record asks for."""
     where = f"params.yaml: targets.{record.name}"
     if record.trained and isinstance(section, FrozenSettings):
         raise UserError(
@@ -152,8 +153,7 @@ def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> Non
 
 
 def label_set(record: Record, tables: Sequence[Table]) -> tuple[str, ...]:
-    """The record's labels, or for a tagging task without a list (CCG) every tag of its English
-    tables, sorted."""
+    """The record's labels; without any (CCG), every tag of the English tables, sorted."""
     if not record.open_labels:
         return record.labels
     return tuple(sorted({tag for table in tables for row in table.rows for tag in row["tags"]}))
@@ -177,6 +177,7 @@ def subset(select: Table, training: TrainingSettings) -> Table:
 
 
 def _part(table: Table, part: str) -> Table:
+    """The rows of one part; all of them where the task has no parts."""
     if not part:
         return table
     return replace(
@@ -186,16 +187,17 @@ def _part(table: Table, part: str) -> Table:
     )
 
 
-def weigh(members: Sequence[Member], row: RowSettings) -> tuple[list[Member], int]:
+def weigh(members: Sequence[Member], section: IntermediateSettings) -> tuple[list[Member], int]:
     """Members with their sampling weights, and the steps of the mixture, as jiant's samplers.
 
     p ~ min(n, cap) ** (1 / T): proportional T = 1, uniform any; steps = sum of
     epochs x ceil(min(n, cap) / batch).
     """
-    sizes = [min(len(member.index), row.cap or len(member.index)) for member in members]
-    power = {"proportional": 1.0, "uniform": 0.0, "temperature": 1 / row.temperature}[row.sampling]
+    sizes = [min(len(member.index), section.cap or len(member.index)) for member in members]
+    powers = {"proportional": 1.0, "uniform": 0.0, "temperature": 1 / section.temperature}
+    power = powers[section.sampling]
     weighed = [
         replace(m, weight=float(size**power)) for m, size in zip(members, sizes, strict=True)
     ]
-    steps = sum(row.epochs * steps_per_epoch(size, row.batch_size) for size in sizes)
+    steps = sum(section.epochs * steps_per_epoch(size, section.batch_size) for size in sizes)
     return weighed, max(1, round(steps))

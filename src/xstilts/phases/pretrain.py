@@ -18,18 +18,18 @@ from xstilts.training.encoder import EncoderRef
 
 def pretrain_stage(params: Params) -> None:
     """Write models/pretrain: weights and tokenizer, or the name of the encoder that params give."""
-    settings = params.pretrain
-    if settings.encoder is not None:
-        _name_encoder(settings.encoder, params)
+    section = params.pretrain
+    if section.encoder is not None:
+        _name_encoder(section.encoder, params)
         return
     text = folder_digest(TEXT)
-    key = key_of(settings, params.training, text)
+    key = key_of(section, params.training, text)
     run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
     tables = pretraining.read_texts(TEXT)
-    tokenizer = pretraining.train_tokenizer(tables, settings)
-    context = Context(params.training, tokenizer, work, FEATURES, run, settings.mask_probability)
-    model, progress = pretraining.pretrain(settings, tables, context)
-    name = f"pretrained here, {settings.keep_layers or settings.layers} x {settings.hidden}"
+    tokenizer = pretraining.train_tokenizer(tables, section)
+    context = Context(params.training, tokenizer, work, FEATURES, run, section.mask_probability)
+    model, progress = pretraining.pretrain(section, tables, context)
+    name = f"pretrained here, {section.keep_layers or section.layers} x {section.hidden}"
     card = _card(params, key, name, {"text": text}, read_json(TEXT / "counts.json"))
     with fresh_folder(PRETRAIN) as out:
         pretraining.save(model, tokenizer, out)
@@ -40,7 +40,7 @@ def pretrain_stage(params: Params) -> None:
 
 
 def _name_encoder(name: str, params: Params) -> None:
-    """No weights are copied: a Hub id's commit, or the digest of a folder, says which they are."""
+    """Write which public encoder it is: a Hub id's commit, or a folder's digest; no weights."""
     key = key_of(params.pretrain, params.training, None)
     run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
     commit = encoders.hub_revision(name, params.pretrain.revision)

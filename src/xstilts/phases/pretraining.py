@@ -1,6 +1,8 @@
-"""A tokenizer and an encoder of XLM-R's or ModernBERT's architecture, trained on data/text: for
-sources small enough to have no public encoder. Masked language modelling on texts, and across
-translations where rows have a pair.
+"""Phase 1 from nothing: a tokenizer, and an encoder of XLM-R's or ModernBERT's architecture.
+
+What enters: the tables of data/text. What leaves: both, trained. For sources that no public encoder
+fits, as the world. The encoder learns masked language modelling on texts, and across translations
+where rows have a pair.
 """
 
 from __future__ import annotations
@@ -63,15 +65,14 @@ def read_texts(folder: Path) -> list[Table]:
 
 
 def pretrain(
-    settings: PretrainSettings, tables: Sequence[Table], context: Context
+    section: PretrainSettings, tables: Sequence[Table], context: Context
 ) -> tuple[Model, Progress]:
     """The trained model (its one head is the MLM head), and how the training went."""
-    training = context.training
-    family, length = FAMILIES["masked_lm"], TaskSettings(settings.max_length)
+    family, length = FAMILIES["masked_lm"], TaskSettings(section.max_length)
     task = Task("text", "masked_lm", family, length, "masked_lm")
-    member = text_member(task, tables, settings.language_temperature, context)
-    torch.manual_seed(training.seed)
-    config = CONFIGS[settings.architecture](settings, len(context.tokenizer))
+    member = text_member(task, tables, section.language_temperature, context)
+    torch.manual_seed(context.training.seed)
+    config = CONFIGS[section.architecture](section, len(context.tokenizer))
     mlm = AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
     head = MaskedLMHead(mlm.config)
     base = encoders.prepare(getattr(mlm, mlm.base_model_prefix))
@@ -79,32 +80,32 @@ def pretrain(
         if "position_embeddings" in name:  # words before places: at the words' own size, attention
             weights.data *= 0.2  # to what a word means starts late
     head.tie(base)
-    model = Model(base, {"masked_lm": head}).to(device_for(training))
+    model = Model(base, {"masked_lm": head}).to(device_for(context.training))
     plan = Plan(
-        settings.learning_rate,
-        settings.steps,
-        settings.batch_size,
-        training.seed,
-        settings.optimizer,
+        section.learning_rate,
+        section.steps,
+        section.batch_size,
+        context.training.seed,
+        section.optimizer,
     )
     progress, _ = train(model, [member], plan, context)
-    if settings.keep_layers is not None:
-        encoders.drop_top(base, settings.keep_layers)
+    if section.keep_layers is not None:
+        encoders.drop_top(base, section.keep_layers)
     return model, progress
 
 
-def _xlm_roberta(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:
+def _xlm_roberta(section: PretrainSettings, vocabulary: int) -> PretrainedConfig:
     config = XLMRobertaConfig(
         vocab_size=vocabulary,
-        hidden_size=settings.hidden,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=settings.intermediate,
-        max_position_embeddings=settings.max_positions + 2,  # XLM-R counts positions from pad + 1
-        hidden_dropout_prob=settings.dropout,
-        attention_probs_dropout_prob=settings.dropout,
+        hidden_size=section.hidden,
+        num_hidden_layers=section.layers,
+        num_attention_heads=section.heads,
+        intermediate_size=section.intermediate,
+        max_position_embeddings=section.max_positions + 2,  # XLM-R counts positions from pad + 1
+        hidden_dropout_prob=section.dropout,
+        attention_probs_dropout_prob=section.dropout,
         type_vocab_size=1,
-        initializer_range=_deviation(settings.hidden),
+        initializer_range=_deviation(section.hidden),
         bos_token_id=START,
         pad_token_id=PAD,
         eos_token_id=END,
@@ -113,19 +114,19 @@ def _xlm_roberta(settings: PretrainSettings, vocabulary: int) -> PretrainedConfi
     return config
 
 
-def _modernbert(settings: PretrainSettings, vocabulary: int) -> PretrainedConfig:
+def _modernbert(section: PretrainSettings, vocabulary: int) -> PretrainedConfig:
     return ModernBertConfig(
         vocab_size=vocabulary,
-        hidden_size=settings.hidden,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=settings.intermediate,
-        max_position_embeddings=settings.max_positions,
-        embedding_dropout=settings.dropout,
-        attention_dropout=settings.dropout,
-        mlp_dropout=settings.dropout,
-        layer_types=["full_attention"] * settings.layers,  # these texts are short
-        initializer_range=_deviation(settings.hidden),
+        hidden_size=section.hidden,
+        num_hidden_layers=section.layers,
+        num_attention_heads=section.heads,
+        intermediate_size=section.intermediate,
+        max_position_embeddings=section.max_positions,
+        embedding_dropout=section.dropout,
+        attention_dropout=section.dropout,
+        mlp_dropout=section.dropout,
+        layer_types=["full_attention"] * section.layers,  # these texts are short
+        initializer_range=_deviation(section.hidden),
         bos_token_id=START,
         cls_token_id=START,
         pad_token_id=PAD,
@@ -141,12 +142,12 @@ CONFIGS: dict[str, Callable[[PretrainSettings, int], PretrainedConfig]] = {
 
 
 def _deviation(hidden: int) -> float:
-    """Of the first weights, so that outputs are as large as a base model's."""
+    """The first weights' standard deviation, so that outputs are as large as a base model's."""
     return 0.02 * float((768 / hidden) ** 0.5)
 
 
-def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreTrainedTokenizerFast:
-    """SentencePiece-like Unigram over all languages: NFKC, white space as `▁`, pairs as XLM-R's.
+def train_tokenizer(tables: Sequence[Table], section: PretrainSettings) -> PreTrainedTokenizerFast:
+    """A Unigram tokenizer of all languages, as SentencePiece's: NFKC, white space as `▁`.
 
     In scripts without spaces `▁` says nothing: it goes, so that a word is the same pieces inside a
     sentence and alone, as taggers read it.
@@ -164,25 +165,23 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
         ]
     )
     tokenizer.decoder = decoders.Metaspace()
-    words = _words(tokenizer, _texts(tables, settings.tokenizer_characters))
+    words = _words(tokenizer, _texts(tables, section.tokenizer_characters))
     alphabet = {character for word in words for character in word}
-    if settings.vocabulary <= len(alphabet) + len(SPECIAL):
+    if section.vocabulary <= len(alphabet) + len(SPECIAL):
         raise UserError(
-            f"params.yaml: pretrain.vocabulary: {settings.vocabulary}; expected more than the "
+            f"params.yaml: pretrain.vocabulary: {section.vocabulary}; expected more than the "
             f"text's {len(alphabet)} characters and {len(SPECIAL)} special pieces; raise it"
         )
     trainer = trainers.UnigramTrainer(
-        vocab_size=max(settings.vocabulary // 2, len(alphabet) + len(SPECIAL) + 1),
+        vocab_size=max(section.vocabulary // 2, len(alphabet) + len(SPECIAL) + 1),
         special_tokens=SPECIAL,
         unk_token="<unk>",
         shrinking_factor=0.5,  # not 0.75: half of the rounds
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(tables, settings.tokenizer_characters), trainer)
+    tokenizer.train_from_iterator(_texts(tables, section.tokenizer_characters), trainer)
     pieces = _in_order(json.loads(tokenizer.to_str()))
-    tokenizer.model = models.Unigram(
-        _with_words(pieces, words, settings.vocabulary), unk_id=UNKNOWN
-    )
+    tokenizer.model = models.Unigram(_with_words(pieces, words, section.vocabulary), unk_id=UNKNOWN)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
@@ -197,7 +196,7 @@ def train_tokenizer(tables: Sequence[Table], settings: PretrainSettings) -> PreT
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token="<mask>",
-        model_max_length=settings.max_positions,
+        model_max_length=section.max_positions,
         model_input_names=["input_ids", "attention_mask"],
     )
 
@@ -248,13 +247,13 @@ def _with_words(
 
 
 def unspaced(word: str) -> bool:
-    """Whether it is of a script that writes no spaces."""
+    """Whether the word is all of a script that writes no spaces."""
     others = pre_tokenizers.Split(Regex(UNSPACED), "removed")
     return not others.pre_tokenize_str(word)
 
 
 def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:
-    """Every k-th row of each language, so that about `characters` are read."""
+    """The texts of every k-th row, with the k that gives about `characters` in all."""
     total = sum(len(row["text"] + (row["pair"] or "")) for table in tables for row in table.rows)
     every = -(-total // characters)
     for table in tables:
@@ -265,8 +264,10 @@ def _texts(tables: Sequence[Table], characters: int) -> Iterable[str]:
 
 
 def save(model: Model, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """As a ForMaskedLM model: an encoder for what comes after, and a head for a masked_lm member
-    of a mixture."""
+    """Save encoder, MLM head and tokenizer as one ForMaskedLM model.
+
+    The later phases load the encoder of it; a masked_lm member of a mixture, the head too.
+    """
     head = model.heads["masked_lm"]
     assert isinstance(head, MaskedLMHead)
     mlm = head.model

@@ -1,4 +1,4 @@
-"""What decides a phase's result, and where its settings came from: study, params or default."""
+"""Seeds, keys and work folders of phases, and where each of their settings came from."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ CHOSEN = ("learning_rate", "epochs")  # what a study searches
 
 
 def phase_seed(seed: int, phase: int, replicate: int, trial: int = 0) -> int:
-    """Independent seeds for phases, replicates and trials; not for tasks: two trainings on the
-    same rows are one."""
+    """A seed of its own for each phase, replicate and trial.
+
+    The task is no part of it: two targets that train on the same rows are the same training.
+    """
     return int(digest(seed, phase, replicate, trial), 16) % 2**31
 
 
 def with_study(section: Any, path: Path) -> tuple[Any, dict[str, Setting]]:
-    """The section with what its study chose, and where each value came from."""
+    """The section with the values that its study chose, and where each of its values came from."""
     chosen = read_study(path)
-    found = origins(section) | {name: Setting(value, "study") for name, value in chosen.items()}
-    return section.model_copy(update=chosen), found
+    of_study = {name: Setting(value, "study") for name, value in chosen.items()}
+    return section.model_copy(update=chosen), origins(section) | of_study
 
 
 def read_study(path: Path) -> dict[str, float]:
-    """{} or the chosen {learning_rate, epochs}."""
+    """The learning rate and epochs that a study chose; {} where it had no trials."""
     values = read_yaml(path)
     if values == {}:
         return {}
@@ -45,8 +47,10 @@ def read_study(path: Path) -> dict[str, float]:
 
 
 def origins(section: Section) -> dict[str, Setting]:
-    """Each setting with where it came from; params.yaml is complete, so a default is a value equal
-    to it."""
+    """Each setting of a section and its origin: params, or a default where they are equal.
+
+    params.yaml is complete: it says every value, and not which of them somebody chose.
+    """
     defaults = {
         name: field.get_default(call_default_factory=True)
         for name, field in type(section).model_fields.items()
@@ -58,20 +62,22 @@ def origins(section: Section) -> dict[str, Setting]:
 
 
 def key_of(*values: Any) -> str:
-    """What decides a phase's result beside its code: settings and inputs."""
+    """A digest of what decides a phase's result besides its code: settings and inputs."""
     return digest(
         [value.model_dump(mode="json") if isinstance(value, Section) else value for value in values]
     )
 
 
 def work_folder(name: str, key: str) -> Path:
-    """Where a phase keeps what is unfinished; changed code starts again. name: the phase, with
-    what it is of (target-mnli-xnli-1)."""
+    """The folder for a phase's checkpoints; with other code it is another one.
+
+    name: the phase and what it makes, as target-mnli-xnli-1.
+    """
     return WORK / f"{name}-{digest(key, kind_digest(name.partition('-')[0]))}"
 
 
 def write_phase(out: Path, card: Card, history: Sequence[Mapping[str, float]]) -> None:
-    """The card, and the curve of loss and English dev."""
+    """Write a phase's card, and history.csv, its curve of loss and English dev score."""
     write_card(out, card)
     names = ("step", "loss", "learning_rate", "dev")
     lines = [

@@ -1,4 +1,4 @@
-"""What the three phases share: folders, a stage's begin and end, a model's heads, how it went.
+"""What the three phases share: a stage's begin and end, a model's heads, how trainings went.
 
 A stage reads its inputs from the folders that dvc.yaml names and replaces its own output; what is
 unfinished lies under work/, keyed by params, inputs and code, so that a killed stage resumes and a
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def begin(experiment: str, name: str, key: str, out: Path) -> tuple[Run, Path]:
-    """A stage's run and work folder. What a killed process left beside its output goes."""
+    """A stage's run and work folder; what a killed process left beside its output is removed."""
     remove_unfinished(out)
     return open_run(experiment, name, paths.WORK), work_folder(name, key)
 
@@ -51,12 +51,12 @@ def begin(experiment: str, name: str, key: str, out: Path) -> tuple[Run, Path]:
 def context_of(
     training: TrainingSettings, base: EncoderRef, work: Path, run: Run | None
 ) -> Context:
-    """What surrounds trainings that start from an encoder: its tokenizer, the shared cache."""
+    """The context of trainings that start from an encoder: its tokenizer, the shared cache."""
     return Context(training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
 
 
 def finish(run: Run, card: Card, out: Path, work: Path) -> None:
-    """The stage's output is in its place: say so, and let go of what was unfinished."""
+    """Report the finished stage to its run, and remove its work folder."""
     run.finish(card, out)
     shutil.rmtree(work, ignore_errors=True)
 
@@ -67,20 +67,22 @@ def build(
     base: EncoderRef,
     training: TrainingSettings,
 ) -> Model:
-    """Fresh heads by name; a masked_lm head starts from the encoder's own where it was saved with
-    one."""
+    """The encoder with a fresh head for each head's name among the tasks.
+
+    A masked_lm head is no fresh one: it starts from the encoder's own, where one was saved.
+    """
     heads: dict[str, torch.nn.Module] = {}
-    for one in tasks:
-        encoders.check_length(encoder, one.settings.max_length)
-        if one.head not in heads:
-            heads[one.head] = one.family.head(encoders.config_copy(encoder), one.settings)
-            if one.family_name == "masked_lm":
-                encoders.adopt_lm_head(heads[one.head], encoder, base)
+    for task in tasks:
+        encoders.check_length(encoder, task.settings.max_length)
+        if task.head not in heads:
+            heads[task.head] = task.family.head(encoders.config_copy(encoder), task.settings)
+            if task.family_name == "masked_lm":
+                encoders.adopt_lm_head(heads[task.head], encoder, base)
     return Model(encoder, heads).to(device_for(training))
 
 
 def dev_score(outcome: Outcome) -> float:
-    """All that a study sees of a training."""
+    """The English dev score of a training: all that a study sees of it."""
     if outcome.selection is None:
-        raise UserError("this row has no member with an English dev set; set its trials to 0")
+        raise UserError("no member of it has an English dev set; set its study's trials to 0")
     return outcome.selection.score

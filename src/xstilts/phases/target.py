@@ -1,4 +1,8 @@
-"""Phase 3: a cell. A fresh head is trained on English, or none; every language is scored."""
+"""Phase 3: a cell. A fresh head is trained on English, or none; every language is scored.
+
+What enters: the encoder that phase 2 left and a target's tables. What leaves: the cell's card,
+curve and predictions.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +32,21 @@ from xstilts.training.progress import Progress
 from xstilts.training.task import Task, task
 
 
-def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
-    """A cell: train a fresh head (and the encoder) on English, or nothing for retrieval; predict
-    and score every language."""
-    data, source = paths.target_data(name), paths.row_model(row, replicate)
-    out_folder = paths.cell(row, name, replicate)
-    section, settings = with_study(params.targets[name], paths.study("target", name))
+def target_stage(intermediate: str, name: str, replicate: int, params: Params) -> None:
+    """Make a cell: train the target's head and the encoder on English, then score every language.
+
+    A retrieval target trains nothing.
+    """
+    data, source = paths.target_data(name), paths.intermediate_model(intermediate, replicate)
+    out_folder = paths.cell(intermediate, name, replicate)
+    section, origins = with_study(params.targets[name], paths.study("target", name))
     base = encoders.read_ref(source)
     record = read_record(data)
     check_target(record, section)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
-    run, work = begin(params.experiment, f"target-{row}-{name}-{replicate}", key, out_folder)
+    run, work = begin(
+        params.experiment, f"target-{intermediate}-{name}-{replicate}", key, out_folder
+    )
     seed = phase_seed(params.training.seed, 3, replicate)
     context = context_of(params.training, base, work, run)
     if isinstance(section, FrozenSettings):
@@ -53,14 +61,14 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
         meaning = passport(record, target, outcome.selection, evaluated)
         card = Card(
             "target",
-            row,
+            intermediate,
             name,
             replicate,
             family=record.family,
             encoder=base.name,
             source=params.source.name,
             key=key,
-            settings=settings,
+            settings=origins,
             selection=outcome.selection,
             scores=evaluated.scores,
             main=record.main,
@@ -79,28 +87,31 @@ def target_stage(row: str, name: str, replicate: int, params: Params) -> None:
 def train_target(
     data: Path, section: PhaseSettings, base: EncoderRef, seed: int, context: Context
 ) -> tuple[Model, Task, Outcome]:
-    """The trainings under data/train in order (COPA after Social IQa), with one fresh head.
-    English only."""
+    """Run the trainings under data/train in order, with one fresh head, on English alone.
+
+    There are several where a target's record says so: COPA after Social IQa, for XCOPA.
+    """
     record = read_record(data)
     folders = paths.trainings(data)
-    read = [members_of(path, section, context) for path in folders]
+    loaded = [members_of(path, section, context) for path in folders]
     torch.manual_seed(seed)
     encoder = encoders.load_encoder(base)
-    last = read[-1][0][0].task
+    last = loaded[-1][0][0].task
     target = task(record, section, last.settings.labels) if record.trained else last
     model = build(encoder, [target], base, context.training)
     went: dict[str, Progress] = {}
-    for number, (members, _, _) in enumerate(read):
-        ours = [replace(member, task=replace(member.task, head=target.head)) for member in members]
-        epoch = sum(steps_per_epoch(len(m.index), section.batch_size) for m in ours)
+    for number, (members, _, _) in enumerate(loaded):
+        # A training's own head has its task's name; here all train the target's one head.
+        shared = [replace(m, task=replace(m.task, head=target.head)) for m in members]
+        epoch = sum(steps_per_epoch(len(m.index), section.batch_size) for m in shared)
         steps = max(1, round(section.epochs * epoch))
         plan = Plan(section.learning_rate, steps, section.batch_size, seed + number)
-        place = replace(context, work=context.work / f"step-{number + 1}")
-        went[folders[number].name], selection = train(model, ours, plan, place)
+        inside = replace(context, work=context.work / f"step-{number + 1}")
+        went[folders[number].name], selection = train(model, shared, plan, inside)
     counts = {
         f"train/{path.name}/{table}": value
-        for path, (_, seen, _) in zip(folders, read, strict=True)
-        for table, value in seen.items()
+        for path, (_, counted, _) in zip(folders, loaded, strict=True)
+        for table, value in counted.items()
     }
     return (
         model,
@@ -110,14 +121,14 @@ def train_target(
             flags=_flags(went),
             history=_one_curve(list(went.values())),
             counts=counts,
-            notes=tuple(dict.fromkeys(note for _, _, notes in read for note in notes)),
-            inputs=inputs_of([member for members, _, _ in read for member in members]),
+            notes=tuple(dict.fromkeys(note for _, _, notes in loaded for note in notes)),
+            inputs=inputs_of([member for members, _, _ in loaded for member in members]),
         ),
     )
 
 
 def _flags(went: dict[str, Progress]) -> tuple[str, ...]:
-    """Of several trainings each flag names its own, by the folder that it read."""
+    """The trainings' flags; of several, each begins with the name of its training's folder."""
     several = len(went) > 1
     return tuple(
         f"{name}: {progress.flag}" if several else progress.flag
@@ -127,7 +138,7 @@ def _flags(went: dict[str, Progress]) -> tuple[str, ...]:
 
 
 def _one_curve(trainings: Sequence[Progress]) -> list[dict[str, float]]:
-    """One after another, their steps counting on, as MLflow has them."""
+    """The trainings' curves as one, whose steps count on from training to training."""
     lines, done = [], 0
     for progress in trainings:
         lines += [{**line, "step": line["step"] + done} for line in progress.history]
@@ -138,8 +149,10 @@ def _one_curve(trainings: Sequence[Progress]) -> list[dict[str, float]]:
 def freeze(
     data: Path, section: FrozenSettings, base: EncoderRef, seed: int, context: Context
 ) -> tuple[Model, Task, Outcome]:
-    """Sentence vectors of one layer, of the encoder as it is or tuned before on another task's
-    English rows (XTREME-R); nothing above the layer is computed."""
+    """A model that gives one layer's sentence vectors; nothing above the layer is computed.
+
+    With `tuning` (XTREME-R) the encoder is trained on another task's English rows before.
+    """
     target = task(read_record(data), section)
     if section.tuning is not None:
         tuned, _, outcome = train_target(data, section.tuning, base, seed, context)
@@ -156,8 +169,7 @@ def freeze(
 def target_objective(
     name: str, params: Params, work: Path
 ) -> Callable[[float, float, int, Run | None], float]:
-    """(learning rate, epochs, seed, run) -> English dev score of the target after
-    models/pretrain."""
+    """A study's function: (learning rate, epochs, seed, run) -> dev score after models/pretrain."""
     base, data = encoders.read_ref(paths.PRETRAIN), paths.target_data(name)
     given = params.targets[name]
     if isinstance(given, FrozenSettings):
@@ -167,9 +179,9 @@ def target_objective(
 
     def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
         section = given.model_copy(update={"learning_rate": learning_rate, "epochs": epochs})
-        place = work / digest(learning_rate, epochs, seed)
-        context = context_of(params.training, base, place, run)
-        ours = phase_seed(params.training.seed, 3, 0, seed)
-        return dev_score(train_target(data, section, base, ours, context)[2])
+        trial = work / digest(learning_rate, epochs, seed)
+        context = context_of(params.training, base, trial, run)
+        trial_seed = phase_seed(params.training.seed, 3, 0, seed)
+        return dev_score(train_target(data, section, base, trial_seed, context)[2])
 
     return score

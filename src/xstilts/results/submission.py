@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -33,20 +34,23 @@ from xstilts.params import Params, SourceSettings
 from xstilts.results.formats import Format, format_of
 from xstilts.results.scoring import MANIFEST, file_name
 from xstilts.running import logbook
-from xstilts.sources import source
+from xstilts.sources import source_named
 from xstilts.tasks.metrics.benchmark import TASKS
 
 SPLIT: Split = "test"
 BENCHMARK = "xtreme"
 
-Place = tuple[str, int]  # an intermediate's row and a replicate
+Place = tuple[str, int]  # an intermediate and a replicate
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the user wants: one row or (empty) the best of the grid's, one replicate or (0) all."""
+class SubmissionOptions:
+    """Which cells to write: one intermediate's ("": the best), of one replicate (0: of all).
 
-    row: str = ""
+    incomplete: whether to write what there is where something is missing.
+    """
+
+    intermediate: str = ""
     replicate: int = 0
     incomplete: bool = False
 
@@ -70,8 +74,10 @@ class Written:
     unlabelled: list[str] = field(default_factory=list)  # tasks with hidden gold
 
 
-def write_submission(params: Params, asked: Asked, out: Path, labels: Path | None) -> Written:
-    """The whole folder, or a UserError that names what it would lack (unless asked.incomplete)."""
+def write_submission(
+    params: Params, options: SubmissionOptions, out: Path, labels: Path | None
+) -> Written:
+    """Write the whole folder; UserError where something is missing, unless `incomplete`."""
     for folder in filter(None, (out, labels)):
         if folder.exists():
             raise UserError(
@@ -83,11 +89,11 @@ def write_submission(params: Params, asked: Asked, out: Path, labels: Path | Non
             f"{labels}: --labels is --out ({out}), or one is inside the other; expected two "
             "folders beside each other; choose another with --out or --labels"
         )
-    found, missing = _cells(params, asked)
-    chosen = _choose(found, asked)
+    found, missing = _cells(params, options)
+    chosen = _choose(found, options)
     tables = {task: _tables(one, params.source, missing) for task, one in chosen.items()}
     chosen = {task: one for task, one in chosen.items() if tables[task]}
-    if not chosen or (missing and not asked.incomplete):
+    if not chosen or (missing and not options.incomplete):
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(
             f"{out}: not written, as it would be incomplete: {missing[0]}{others}; expected the "
@@ -97,7 +103,7 @@ def write_submission(params: Params, asked: Asked, out: Path, labels: Path | Non
         "benchmark": BENCHMARK,
         "experiment": params.experiment,
         "source": params.source.name,
-        "asked for": asked.row or "the best intermediate of each target on English dev",
+        "asked for": options.intermediate or "the best intermediate of each target on English dev",
         "complete": not missing,
         "missing": missing,
         "written by": logbook.commit(),
@@ -111,7 +117,7 @@ def write_submission(params: Params, asked: Asked, out: Path, labels: Path | Non
             manifest["tasks"][task] = _origin(one, files, _expected(task, params.source))
             if labels and not _write_labels(folders[1] / task, one, tables[task]):
                 written.unlabelled.append(task)
-        if written.unlabelled and not asked.incomplete:
+        if written.unlabelled and not options.incomplete:
             raise UserError(
                 f"{labels}: not written: {written.unlabelled[0]} has languages with hidden test "
                 "labels; expected the gold of every language; leave --labels out"
@@ -128,18 +134,20 @@ def _nested(one: Path, other: Path) -> bool:
 # Which cells
 
 
-def _cells(params: Params, asked: Asked) -> tuple[dict[str, dict[Place, Card]], list[str]]:
+def _cells(
+    params: Params, options: SubmissionOptions
+) -> tuple[dict[str, dict[Place, Card]], list[str]]:
     """The cards that may be chosen, for each task of XTREME, and which cells are not there."""
     grid = params.grid
-    rows = [asked.row] if asked.row else grid.intermediates
-    replicates = [asked.replicate] if asked.replicate else grid.replicates
+    intermediates = [options.intermediate] if options.intermediate else grid.intermediates
+    replicates = [options.replicate] if options.replicate else grid.replicates
     found: dict[str, dict[Place, Card]] = {}
     missing = []
     for task in TASKS["xtreme"]:
         if task not in grid.targets:
             missing.append(f"{task} is not in grid.targets of params.yaml")
             continue
-        for place in ((row, replicate) for row in rows for replicate in replicates):
+        for place in product(intermediates, replicates):
             folder = _folder(task, place)
             if (folder / "card.json").is_file():
                 found.setdefault(task, {})[place] = cell_card(folder)
@@ -152,7 +160,9 @@ def _folder(task: str, place: Place) -> Path:
     return paths.cell(place[0], task, place[1])
 
 
-def _choose(found: Mapping[str, Mapping[Place, Card]], asked: Asked) -> dict[str, Chosen]:
+def _choose(
+    found: Mapping[str, Mapping[Place, Card]], options: SubmissionOptions
+) -> dict[str, Chosen]:
     """For each task the cell with the highest English dev score; of equal ones the grid's first.
 
     Retrieval trains nothing and has no English dev (its dev gold is other languages', which must
@@ -179,9 +189,10 @@ def _choose(found: Mapping[str, Mapping[Place, Card]], asked: Asked) -> dict[str
         else:
             raise UserError(
                 f"{task}: nothing trains it, so it has no English dev score, and no encoder has "
-                "the cells of all trained targets; expected those to choose by; name a row"
+                "the cells of all trained targets; expected those to choose by; name an "
+                "intermediate"
             )
-        shown = {f"{row}/{replicate}": score for (row, replicate), score in known.items()}
+        shown = {f"{name}/{replicate}": score for (name, replicate), score in known.items()}
         chosen[task] = Chosen(cards[place], _folder(task, place), why, shown)
     return chosen
 
@@ -213,20 +224,20 @@ class _Pair:
     kept: Kept
 
 
-def _expected(task: str, settings: SourceSettings) -> list[str]:
+def _expected(task: str, source: SourceSettings) -> list[str]:
     """XTREME's languages; or the source's, where it has languages of its own."""
     own, official = (
-        source(settings.name).languages(read_record(paths.target_data(task)), settings),
+        source_named(source.name).languages(read_record(paths.target_data(task)), source),
         TASKS["xtreme"],
     )
     return list(official[task] if set(own) <= set(official[task]) else own)
 
 
-def _tables(chosen: Chosen, settings: SourceSettings, missing: list[str]) -> dict[str, _Pair]:
+def _tables(chosen: Chosen, source: SourceSettings, missing: list[str]) -> dict[str, _Pair]:
     """Each language's, in order; what lacks of it is added to `missing`."""
     card, pairs = chosen.card, {}
     kept = {language for split, language in tables_of(chosen.folder) if split == SPLIT}
-    for language in _expected(card.target, settings):
+    for language in _expected(card.target, source):
         name = f"{card.target} {SPLIT}-{language}"
         if language not in kept:
             missing.append(f"{name} was not predicted")

@@ -16,8 +16,7 @@ from xstilts.errors import UserError
 
 
 def resolve(experiment: Path) -> params.Params:
-    """An experiment with all that it inherits (`inherits: NAME.yaml`, beside it) and every
-    default."""
+    """An experiment's params: its own, those of the file that it `inherits`, and the defaults."""
     return params.check(_inherited(experiment, ()), experiment)
 
 
@@ -44,7 +43,7 @@ def _write(resolved: params.Params, experiment: Path, target: Path) -> None:
 
 
 def _would_be_lost(target: Path) -> str:
-    """Why only `target` has what stands in it; '' where git has it, or an experiment gives it."""
+    """Why replacing `target` would lose something; '' where git or an experiment has it all."""
     if not target.exists() or _is_written_out(target):
         return ""
     status = subprocess.run(
@@ -87,8 +86,7 @@ def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Mappings merge key by key; a list, a number and a row's `members` replace what they stand
-    over."""
+    """`over` laid over `base`, key by key; a list, a number and `members` are replaced whole."""
     result = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "members"

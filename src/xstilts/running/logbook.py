@@ -103,7 +103,7 @@ def card_folders(cells: Sequence[Path]) -> list[Path]:
         if len(cell.parts) >= 4 and cell.parts[-4] == paths.CELLS.name:
             root = cell.parents[3]
             models.add(root / paths.PRETRAIN)
-            models.add(root / paths.row_model(cell.parts[-3], cell.name))
+            models.add(root / paths.intermediate_model(cell.parts[-3], cell.name))
     folders = dict.fromkeys([*sorted(models, reverse=True), *cells])
     return [folder for folder in folders if (folder / "card.json").is_file()]
 

@@ -149,10 +149,10 @@ class Run:
 
 
 def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int, int]:
-    """`xstilts log`: (runs sent, cells marked anew). Sends what has no run, once.
+    """Send to MLflow what has no run yet: (runs sent, cells marked anew).
 
-    cells: folders cells/ROW/TASK/R; cards of their phase-2 models and of pretraining go first. Of a
-    cell that DVC brought back from its cache, the run with the card's key becomes current again.
+    cells: their folders; the cards of their phase-2 models and of pretraining go first. Of a cell
+    that DVC brought back from its cache, the run with the card's key becomes current again.
     """
     if logbook.mode() == "off":
         return 0, 0

@@ -14,12 +14,12 @@ from xstilts.sources.reading import Reading
 class Source(Protocol):
     """What a source module offers; a function of its arguments and the files they name."""
 
-    def languages(self, record: Record, settings: SourceSettings) -> tuple[str, ...]:
+    def languages(self, record: Record, source: SourceSettings) -> tuple[str, ...]:
         """Which of a task's languages this source has, in the record's order."""
         ...
 
     def read(
-        self, record: Record, split: Split, language: str, settings: SourceSettings
+        self, record: Record, split: Split, language: str, source: SourceSettings
     ) -> Reading | None:
         """Rows of one split and language; None only where the task has no such split in it.
 
@@ -35,7 +35,7 @@ SOURCES = {
 }
 
 
-def source(name: str) -> Source:
+def source_named(name: str) -> Source:
     """The module of that name. A new source is one file and one line above."""
     if name not in SOURCES:
         known = nearest(name, SOURCES)

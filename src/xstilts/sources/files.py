@@ -23,9 +23,9 @@ from xstilts.tasks import catalogue
 SELECT_SHARE = 0.1  # of a stand-in that serves for training and for selecting
 
 
-def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
+def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     """The task's languages that the folder has, in the record's order."""
-    files = task_files(record, settings)
+    files = task_files(record, source)
     if files.languages is None:
         return record.languages
     if unknown := [code for code in files.languages if code not in record.languages]:
@@ -36,9 +36,9 @@ def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
     return tuple(code for code in record.languages if code in files.languages)
 
 
-def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
+def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """Rows of a split and language; None where there is none. Train is English alone, or text."""
-    files = task_files(record, settings)
+    files = task_files(record, source)
     named: list[FileSpec] | None = getattr(files, split, None)
     if split == "train" and language != ENGLISH and not record.is_text:
         return None
@@ -51,10 +51,8 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
         ]
         if not named:
             return None
-        places = [_place(record, spec, language, settings) for spec in named]
-    elif language not in (*languages(record, settings), POOL) or not _exists(
-        record, split, language
-    ):
+        places = [_place(record, spec, language, source) for spec in named]
+    elif language not in (*languages(record, source), POOL) or not _exists(record, split, language):
         return None
     else:
         entry = catalogue.ENTRIES.get(record.name)
@@ -63,23 +61,23 @@ def read(record: Record, split: Split, language: str, settings: SourceSettings) 
                 f"params.yaml: source.tasks.{record.name}.{split}: nobody knows where its files "
                 "lie; expected them here, or `files` of its entry in tasks/catalogue"
             )
-        places = [_first(record, split, slot, language, settings) for slot in entry.files[split]]
+        places = [_first(record, split, slot, language, source) for slot in entry.files[split]]
     readings = [
-        _read_place(spec, paths, record, (split, language), settings) for spec, paths in places
+        _read_place(spec, paths, record, (split, language), source) for spec, paths in places
     ]
-    whole = joined(readings, record, [_shown(spec, language, settings) for spec, _ in places])
+    whole = joined(readings, record, [_shown(spec, language, source) for spec, _ in places])
     official = catalogue.official_size(record, split, language)
     counts = whole.counts if official is None else {**whole.counts, "official": official}
     return Reading(whole.rows, counts, files.note)
 
 
-def task_files(record: Record, settings: SourceSettings) -> TaskFiles:
-    for name in settings.tasks:
+def task_files(record: Record, source: SourceSettings) -> TaskFiles:
+    for name in source.tasks:
         if name not in catalogue.RECORDS:
             raise UserError(
                 f"params.yaml: source.tasks.{name} is not a task{nearest(name, catalogue.RECORDS)}"
             )
-    return settings.tasks.get(record.name, TaskFiles())
+    return source.tasks.get(record.name, TaskFiles())
 
 
 def _exists(record: Record, split: Split, language: str) -> bool:
@@ -103,14 +101,14 @@ def _filled(path: str, language: str) -> str:
         ) from None
 
 
-def _shown(spec: FileSpec, language: str, settings: SourceSettings) -> str:
+def _shown(spec: FileSpec, language: str, source: SourceSettings) -> str:
     """A place as an error names it."""
-    return f"{settings.path}/{_filled(spec.path, language)}"
+    return f"{source.path}/{_filled(spec.path, language)}"
 
 
-def _paths(spec: FileSpec, language: str, settings: SourceSettings) -> list[Path]:
+def _paths(spec: FileSpec, language: str, source: SourceSettings) -> list[Path]:
     """The files that a place names, in sorted order."""
-    root, found = Path(settings.path), list[Path]()
+    root, found = Path(source.path), list[Path]()
     for pattern in _filled(spec.path, language).split(" + "):
         one = [root / pattern] if (root / pattern).is_file() else []
         matching = sorted(root.glob(pattern)) if "*" in pattern else one
@@ -121,27 +119,27 @@ def _paths(spec: FileSpec, language: str, settings: SourceSettings) -> list[Path
 
 
 def _place(
-    record: Record, spec: FileSpec, language: str, settings: SourceSettings
+    record: Record, spec: FileSpec, language: str, source: SourceSettings
 ) -> tuple[FileSpec, list[Path]]:
-    paths = _paths(spec, language, settings)
+    paths = _paths(spec, language, source)
     if not paths:
         raise UserError(
-            f"{_shown(spec, language, settings)}: no such file for {record.name} in {language}; "
+            f"{_shown(spec, language, source)}: no such file for {record.name} in {language}; "
             "expected what params.yaml names; correct source.tasks or fetch it"
         )
     return spec, paths
 
 
 def _first(
-    record: Record, split: Split, slot: Sequence[FileSpec], language: str, settings: SourceSettings
+    record: Record, split: Split, slot: Sequence[FileSpec], language: str, source: SourceSettings
 ) -> tuple[FileSpec, list[Path]]:
     """The first of a slot's places that exists."""
     for spec in slot:
-        if paths := _paths(spec, language, settings):
+        if paths := _paths(spec, language, source):
             return spec, paths
     tried = ", ".join(_filled(spec.path, language) for spec in slot)
     raise UserError(
-        f"{settings.path}: no file for {record.name} {split} {language}; expected one of {tried}; "
+        f"{source.path}: no file for {record.name} {split} {language}; expected one of {tried}; "
         f"fetch it, or name what there is under source.tasks.{record.name}"
     )
 
@@ -151,7 +149,7 @@ def _read_place(
     paths: Sequence[Path],
     record: Record,
     table: tuple[Split, str],
-    settings: SourceSettings,
+    source: SourceSettings,
 ) -> Reading:
     """A place's rows, cut as it says."""
     if spec.reader not in READERS:
@@ -172,7 +170,7 @@ def _read_place(
     if spec.part:
         rows = [{**row, "part": spec.part} for row in rows]
     if spec.labels:
-        rows = _labelled(rows, raws[0], spec, settings)
+        rows = _labelled(rows, raws[0], spec, source)
     if spec.group == "paragraph":
         rows = [{**row, "group": row["context"]} for row in rows]
     if spec.keep == "answerable":
@@ -180,9 +178,9 @@ def _read_place(
         _count(counts, "dropped: no answer", len(rows) - len(kept))
         rows = kept
     if spec.exclude_contexts_in:
-        rows = _excluding(rows, counts, spec, record, settings)
+        rows = _excluding(rows, counts, spec, record, source)
     if spec.share != "all":
-        sides = split_groups(rows, SELECT_SHARE, settings.seed)
+        sides = split_groups(rows, SELECT_SHARE, source.seed)
         kept = sides[0] if spec.share == "train" else sides[1]
         _count(counts, "dropped: the other side of the split", len(rows) - len(kept))
         rows = kept
@@ -198,9 +196,9 @@ def _refuse_unanswerable(rows: list[Row], raw: RawFile) -> None:
         )
 
 
-def _labelled(rows: list[Row], raw: RawFile, spec: FileSpec, settings: SourceSettings) -> list[Row]:
+def _labelled(rows: list[Row], raw: RawFile, spec: FileSpec, source: SourceSettings) -> list[Row]:
     """Row i with the label of row i of another file (the same format, another language)."""
-    path = Path(settings.path) / spec.labels
+    path = Path(source.path) / spec.labels
     other = RawFile(path, raw.record, raw.split, raw.language, raw.rows)
     golds = READERS[spec.reader](other).rows
     if len(golds) != len(rows):
@@ -216,10 +214,10 @@ def _excluding(
     counts: dict[str, int],
     spec: FileSpec,
     record: Record,
-    settings: SourceSettings,
+    source: SourceSettings,
 ) -> list[Row]:
     """Without the rows whose context a SQuAD-type file has."""
-    path = Path(settings.path) / spec.exclude_contexts_in
+    path = Path(source.path) / spec.exclude_contexts_in
     other = READERS["squad"](RawFile(path, record, "test", ENGLISH))
     contexts = contexts_of(other.rows)
     kept = [row for row in rows if normalised(row["context"]) not in contexts]

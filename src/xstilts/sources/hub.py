@@ -28,37 +28,37 @@ from xstilts.tasks import catalogue
 from xstilts.tasks.catalogue.entry import Copies, Repository
 
 
-def languages(record: Record, settings: SourceSettings) -> tuple[str, ...]:
+def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     """The task's languages in the record's order. The Hub has no plain text for phase 1."""
     if record.is_text:
         return ()
     _copies(record)
-    return files.languages(record, settings)
+    return files.languages(record, source)
 
 
-def read(record: Record, split: Split, language: str, settings: SourceSettings) -> Reading | None:
+def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """Rows of a split and language; None where there is none. Train is English alone."""
-    copy = _copy(record, settings)
+    copy = _copy(record, source)
     official = catalogue.official_size(record, split, language)
     foreign_train = split == "train" and language != ENGLISH
     published = catalogue.is_published(record, split, language)  # with or without a known size
-    if not published or foreign_train or language not in languages(record, settings):
+    if not published or foreign_train or language not in languages(record, source):
         return None
     readings, notes = [], []
     for repository in copy:
         _require_language(repository, record, language)
-        snapshot = _snapshot(repository, record, settings)
+        snapshot = _snapshot(repository, record, source)
         readings.append(_read_part(repository, snapshot, record, split, language))
         notes += [f"Hub: {snapshot.id} at {snapshot.revision}", repository.note]
         official = repository.sizes.get(f"{split}-{language}", official)
     joined = files.joined(readings, record, [repository.id for repository in copy])
-    given = files.task_files(record, settings).note
+    given = files.task_files(record, source).note
     note = "; ".join(dict.fromkeys(filter(None, [*notes, given])))
     counts = joined.counts if official is None else {**joined.counts, "official": official}
     return Reading(joined.rows, counts, note)
 
 
-def pin(names: Iterable[str], settings: SourceSettings) -> list[str]:
+def pin(names: Iterable[str], source: SourceSettings) -> list[str]:
     """Write today's revisions into the lock files of these tasks; what is pinned stays as it is.
 
     Returns a line for each repository. A task of the sort masked_lm has none.
@@ -68,9 +68,9 @@ def pin(names: Iterable[str], settings: SourceSettings) -> list[str]:
         record = catalogue.record(name)
         if record.is_text:
             continue
-        lock, pins = _lock(record, settings), _pins(record, settings)
-        for repository in {one.id: one for one in _copy(record, settings)}.values():
-            found = _snapshot(repository, record, settings)
+        lock, pins = _lock(record, source), _pins(record, source)
+        for repository in {one.id: one for one in _copy(record, source)}.values():
+            found = _snapshot(repository, record, source)
             known = "pinned already" if repository.id in pins else "pinned now"
             pins[repository.id] = found.revision
             lines.append(f"{lock}: {found.id} {found.revision} ({known})")
@@ -94,9 +94,9 @@ def _copies(record: Record) -> Copies:
     return entry.repositories
 
 
-def _copy(record: Record, settings: SourceSettings) -> tuple[Repository, ...]:
+def _copy(record: Record, source: SourceSettings) -> tuple[Repository, ...]:
     """The repositories of a task: the first known copy, or the one that params.yaml names."""
-    given = files.task_files(record, settings)
+    given = files.task_files(record, source)
     where = f"params.yaml: source.tasks.{record.name}"
     for split in ("train", "dev", "test"):
         if getattr(given, split) is not None:
@@ -121,13 +121,13 @@ def _require_language(repository: Repository, record: Record, language: str) -> 
         )
 
 
-def _lock(record: Record, settings: SourceSettings) -> Path:
-    return Path(settings.path) / f"{record.name}.lock"
+def _lock(record: Record, source: SourceSettings) -> Path:
+    return Path(source.path) / f"{record.name}.lock"
 
 
-def _pins(record: Record, settings: SourceSettings) -> dict[str, str]:
+def _pins(record: Record, source: SourceSettings) -> dict[str, str]:
     """{repository: commit} of the task's lock file; nothing where there is none."""
-    path = _lock(record, settings)
+    path = _lock(record, source)
     if not path.parent.is_dir():
         raise UserError(
             f"{path.parent}: no such folder; expected source.path to be the folder of lock files "
@@ -149,14 +149,12 @@ def _pins(record: Record, settings: SourceSettings) -> dict[str, str]:
     return pins
 
 
-def _snapshot(
-    repository: Repository, record: Record, settings: SourceSettings
-) -> snapshots.Snapshot:
+def _snapshot(repository: Repository, record: Record, source: SourceSettings) -> snapshots.Snapshot:
     """What the task's lock file pins, else the head of the repository's branch."""
-    pinned = _pins(record, settings).get(repository.id)
-    lock = _lock(record, settings) if pinned else None
+    pinned = _pins(record, source).get(repository.id)
+    lock = _lock(record, source) if pinned else None
     revision = pinned or repository.branch
-    return snapshots.at_revision(repository.id, revision, settings.mirror, lock)
+    return snapshots.at_revision(repository.id, revision, source.mirror, lock)
 
 
 def _read_part(

@@ -2,8 +2,8 @@
 
 What enters: the section `source` of the params and names of tasks. What leaves: folders.
     data/text/                              record, counts, notes, train-LANG
-    data/intermediate/ROW/members.json      the row's members ([] for the baseline)
-    data/intermediate/ROW/MEMBER/           a member folder
+    data/intermediate/NAME/members.json     the intermediate's members ([] for the baseline)
+    data/intermediate/NAME/MEMBER/          a member folder
     data/target/TASK/                       record, counts, notes; dev-LANG and test-LANG
     data/target/TASK/train/N-NAME/          a member folder for each training, in order
 A member folder: record.json, counts.json, notes.json, train-en and select-en. Training reads
@@ -29,9 +29,9 @@ from xstilts.formats.tables import (
     write_record,
     write_table,
 )
-from xstilts.params import GridSettings, RowSettings, SourceSettings
+from xstilts.params import GridSettings, IntermediateSettings, SourceSettings
 from xstilts.paths import training_data
-from xstilts.sources import Source, source
+from xstilts.sources import Source, source_named
 from xstilts.sources.reading import Reading
 from xstilts.sources.sentences import answering
 from xstilts.sources.splits import (
@@ -96,25 +96,25 @@ class _Side:
         self.keep([row for row in self.rows if not texts_of(row) & texts], reason)
 
 
-def tasks_of(grid: GridSettings, rows: Mapping[str, RowSettings]) -> list[str]:
+def tasks_of(grid: GridSettings, intermediates: Mapping[str, IntermediateSettings]) -> list[str]:
     """Every task whose rows the data stages of a grid read, each once."""
-    names = [member for row in grid.intermediates for member in rows[row].members]
+    names = [member for name in grid.intermediates for member in intermediates[name].members]
     names += grid.targets
     for record in map(record_of, list(names)):
         names += [*record.train_from, record.select_from, *record.exclude_contexts_of]
     return list(dict.fromkeys(filter(None, names)))
 
 
-def prepare_text(settings: SourceSettings, out: Path) -> None:
+def prepare_text(source: SourceSettings, out: Path) -> None:
     """Multilingual text for the tokenizer and the encoder."""
     with fresh_folder(out) as folder:
-        _write_text(folder, record_of("text"), settings, None)
+        _write_text(folder, record_of("text"), source, None)
 
 
 def prepare_intermediate(
-    members: Mapping[str, int | None], settings: SourceSettings, out: Path
+    members: Mapping[str, int | None], source: SourceSettings, out: Path
 ) -> None:
-    """A row's members: English train rows up to the limit, and what selects."""
+    """Write an intermediate's member folders: train rows up to the limit, and rows that select."""
     unlike: list[str] = []
     with fresh_folder(out) as folder:
         write_json(folder / "members.json", list(members))
@@ -126,22 +126,20 @@ def prepare_intermediate(
                     "of the role intermediate; `xstilts tasks` lists them"
                 )
             if record.is_text:
-                if not source(settings.name).languages(record, settings):
+                if not source_named(source.name).languages(record, source):
                     raise UserError(
                         f"params.yaml: intermediates: {name} is a member, and the source has none; "
                         "expected some, in source.tasks.text.languages; or remove the member"
                     )
-                _write_text(folder / name, record, settings, limit)
+                _write_text(folder / name, record, source, limit)
             else:
-                unlike += _write_step(folder / name, (record, record), settings, limit, {})
-        _check_sizes(unlike, settings)
+                unlike += _write_step(folder / name, (record, record), source, limit, {})
+        _check_sizes(unlike, source)
 
 
-def prepare_target(
-    task: str, settings: SourceSettings, out: Path, benchmark: str = "xtreme"
-) -> None:
+def prepare_target(task: str, source: SourceSettings, out: Path, benchmark: str = "xtreme") -> None:
     """A target's tables in every language, and English tables for each of its trainings."""
-    record, rows_from = record_of(task, benchmark), source(settings.name)
+    record, rows_from = record_of(task, benchmark), source_named(source.name)
     if "target" not in record.roles:
         raise UserError(f"'{task}' is not a target; expected one; `xstilts tasks` lists them")
     with fresh_folder(out) as folder:
@@ -149,8 +147,8 @@ def prepare_target(
         english: dict[str, list[Row]] = {}
         for split in REPORTED:
             pool = [POOL] if f"{split}-{POOL}" in record.sizes else []
-            for language in (*rows_from.languages(record, settings), *pool):
-                reading = rows_from.read(record, split, language, settings)
+            for language in (*rows_from.languages(record, source), *pool):
+                reading = rows_from.read(record, split, language, source)
                 if reading is None:
                     continue
                 counts = _official(reading, f"{task} {split}-{language}", writer.unlike)
@@ -160,20 +158,20 @@ def prepare_target(
                     english[split] = reading.rows
         if not writer.counts:
             raise UserError(f"{task}: the source has no dev or test rows of it; expected some")
-        for number, step in enumerate(_steps(record, rows_from, settings), 1):
+        for number, step in enumerate(_steps(record, rows_from, source), 1):
             target = training_data(folder, number, step.name)
-            writer.unlike += _write_step(target, (step, record), settings, None, english)
+            writer.unlike += _write_step(target, (step, record), source, None, english)
         writer.close()
-        _check_sizes(writer.unlike, settings)
+        _check_sizes(writer.unlike, source)
 
 
-def _steps(target: Record, rows_from: Source, settings: SourceSettings) -> list[Record]:
+def _steps(target: Record, rows_from: Source, source: SourceSettings) -> list[Record]:
     """What is trained on, in order: the task's own rows where the source has some."""
     if not target.trained and not target.train_from:
         return []
     if not target.trained:  # the encoder is tuned before its vectors are taken (XTREME-R's Tatoeba)
         return [record_of(name) for name in target.train_from]
-    if rows_from.read(target, "train", ENGLISH, settings) is not None or not target.train_from:
+    if rows_from.read(target, "train", ENGLISH, source) is not None or not target.train_from:
         return [target]
     return [record_of(name) for name in target.train_from]
 
@@ -181,7 +179,7 @@ def _steps(target: Record, rows_from: Source, settings: SourceSettings) -> list[
 def _write_step(
     folder: Path,
     pair: tuple[Record, Record],
-    settings: SourceSettings,
+    source: SourceSettings,
     limit: int | None,
     reported: Mapping[str, list[Row]],
 ) -> list[str]:
@@ -190,17 +188,17 @@ def _write_step(
     `reported`: the owner's own English tables. Returns the official sizes that were not met.
     """
     step, owner = pair
-    rows_from = source(settings.name)
+    rows_from = source_named(source.name)
     alone = owner.trained and (len(owner.train_from) <= 1 or step == owner)
     writer = _Writer(folder, owner if alone else step)
-    selector, train, select = _sides(rows_from, step, owner, settings, writer)
+    selector, train, select = _sides(rows_from, step, owner, source, writer)
     for other in sorted({*step.exclude_contexts_of, *owner.exclude_contexts_of}):
-        # In the benchmark with the most languages: settings may name any, English alone is read.
-        contexts = _english_contexts(rows_from, record_of(other, "xtreme-r"), settings)
+        # In the benchmark with the most languages: params may name any, English alone is read.
+        contexts = _english_contexts(rows_from, record_of(other, "xtreme-r"), source)
         for side in (train, select):
             side.drop_shared(contexts, f"context of {other}")
     selecting = {content(row) for row in select.rows}
-    if step.name in settings.tasks and settings.tasks[step.name].train is not None:
+    if step.name in source.tasks and source.tasks[step.name].train is not None:
         # We chose these rows: none may be, or share a text with, a row that is reported.
         own = "dev" if selector == owner.name else ""  # the reported split that also selects
         tables = [rows for split, rows in reported.items() if split != own]
@@ -215,7 +213,7 @@ def _write_step(
             side.rows, lost = answering(side.rows)
             side.counts |= {"dropped: answer in no sentence": lost} if lost else {}
     writer.record = _with_labels(writer.record, train, select)
-    kept = limited(train.rows, limit, settings.seed, step.family)
+    kept = limited(train.rows, limit, source.seed, step.family)
     if over := len(train.rows) - len(kept):
         train.counts["dropped: over the limit"] = over
     writer.table("train", ENGLISH, kept, train.counts)
@@ -225,11 +223,11 @@ def _write_step(
 
 
 def _sides(
-    rows_from: Source, step: Record, owner: Record, settings: SourceSettings, writer: _Writer
+    rows_from: Source, step: Record, owner: Record, source: SourceSettings, writer: _Writer
 ) -> tuple[str, _Side, _Side]:
     """(whose rows select, what trains, what selects), both with labels."""
-    train = _required(rows_from, step, "train", settings)
-    selector, select, train_rows = _selecting(rows_from, step, owner, train, settings)
+    train = _required(rows_from, step, "train", source)
+    selector, select, train_rows = _selecting(rows_from, step, owner, train, source)
     _require_gold(train, f"{step.name} train", step)
     _require_gold(select, f"{selector} dev", step)
     train_counts = _official(train, f"{step.name} train-{ENGLISH}", writer.unlike)
@@ -241,18 +239,18 @@ def _sides(
 
 
 def _selecting(
-    rows_from: Source, step: Record, owner: Record, train: Reading, settings: SourceSettings
+    rows_from: Source, step: Record, owner: Record, train: Reading, source: SourceSettings
 ) -> tuple[str, Reading, list[Row]]:
     """(whose rows select, its English rows, the train rows that are left)."""
     if owner.select_from:
         selector = record_of(owner.select_from)
-        return selector.name, _required(rows_from, selector, "dev", settings), train.rows
+        return selector.name, _required(rows_from, selector, "dev", source), train.rows
     if "select" in owner.splits:  # Mewsli-X: Wikipedia selects, the news is reported
-        return owner.name, _required(rows_from, owner, "select", settings), train.rows
+        return owner.name, _required(rows_from, owner, "select", source), train.rows
     # Of several trainings in order (Social IQa, then COPA), an earlier one selects on its own dev.
     last = step == owner or step.name == owner.train_from[-1]
     for selector in (owner, step) if last else (step,):
-        reading = rows_from.read(selector, "dev", ENGLISH, settings)
+        reading = rows_from.read(selector, "dev", ENGLISH, source)
         if reading is not None:
             return selector.name, reading, train.rows
     if not step.select_share:
@@ -260,16 +258,16 @@ def _selecting(
             f"{step.name}: the source has no English dev rows and nothing else selects; expected a "
             f"dev split; name one under source.tasks.{step.name}.dev"
         )
-    left, taken = split_groups(train.rows, step.select_share, settings.seed)
+    left, taken = split_groups(train.rows, step.select_share, source.seed)
     counts = {"read": len(train.rows), "dropped: trains": len(left)}
     return step.name, Reading(taken, counts, train.note), left
 
 
-def _required(rows_from: Source, record: Record, split: Split, settings: SourceSettings) -> Reading:
-    reading = rows_from.read(record, split, ENGLISH, settings)
+def _required(rows_from: Source, record: Record, split: Split, source: SourceSettings) -> Reading:
+    reading = rows_from.read(record, split, ENGLISH, source)
     if reading is None:
         raise UserError(
-            f"{record.name}: the source '{settings.name}' has no English {split} rows of it; "
+            f"{record.name}: the source '{source.name}' has no English {split} rows of it; "
             f"expected some; name a file under source.tasks.{record.name}.{split}"
         )
     return reading
@@ -284,11 +282,11 @@ def _require_gold(reading: Reading, name: str, record: Record) -> None:
         )
 
 
-def _english_contexts(rows_from: Source, record: Record, settings: SourceSettings) -> set[str]:
+def _english_contexts(rows_from: Source, record: Record, source: SourceSettings) -> set[str]:
     """Of a task whose rows are reported; none where the source does not have it in English."""
-    if ENGLISH not in rows_from.languages(record, settings):
+    if ENGLISH not in rows_from.languages(record, source):
         return set()
-    readings = [rows_from.read(record, split, ENGLISH, settings) for split in REPORTED]
+    readings = [rows_from.read(record, split, ENGLISH, source) for split in REPORTED]
     return {text for reading in readings if reading for text in contexts_of(reading.rows)}
 
 
@@ -318,15 +316,15 @@ def _official(reading: Reading, name: str, unlike: list[str]) -> dict[str, int]:
     return counts
 
 
-def _write_text(folder: Path, record: Record, settings: SourceSettings, limit: int | None) -> None:
+def _write_text(folder: Path, record: Record, source: SourceSettings, limit: int | None) -> None:
     """A masked_lm member: every language's text, the limit for each language."""
-    rows_from = source(settings.name)
+    rows_from = source_named(source.name)
     writer = _Writer(folder, record)
-    for language in rows_from.languages(record, settings):
-        reading = rows_from.read(record, "train", language, settings)
+    for language in rows_from.languages(record, source):
+        reading = rows_from.read(record, "train", language, source)
         if reading is None:
             raise UserError(f"text: the source has none in {language}; expected some")
-        rows = limited(reading.rows, limit, settings.seed, record.family)
+        rows = limited(reading.rows, limit, source.seed, record.family)
         counts = dict(reading.counts)
         if over := len(reading.rows) - len(rows):
             counts["dropped: over the limit"] = over
@@ -335,11 +333,11 @@ def _write_text(folder: Path, record: Record, settings: SourceSettings, limit: i
     writer.close()
 
 
-def _check_sizes(unlike: list[str], settings: SourceSettings) -> None:
+def _check_sizes(unlike: list[str], source: SourceSettings) -> None:
     """Counts that are not the official ones, where the source is said to be complete."""
-    if settings.complete and unlike:
+    if source.complete and unlike:
         shown = ", ".join(dict.fromkeys(unlike))
         raise UserError(
-            f"{settings.path}: {shown}; expected the official sizes, as source.complete is true; "
+            f"{source.path}: {shown}; expected the official sizes, as source.complete is true; "
             "fetch the files again, or set source.complete: false"
         )

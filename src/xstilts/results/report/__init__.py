@@ -1,7 +1,7 @@
 """The report: exactly the grid's cards, as Markdown, CSV, a heat map, and figures for DVC.
 
-What enters: cells/ROW/TASK/R/card.json. What leaves: the folder reports/, of equal bytes for equal
-cards. This room computes nothing from predictions and knows neither models nor MLflow.
+What enters: cells/INTERMEDIATE/TASK/R/card.json. What leaves: the folder reports/, of equal bytes
+for equal cards. This room computes nothing from predictions and knows neither models nor MLflow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The grid's cards as numbers. What enters: cells/ROW/TASK/R/card.json. What leaves: `Results`, and
-one number for each row, replicate and target or average, as fractions.
+"""The grid's cards as numbers.
 
-Only what may stand together does: the cells of one target must have equal passports.
+What enters: cells/INTERMEDIATE/TASK/R/card.json. What leaves: `Results`, and one number for each
+intermediate, replicate and target or average, as fractions. Only what may stand together does: the
+cells of one target must have equal passports.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ MEAN = "mean"  # over the grid's targets, whichever they are
 AVERAGES = ("classification", "tagging", "qa", "retrieval", "without_retrieval", "all")
 OWN = ("seed", "thresholds")  # what a passport says of its cell alone
 
-Numbers = dict[str, dict[int, dict[str, float]]]  # row -> replicate -> target or average -> number
+# intermediate -> replicate -> target or average -> number
+GridNumbers = dict[str, dict[int, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,15 @@ class Column:
         """Any of the cells, for what all of them share."""
         return next(iter(self.cards.values()))
 
-    def number(self, row: str, replicate: int, language: str) -> float:
-        card = self.cards[row, replicate]
+    def number(self, intermediate: str, replicate: int, language: str) -> float:
+        card = self.cards[intermediate, replicate]
         return task_number(card.scores[self.split][language], card.main)
 
 
 @dataclass(frozen=True)
 class Results:
     experiment: str
-    rows: tuple[str, ...]
+    intermediates: tuple[str, ...]
     replicates: tuple[int, ...]
     columns: tuple[Column, ...]
     leftovers: tuple[str, ...]  # folders under cells/ that the grid does not name
@@ -76,36 +78,36 @@ def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
         )
     columns = tuple(_column(target, grid, cells) for target in grid.targets)
     named = {
-        (row, target, str(replicate))
-        for row in grid.intermediates
+        (intermediate, target, str(replicate))
+        for intermediate in grid.intermediates
         for target in grid.targets
         for replicate in grid.replicates
     }
     found = {path.parent.relative_to(cells).parts for path in cells.glob("*/*/*/card.json")}
     unfinished = {parts for parts in found if any(part.startswith(".") for part in parts)}
     leftovers = tuple("/".join(parts) for parts in sorted(found - named - unfinished))
-    rows, replicates = tuple(grid.intermediates), tuple(grid.replicates)
-    return Results(experiment, rows, replicates, columns, leftovers, grid.benchmark)
+    names, replicates = tuple(grid.intermediates), tuple(grid.replicates)
+    return Results(experiment, names, replicates, columns, leftovers, grid.benchmark)
 
 
-def numbers(results: Results, zero_shot: bool) -> Numbers:
+def numbers(results: Results, zero_shot: bool) -> GridNumbers:
     """One number for each target, and the averages that are whole: the benchmark's, the mean.
 
     A target's number is the mean over its languages, as in XTREME; zero_shot: without English.
     """
-    found: Numbers = {}
-    for row in results.rows:
+    found: GridNumbers = {}
+    for intermediate in results.intermediates:
         for replicate in results.replicates:
             scores = {
                 column.target: statistics.fmean(
-                    column.number(row, replicate, language) for language in languages
+                    column.number(intermediate, replicate, language) for language in languages
                 )
                 for column in results.columns
                 if (languages := spoken(column, zero_shot))
             }
             mean = {MEAN: statistics.fmean(scores.values())} if scores else {}
             whole = average(scores, results.benchmark)
-            found.setdefault(row, {})[replicate] = {**scores, **whole, **mean}
+            found.setdefault(intermediate, {})[replicate] = {**scores, **whole, **mean}
     return found
 
 
@@ -114,21 +116,21 @@ def spoken(column: Column, zero_shot: bool) -> list[str]:
     return [name for name in column.languages if not (zero_shot and name == ENGLISH)]
 
 
-def names(found: Numbers) -> set[str]:
-    """The targets and averages that there are numbers of; the same for every row and replicate."""
+def names(found: GridNumbers) -> set[str]:
+    """The targets and averages that have numbers, the same in every replicate."""
     return set(next(iter(next(iter(found.values())).values())))
 
 
-def score(found: Numbers, row: str, name: str) -> Estimate:
-    return _estimate([values[name] for values in found[row].values()])
+def score(found: GridNumbers, intermediate: str, name: str) -> Estimate:
+    return _estimate([values[name] for values in found[intermediate].values()])
 
 
-def gain(found: Numbers, row: str, name: str) -> Estimate | None:
+def gain(found: GridNumbers, intermediate: str, name: str) -> Estimate | None:
     """Difference to the baseline, replicate by replicate; None where there is none."""
-    if row == BASELINE or BASELINE not in found:
+    if intermediate == BASELINE or BASELINE not in found:
         return None
     base = found[BASELINE]
-    return _estimate([values[name] - base[r][name] for r, values in found[row].items()])
+    return _estimate([values[name] - base[r][name] for r, values in found[intermediate].items()])
 
 
 def _estimate(values: Sequence[float]) -> Estimate:
@@ -139,15 +141,16 @@ def _estimate(values: Sequence[float]) -> Estimate:
 def _column(target: str, grid: GridSettings, cells: Path) -> Column:
     cards: dict[tuple[str, int], Card] = {}
     first = None
-    for row in grid.intermediates:
+    for intermediate in grid.intermediates:
         for replicate in grid.replicates:
-            folder = cells / row / target / str(replicate)
+            folder = cells / intermediate / target / str(replicate)
             if not (folder / "card.json").is_file():
                 raise UserError(
                     f"{folder}: no card; expected a cell for each intermediate, target and "
-                    f"replicate of the grid; run `dvc repro target@{row}-{target}-{replicate}`"
+                    "replicate of the grid; run "
+                    f"`dvc repro target@{intermediate}-{target}-{replicate}`"
                 )
-            card = cards[row, replicate] = read_card(folder)
+            card = cards[intermediate, replicate] = read_card(folder)
             first = first or (folder, card)
             _compare(*first, folder, card)
     split, languages = _reported(target, next(iter(cards.values())))

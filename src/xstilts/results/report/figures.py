@@ -16,21 +16,23 @@ def heatmap(results: Results, path: Path) -> None:
 
     found = numbers(results, zero_shot=False)
     columns = [name for name in (*results.targets, MEAN) if name in names(found)]
-    rows = [row for row in results.rows if row != BASELINE and BASELINE in results.rows]
-    compared = bool(rows)
-    rows = rows or list(results.rows)
+    others = [name for name in results.intermediates if name != BASELINE]
+    compared = bool(others) and BASELINE in results.intermediates
+    shown = others if compared else list(results.intermediates)
     values = []
-    for row in rows:
-        both = [(gain(found, row, name), score(found, row, name)) for name in columns]
+    for intermediate in shown:
+        both = [
+            (gain(found, intermediate, name), score(found, intermediate, name)) for name in columns
+        ]
         values.append([100 * (gained or own).mean for gained, own in both])
     scale = max([SMALLEST_SCALE, *(abs(value) for line in values for value in line)])
-    size = (0.8 * len(columns) + 2.2, 0.5 * len(rows) + 1.6)
+    size = (0.8 * len(columns) + 2.2, 0.5 * len(shown) + 1.6)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     colours = "RdBu" if compared else "viridis"
     axes.imshow(values, cmap=colours, vmin=-scale if compared else 0, vmax=scale, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(shown)), shown)
     for y, line in enumerate(values):
         for x, value in enumerate(line):
             strong = abs(value) > 0.6 * scale if compared else value < 0.5 * scale

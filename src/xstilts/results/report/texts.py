@@ -18,7 +18,7 @@ from xstilts.results.report.cells import (
     MEAN,
     Column,
     Estimate,
-    Numbers,
+    GridNumbers,
     Results,
     gain,
     names,
@@ -46,8 +46,8 @@ def report_text(results: Results) -> str:
         title = "Zero-shot languages (without English)" if zero_shot else "All languages"
         targets = [name for name in results.targets if name in there]
         averages = [name for name in (MEAN, *AVERAGES) if name in there]
-        parts += [f"## {title}", _grid(results.rows, found, targets, titles)]
-        parts += [f"### Averages: {title}", _grid(results.rows, found, averages, titles)]
+        parts += [f"## {title}", _grid(results.intermediates, found, targets, titles)]
+        parts += [f"### Averages: {title}", _grid(results.intermediates, found, averages, titles)]
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
     parts += ["## By language"]
@@ -64,8 +64,8 @@ def report_text(results: Results) -> str:
 def scores_csv(results: Results) -> str:
     """Every score of every card, long form, fractions; `select` is what chose the checkpoint."""
     lines: list[Sequence[Any]] = []
-    for row, column, replicate, card in _cells(results):
-        start = (row, column.target, replicate)
+    for intermediate, column, replicate, card in _cells(results):
+        start = (intermediate, column.target, replicate)
         for split, languages in sorted(card.scores.items()):
             for language, scores in sorted(languages.items()):
                 for metric, value in sorted(scores.items()):
@@ -81,14 +81,14 @@ def grid_csv(results: Results) -> str:
     lines: list[Sequence[Any]] = []
     for zero_shot in (False, True):
         found = numbers(results, zero_shot)
-        for row in results.rows:
+        for intermediate in results.intermediates:
             for name in (*results.targets, MEAN, *AVERAGES):
                 if name in names(found):
-                    gained = gain(found, row, name) or Estimate(float("nan"), None)
-                    value = score(found, row, name)
+                    gained = gain(found, intermediate, name) or Estimate(float("nan"), None)
+                    value = score(found, intermediate, name)
                     languages = "zero-shot" if zero_shot else "all"
                     pairs = (value.mean, value.spread, gained.mean, gained.spread)
-                    lines.append((row, name, languages, *pairs))
+                    lines.append((intermediate, name, languages, *pairs))
     header = ("intermediate", "target", "languages", "score", "spread", "gain", "gain_spread")
     return _csv(header, lines)
 
@@ -97,24 +97,27 @@ def targets_csv(results: Results) -> str:
     """For `dvc plots`: gains over the baseline in percent points, zero-shot languages."""
     found = numbers(results, zero_shot=True)
     lines = [
-        (row, name, 100 * score(found, row, name).mean, 100 * gained.mean)
-        for row in results.rows
+        (intermediate, name, 100 * score(found, intermediate, name).mean, 100 * gained.mean)
+        for intermediate in results.intermediates
         for name in results.targets
-        if name in names(found) and (gained := gain(found, row, name))
+        if name in names(found) and (gained := gain(found, intermediate, name))
     ]
     return _csv(("intermediate", "target", "score", "difference"), lines)
 
 
 def metrics(results: Results) -> dict[str, Any]:
-    """For `dvc metrics`: percent, two decimals, row by row."""
+    """For `dvc metrics`: percent with two decimals, by intermediate."""
     kinds = {"all languages": False, "zero-shot": True}
     found = {kind: numbers(results, zero_shot) for kind, zero_shot in kinds.items()}
     return {
-        row: {
-            kind: {name: round(100 * score(values, row, name).mean, 2) for name in names(values)}
+        intermediate: {
+            kind: {
+                name: round(100 * score(values, intermediate, name).mean, 2)
+                for name in names(values)
+            }
             for kind, values in found.items()
         }
-        for row in results.rows
+        for intermediate in results.intermediates
     }
 
 
@@ -124,7 +127,7 @@ def _how_to_read(results: Results) -> str:
         "it; of several main metrics (F1 and exact match) the mean counts. An average stands here "
         "only where the grid has all of its targets."
     ]
-    if BASELINE in results.rows and len(results.rows) > 1:
+    if BASELINE in results.intermediates and len(results.intermediates) > 1:
         lines.append(f"In brackets: the difference to the baseline, `{BASELINE}`, in points.")
     if len(results.replicates) > 1:
         lines.append(
@@ -135,13 +138,22 @@ def _how_to_read(results: Results) -> str:
 
 
 def _grid(
-    rows: Sequence[str], found: Numbers, columns: Sequence[str], titles: Mapping[str, str]
+    intermediates: Sequence[str],
+    found: GridNumbers,
+    columns: Sequence[str],
+    titles: Mapping[str, str],
 ) -> str:
     if not columns:
         return "No target is scored in these languages."
     body = [
-        [row, *(_shown(score(found, row, name), gain(found, row, name)) for name in columns)]
-        for row in rows
+        [
+            intermediate,
+            *(
+                _shown(score(found, intermediate, name), gain(found, intermediate, name))
+                for name in columns
+            ),
+        ]
+        for intermediate in intermediates
     ]
     return _table(["intermediate", *(titles.get(name, name) for name in columns)], body)
 
@@ -151,12 +163,17 @@ def _languages(results: Results, column: Column) -> str:
     body = []
     for language in column.languages:
         found = {
-            row: {r: {language: column.number(row, r, language)} for r in results.replicates}
-            for row in results.rows
+            intermediate: {
+                r: {language: column.number(intermediate, r, language)} for r in results.replicates
+            }
+            for intermediate in results.intermediates
         }
-        values = [_shown(score(found, r, language), gain(found, r, language)) for r in results.rows]
+        values = [
+            _shown(score(found, r, language), gain(found, r, language))
+            for r in results.intermediates
+        ]
         body.append([language, *values])
-    return _table(["language", *results.rows], body)
+    return _table(["language", *results.intermediates], body)
 
 
 def _meanings(results: Results) -> str:
@@ -177,10 +194,10 @@ def _meanings(results: Results) -> str:
 
 def _selections(results: Results) -> str:
     body = []
-    for row in results.rows:
-        line = [row]
+    for intermediate in results.intermediates:
+        line = [intermediate]
         for column in results.columns:
-            chosen = [column.cards[row, r].selection for r in results.replicates]
+            chosen = [column.cards[intermediate, r].selection for r in results.replicates]
             scores = [one.score for one in chosen if one]
             line.append(f"{_percent(sum(scores) / len(scores))}" if scores else NOTHING)
         body.append(line)
@@ -191,12 +208,12 @@ def _selections(results: Results) -> str:
 def _remarks(results: Results, kind: str) -> str:
     """Each remark once, with its cells (just the target where it is about all of them)."""
     where: dict[tuple[str, str], list[str]] = {}
-    for row, column, replicate, card in _cells(results):
+    for intermediate, column, replicate, card in _cells(results):
         for remark in getattr(card, kind):
             where.setdefault((column.target, remark), []).append(
-                f"{row}/{column.target}/{replicate}"
+                f"{intermediate}/{column.target}/{replicate}"
             )
-    whole = len(results.rows) * len(results.replicates)
+    whole = len(results.intermediates) * len(results.replicates)
     lines = [
         f"- {target if len(cells) == whole else ', '.join(cells)}: {remark}"
         for (target, remark), cells in where.items()
@@ -205,10 +222,10 @@ def _remarks(results: Results, kind: str) -> str:
 
 
 def _cells(results: Results) -> Iterable[tuple[str, Column, int, Card]]:
-    for row in results.rows:
+    for intermediate in results.intermediates:
         for column in results.columns:
             for replicate in results.replicates:
-                yield row, column, replicate, column.cards[row, replicate]
+                yield intermediate, column, replicate, column.cards[intermediate, replicate]
 
 
 def _shown(value: Estimate, gained: Estimate | None) -> str:

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_info, threadpool_limits
 
 Floats = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Pair = tuple[str, str]
-Offers = tuple[Rows, Rows, Floats]  # owners, partners, similarities
+Offers = tuple[Indices, Indices, Floats]  # owners, partners, similarities
 
 BLOCK = 4096
 PIECES = 2  # that a block is cut into, by rows: what one thread multiplies and compares at a time
@@ -34,13 +34,13 @@ STRIP = 8  # blocks of one side that meet a block of the other while it is at ha
 class Candidates:
     """Mined pairs: their scores and the rows of their two sentences (of equal texts the last)."""
 
-    scores: Scores
-    sources: Rows
-    targets: Rows
+    scores: Doubles
+    sources: Indices
+    targets: Indices
 
 
 @dataclass(frozen=True)
-class Rule:
+class MiningRule:
     """How pairs are scored and picked; the defaults are what XTREME's BUCC uses.
 
     `max` walks both sides' best pairs by falling score and takes each sentence once; `intersect`
@@ -65,9 +65,9 @@ class _Nearest:
 
     def __init__(self, rows: int, neighbours: int) -> None:
         self.scores: Floats = np.full((rows, neighbours), -np.inf, dtype=np.float32)
-        self.partners: Rows = np.full((rows, neighbours), -1, dtype=np.int64)
+        self.partners: Indices = np.full((rows, neighbours), -1, dtype=np.int64)
 
-    def offer(self, owners: Rows, partners: Rows, scores: Floats) -> None:
+    def offer(self, owners: Indices, partners: Indices, scores: Floats) -> None:
         """Let (owner, partner, similarity) triples compete with what is kept."""
         touched, width = np.unique(owners), self.scores.shape[1]
         owners = np.concatenate((owners, np.repeat(touched, width)))
@@ -91,14 +91,14 @@ def mine(
 
     Vectors are (rows, dimension), not yet normalised; texts are the lines themselves, one a row.
     """
-    rule = Rule(neighbours=neighbours)
+    rule = MiningRule(neighbours=neighbours)
     return mine_by(rule, (source, source_texts), (target, target_texts), block)
 
 
 Side = tuple[npt.NDArray[np.floating], Sequence[str]]
 
 
-def mine_by(rule: Rule, source: Side, target: Side, block: int = BLOCK) -> Candidates:
+def mine_by(rule: MiningRule, source: Side, target: Side, block: int = BLOCK) -> Candidates:
     """As `mine`, by another rule of the same script; a side is (vectors, texts)."""
     x_rows, y_rows = _checked(source), _checked(target)
     if not len(x_rows) or not len(y_rows):
@@ -114,7 +114,7 @@ def mine_by(rule: Rule, source: Side, target: Side, block: int = BLOCK) -> Candi
     return Candidates(scores, x_rows[sources], y_rows[targets])
 
 
-def _checked(side: Side) -> Rows:
+def _checked(side: Side) -> Indices:
     """The row that stands for each distinct text: officially its last, in order of the first."""
     vectors, texts = side
     if len(vectors) != len(texts):
@@ -126,7 +126,7 @@ def _checked(side: Side) -> Rows:
 class _Vectors:
     """Chosen rows of an array, normalised block by block so that no second copy of it exists."""
 
-    def __init__(self, array: npt.NDArray[np.floating], rows: Rows) -> None:
+    def __init__(self, array: npt.NDArray[np.floating], rows: Indices) -> None:
         self.array, self.rows = array, rows
 
     def __len__(self) -> int:
@@ -145,7 +145,7 @@ class _Vectors:
 
 
 def _normalised(vectors: npt.NDArray[np.floating]) -> Floats:
-    """Rows of length 1 in float32, in a new array."""
+    """Indices of length 1 in float32, in a new array."""
     return _normalise(np.array(vectors, dtype=np.float32))
 
 
@@ -160,7 +160,9 @@ def _float32(vectors: npt.NDArray[np.floating]) -> Floats:
     return vectors.astype(np.float32, copy=False)
 
 
-def _neighbours(x: _Vectors, y: _Vectors, rule: Rule, block: int) -> tuple[_Nearest, _Nearest]:
+def _neighbours(
+    x: _Vectors, y: _Vectors, rule: MiningRule, block: int
+) -> tuple[_Nearest, _Nearest]:
     """Nearest targets of every source and the reverse, from one pass over the cosines.
 
     Shifted, the two directions differ by a term of the partner alone, added here.
@@ -230,7 +232,7 @@ def _promising(
     return owners, partners, block.ravel()[flat]
 
 
-Best = tuple[Scores, Rows]
+Best = tuple[Doubles, Indices]
 
 
 def _best(nearest: _Nearest, own_mean: Floats, other_mean: Floats, margin: str) -> Best:
@@ -243,14 +245,14 @@ def _best(nearest: _Nearest, own_mean: Floats, other_mean: Floats, margin: str) 
     return scores[rows, choice], nearest.partners[rows, choice]
 
 
-def _mutual(x_best: Best, y_best: Best) -> tuple[Scores, Rows, Rows]:
+def _mutual(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
     """Pairs that are each other's best, in the order of the sources, whatever their score."""
     scores, targets = x_best
     sources = np.flatnonzero(y_best[1][targets] == np.arange(len(targets)))
     return scores[sources], sources, targets[sources]
 
 
-def _one_to_one(x_best: Best, y_best: Best) -> tuple[Scores, Rows, Rows]:
+def _one_to_one(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
     """Best of every source and of every target, by falling score, each sentence taken once.
 
     A pair of score 0 or less takes its two sentences out too, but is not kept, as official.
@@ -356,7 +358,7 @@ def nearest(
     database: npt.NDArray[np.floating],
     block: int = BLOCK,
     distance: Literal["cosine", "l2"] = "cosine",
-) -> Rows:
+) -> Indices:
     """For every query the row of the closest vector, of equally close ones the first.
 
     XTREME's Tatoeba: queries are the English sentences, the database the others, cosine.

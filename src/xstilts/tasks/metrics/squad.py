@@ -53,13 +53,13 @@ def squad1(predictions: Mapping[str, str], references: References) -> dict[str, 
     return mean_of_best(predictions, references, exact_match, f1)
 
 
-Rule = Callable[[str, str], float]
+Compare = Callable[[str, str], float]  # prediction and gold answer -> 0 to 1
 
 
 def mean_of_best(
-    predictions: Mapping[str, str], references: References, match: Rule, overlap: Rule
+    predictions: Mapping[str, str], references: References, match: Compare, overlap: Compare
 ) -> dict[str, float]:
-    """Means of both rules' best value per question; shared by SQuAD 1.1 and MLQA."""
+    """The means over the questions of the best exact match and the best F1 against its golds."""
     questions = question_list(references)
     if not questions:
         raise ValueError("no questions to score")
