@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,8 @@ def test_change_stales_the_kinds_that_import_it(
 
 
 def test_command_of_a_kind_is_part_of_it(source: Path) -> None:
-    call = "target_stage(row, task, replicate, settings)"
-    other = "target_stage(row, task, 1, settings)"
+    call = "target_stage(intermediate, task, replicate, params)"
+    other = "target_stage(intermediate, task, 1, params)"
     assert stale_after(source / "xstilts/cli/main.py", call, other) == {"target"}
 
 
@@ -170,9 +171,7 @@ def test_change_of_the_world_stales_no_code(source: Path) -> None:
 def test_exception_is_a_module_that_trainings_import(name: str) -> None:
     sources = Code()
     assert name in sources.files
-    imported = [
-        sources.named(sources.tree(one), one) for one in sources.closure(["xstilts.studies"])
-    ]
+    imported = [sources.named(one) for one in sources.closure(["xstilts.studies"])]
     assert any(name in names for names in imported)
 
 
@@ -283,22 +282,61 @@ def test_other_python_gives_the_same_files(python: str, tmp_path: Path) -> None:
     assert made == texts()
 
 
-def test_digest_is_computed_once_for_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def parsed(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], tuple[str, int]]]:
+    """What a new process in this folder finds for a kind, and how many files it parses for it."""
+    files: list[bytes] = []
+
+    def parse(text: bytes) -> ast.Module:
+        files.append(text)
+        return ast.parse(text)
+
+    def look(kind: str) -> tuple[str, int]:
+        files.clear()
+        code.kind_digest.cache_clear()
+        return code.kind_digest(kind), len(set(files))
+
     monkeypatch.chdir(tmp_path)
-    for digest_of, name in (
-        (code.kind_digest, "target"),
-        (code.room_digest, "xstilts.tasks.metrics"),
-    ):
-        digest_of.cache_clear()
-        first = digest_of(name)
-        (kept,) = Path("work/code").glob(f"*-{name}")
-        assert kept.read_text() == first
-        kept.write_text("read")
-        digest_of.cache_clear()
-        assert digest_of(name) == "read"
-        digest_of.cache_clear()
+    monkeypatch.setattr(code, "PACKAGE", source / "xstilts")
+    monkeypatch.setattr(code, "_parsed", parse)
+    yield look
+    code.kind_digest.cache_clear()
+
+
+def test_only_what_changed_is_parsed_again(source: Path, parsed: Any) -> None:
+    before, many = parsed("target")
+    assert many > 30
+    assert parsed("target") == (before, 0)
+    path = source / "xstilts/training/loop.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "CHANGED = 1\n", encoding="utf-8")
+    after = code._short(Code(source / "xstilts").of_kind("target"))
+    assert after != before and parsed("target") == (after, 1) and parsed("target") == (after, 0)
+    path.write_text(text, encoding="utf-8")
+    assert parsed("target") == (before, 1)
+
+
+def test_processes_that_keep_at_once_are_both_right(parsed: Any) -> None:
+    """The second ends while the first is at work, and loses what it kept; neither is wrong."""
+    with code._ours() as one:
+        found = {"target": one.of_kind("target")}
+        with code._ours() as other:
+            found["data"] = other.of_kind("data")
+        assert parsed("data")[1] == 0
+    assert found == {kind: texts()[kind] for kind in found}
+    assert parsed("target") == (code._short(texts()["target"]), 0)
+    assert parsed("data")[0] == code._short(texts()["data"])
+    assert [path.name for path in code.KEPT.parent.iterdir()] == [code.KEPT.name]
+
+
+@pytest.mark.parametrize("text", ["", '{"by": "1", "fac', '{"by": "1", "facts": {"a": [1]}}'])
+def test_what_is_kept_by_no_such_code_is_not_read(parsed: Any, text: str) -> None:
+    before = parsed("report")
+    code.KEPT.write_text(text)
+    assert parsed("report") == before
+    assert parsed("report") == (before[0], 0)
 
 
 def test_rooms_and_kinds_have_digests_of_their_own(

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xstilts.paths import WORK
 
 PACKAGE = Path(__file__).parent
-KEPT = WORK / "code"  # digests by the bytes they are of
+KEPT = WORK / "code.json"  # what was found in each module, by the bytes that it was found in
 # The functions of cli/main.py behind each kind of command; of cli nothing else counts.
 COMMANDS = {
     "data": ("data_text", "data_intermediate", "data_target"),
@@ -42,38 +44,51 @@ EXCEPTIONS = (
 
 def write(folder: Path) -> None:
     """The stage `code`: folder/KIND.txt for each kind."""
-    code = Code()
-    for kind in COMMANDS:
-        _replace(folder / f"{kind}.txt", code.of_kind(kind))
+    with _ours() as code:
+        for kind in COMMANDS:
+            _replace(folder / f"{kind}.txt", code.of_kind(kind))
 
 
 @cache
 def kind_digest(kind: str) -> str:
     """Of everything that can change what a command of this kind writes: 16 hex digits."""
-    return _once(kind, lambda: _short(Code().of_kind(kind)))
+    with _ours() as code:
+        return _short(code.of_kind(kind))
 
 
 @cache
 def room_digest(room: str) -> str:
     """Of a folder's modules (`xstilts.tasks.metrics`) and all that they import: 16 hex digits."""
-    return _once(room, lambda: _short(Code().of_room(room)))
+    with _ours() as code:
+        return _short(code.of_room(room))
+
+
+class Facts(NamedTuple):
+    """What is asked of a module or a function once it is parsed."""
+
+    source: str  # digest of the file's name and bytes that this is of
+    digest: str  # of the tree
+    names: list[str]  # that are imported or stand in a string, of any module of the package
 
 
 class Code:
-    """The modules of a package, each read when it is asked for."""
+    """The modules of a package, each read once, when it is asked for.
 
-    def __init__(self, package: Path = PACKAGE) -> None:
+    facts: by module or MODULE:FUNCTION, of earlier bytes, too; what is new or other is added.
+    """
+
+    def __init__(self, package: Path = PACKAGE, facts: dict[str, Facts] | None = None) -> None:
         self.main = f"{package.name}.cli.main"
         names = {path: path.relative_to(package.parent) for path in package.rglob("*.py")}
         self.files = {_dotted(name): path for path, name in names.items()}
+        self.facts = {} if facts is None else facts
+        self.texts: dict[str, tuple[bytes, str]] = {}  # each file's bytes and their digest
 
     def of_kind(self, kind: str) -> str:
         """A line for each of a kind's commands and each module in their closure: name, digest."""
-        functions = {n.name: n for n in self.tree(self.main).body if isinstance(n, ast.FunctionDef)}
-        own = {f"{self.main}:{name}": functions[name] for name in COMMANDS[kind]}
-        roots = {name for function in own.values() for name in self.named(function, self.main)}
-        lines = {name: tree_digest(function) for name, function in own.items()}
-        return _lines(lines | self.digests(self.closure(roots)))
+        own = {f"{self.main}:{function}" for function in COMMANDS[kind]}
+        roots = {name for part in own for name in self.named(part)}
+        return _lines(self.digests(own | self.closure(roots)))
 
     def of_room(self, room: str) -> str:
         """The same lines for the modules of a folder and their closure."""
@@ -87,30 +102,31 @@ class Code:
         while todo := todo - seen:
             name = todo.pop()
             seen.add(name)
-            todo |= self.named(self.tree(name), name)
+            todo |= self.named(name)
             todo |= {name.rpartition(".")[0]} & self.files.keys()
         return seen.difference(EXCEPTIONS)
 
-    def named(self, tree: ast.AST, name: str) -> set[str]:
-        """Our modules that a tree, which stands in module `name`, imports, or names in a string:
-        that is how a source is found."""
-        inside = name if self.files[name].stem == "__init__" else name.rpartition(".")[0]
-        found = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                origin = resolve_name("." * node.level + (node.module or ""), inside)
-                found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value)
-        return found & self.files.keys()
+    def named(self, part: str) -> set[str]:
+        """Our modules that a module or MODULE:FUNCTION imports, or names in a string: that is how
+        a source is found."""
+        return self.files.keys() & self.of(part).names
 
-    def digests(self, names: Iterable[str]) -> dict[str, str]:
-        return {name: tree_digest(self.tree(name)) for name in names}
+    def digests(self, parts: Iterable[str]) -> dict[str, str]:
+        return {part: self.of(part).digest for part in parts}
 
-    def tree(self, name: str) -> ast.Module:
-        return _parsed(self.files[name].read_bytes())
+    def of(self, part: str) -> Facts:
+        name, _, function = part.partition(":")
+        if name not in self.texts:
+            path = self.files[name]
+            text = path.read_bytes()
+            self.texts[name] = text, _short(path.name.encode() + text)  # a.py is not a/__init__.py
+        text, digest = self.texts[name]
+        known = self.facts.get(part)
+        if known is None or known.source != digest:
+            inside = name if self.files[name].stem == "__init__" else name.rpartition(".")[0]
+            tree = _function(_parsed(text), function) if function else _parsed(text)
+            known = self.facts[part] = Facts(digest, tree_digest(tree), _names(tree, inside))
+        return known
 
 
 @cache
@@ -118,34 +134,56 @@ def _parsed(source: bytes) -> ast.Module:
     return ast.parse(source)
 
 
+def _function(tree: ast.Module, name: str) -> ast.AST:
+    return next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+@cache
+def _names(tree: ast.AST, inside: str) -> list[str]:
+    """What a tree, which stands in folder `inside`, imports or has as a string, and may be ours."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), inside)
+            found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    package = inside.partition(".")[0]
+    return sorted(name for name in found if f"{name}.".startswith(f"{package}."))
+
+
 @cache  # of a tree that is in the cache above: a closure's modules are mostly another's, too
 def tree_digest(tree: ast.AST) -> str:
     """Of types and fields that are there: a Python that knows more fields has them empty."""
-    return _short("".join(_written(tree)))
+    parts: list[str] = []
+    _write(tree, parts.append)
+    return _short("".join(parts).encode())
 
 
-def _written(value: Any) -> Iterator[str]:
+def _write(value: Any, put: Callable[[str], None]) -> None:
     """A tree's parts in order. No two trees have equal ones: every string in it is quoted."""
     if isinstance(value, ast.AST):
-        yield f"{type(value).__name__}("
+        put(f"{type(value).__name__}(")
         for name in value._fields:
             field = getattr(value, name, None)
             if name == "values" and isinstance(value, ast.JoinedStr):
                 field = _pieces(value)
             # u"" is "" (`kind`); what stands left of = is stored (`ctx`)
             if field is not None and field != [] and name not in ("kind", "ctx"):
-                yield f"{name}="
-                yield from _written(field)
-        yield ")"
+                put(f"{name}=")
+                _write(field, put)
+        put(")")
     elif isinstance(value, list):
-        yield "["
+        put("[")
         for item in value:
             if not _is_text(item):
-                yield from _written(item)
-                yield ","
-        yield "]"
+                _write(item, put)
+                put(",")
+        put("]")
     else:
-        yield ascii(value)  # repr would follow the Unicode version in what is printable
+        put(ascii(value))  # repr would follow the Unicode version in what is printable
 
 
 def _is_text(node: Any) -> bool:
@@ -182,26 +220,28 @@ def _lines(digests: Mapping[str, str]) -> str:
     return "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _short(data: bytes | str) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:16]
 
 
-def _once(name: str, make: Callable[[], str]) -> str:
-    """make(), unless a process before this one did it for the very same bytes of source text:
-    parsing takes 0.2 s, which a cell of the world would notice."""
-    path = KEPT / f"{_bytes_digest()}-{name}"
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        _replace(path, text := make())
-        return text
+@contextmanager
+def _ours() -> Iterator[Code]:
+    """Our sources, with what any process has found in the very same bytes: to parse them all takes
+    0.3 s, which a cell of the world would notice. Where two processes keep theirs at once, the
+    last one's stay; the other's are looked for again."""
+    by, before = _short(Path(__file__).read_bytes()), _kept()
+    facts = before["facts"] if before.get("by") == by else {}
+    code = Code(PACKAGE, {part: Facts(*fact) for part, fact in facts.items()})
+    yield code
+    here = {p: list(fact) for p, fact in code.facts.items() if p.partition(":")[0] in code.files}
+    if here != facts:
+        _replace(KEPT, json.dumps({"by": by, "facts": here}))
 
 
-@cache
-def _bytes_digest() -> str:
-    files = sorted(PACKAGE.rglob("*.py"))
-    parts = [f"{path.relative_to(PACKAGE)} {path.read_text(encoding='utf-8')}" for path in files]
-    return _short("\0".join(parts))
+def _kept() -> dict[str, Any]:
+    with suppress(FileNotFoundError, ValueError):  # a machine that lost power may leave it empty
+        return dict(json.loads(KEPT.read_bytes()))
+    return {}
 
 
 def _replace(path: Path, text: str) -> None:
