@@ -8,9 +8,9 @@ from xstilts.formats.tables import Split
 from xstilts.tasks.catalogue.entry import (
     CONVERTED,
     Entry,
-    Repository,
     Slot,
     english_files,
+    hub,
     intermediate,
     slot,
     target,
@@ -53,13 +53,11 @@ ENTRIES = (
             "hellaswag", "hellaswag/hellaswag_train.jsonl", "hellaswag/hellaswag_val.jsonl"
         ),
         repositories=(
-            (
-                Repository(
-                    "Rowan/hellaswag",
-                    ("default",),
-                    "hellaswag",
-                    "ind activity_label ctx_a ctx_b ctx endings source_id split split_type label",
-                ),
+            hub(
+                "Rowan/hellaswag",
+                "default",
+                "hellaswag",
+                "ind activity_label ctx_a ctx_b ctx endings source_id split split_type label",
             ),
         ),
     ),
@@ -67,14 +65,12 @@ ENTRIES = (
         intermediate("cosmosqa", "Cosmos QA", 25_262, 2_985, licence="CC BY 4.0", **_choice(4)),
         files=english_files("cosmosqa", "cosmosqa/data/train.csv", "cosmosqa/data/valid.csv"),
         repositories=(
-            (
-                Repository(
-                    "allenai/cosmos_qa",
-                    ("default",),
-                    "cosmosqa",
-                    "id context question answer0 answer1 answer2 answer3 label",
-                    branch=CONVERTED,
-                ),
+            hub(
+                "allenai/cosmos_qa",
+                "default",
+                "cosmosqa",
+                "id context question answer0 answer1 answer2 answer3 label",
+                branch=CONVERTED,
             ),
         ),
     ),
@@ -93,13 +89,11 @@ ENTRIES = (
             "commonsenseqa/dev_rand_split.jsonl",
         ),
         repositories=(
-            (
-                Repository(
-                    "tau/commonsense_qa",
-                    ("default",),
-                    "commonsenseqa",
-                    "id question question_concept choices answerKey",
-                ),
+            hub(
+                "tau/commonsense_qa",
+                "default",
+                "commonsenseqa",
+                "id question question_concept choices answerKey",
             ),
         ),
     ),
@@ -109,12 +103,8 @@ ENTRIES = (
             "siqa", "siqa/socialIQa_v1.4_trn.jsonl", "siqa/socialIQa_v1.4_dev.jsonl"
         ),
         repositories=(
-            (Repository("lighteval/siqa", ("default",), "siqa", _SIQA_COLUMNS),),
-            (
-                Repository(
-                    "allenai/social_i_qa", ("default",), "siqa", _SIQA_COLUMNS, branch=CONVERTED
-                ),
-            ),
+            hub("lighteval/siqa", "default", "siqa", _SIQA_COLUMNS),
+            hub("allenai/social_i_qa", "default", "siqa", _SIQA_COLUMNS, branch=CONVERTED),
         ),
     ),
     Entry(
@@ -130,7 +120,7 @@ ENTRIES = (
             **_choice(2),
         ),
         files={"train": _copa("train"), "dev": _copa("dev"), "test": _copa("test")},
-        repositories=((Repository("aps/super_glue", ("copa",), "copa", _COPA_COLUMNS),),),
+        repositories=(hub("aps/super_glue", "copa", "copa", _COPA_COLUMNS),),
     ),
     Entry(
         target(
@@ -145,13 +135,7 @@ ENTRIES = (
             **_choice(2),
         ),
         files={"dev": _xcopa("dev"), "test": _xcopa("test")},
-        repositories=(
-            (
-                Repository(
-                    "cambridgeltl/xcopa", ("{language}",), "copa", f"{_COPA_COLUMNS} changed"
-                ),
-            ),
-        ),
+        repositories=(hub("cambridgeltl/xcopa", "{language}", "copa", f"{_COPA_COLUMNS} changed"),),
         scored="choices",
         benchmarks={"xtreme-r": "classification"},
         ordered=_XCOPA,

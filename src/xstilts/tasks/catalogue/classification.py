@@ -12,6 +12,7 @@ from xstilts.tasks.catalogue.entry import (
     Entry,
     Repository,
     Slot,
+    hub,
     intermediate,
     slot,
     target,
@@ -154,9 +155,7 @@ ENTRIES = (
             **{**_pairs("0", "1"), "metrics": ("accuracy", "f1"), "main": ("accuracy", "f1")},
         ),
         files={"train": [_qqp("train")], "dev": [_qqp("dev")]},
-        repositories=(
-            (Repository("nyu-mll/glue", ("qqp",), "qqp", "question1 question2 label idx"),),
-        ),
+        repositories=(hub("nyu-mll/glue", "qqp", "qqp", "question1 question2 label idx"),),
     ),
     Entry(
         target(
@@ -170,23 +169,19 @@ ENTRIES = (
         ),
         files={"train": [_pawsx("train")], "dev": [_pawsx("dev")], "test": [_pawsx("test")]},
         repositories=(
-            (
-                Repository(
-                    "google-research-datasets/paws-x",
-                    ("{language}",),
-                    "paraphrases",
-                    "id sentence1 sentence2 label",
-                ),
+            hub(
+                "google-research-datasets/paws-x",
+                "{language}",
+                "paraphrases",
+                "id sentence1 sentence2 label",
             ),
-            (
-                Repository(
-                    XTREME_COPY,
-                    ("PAWS-X.{language}",),
-                    "paraphrases",
-                    "sentence1 sentence2 label",
-                    sizes={"train-en": 49_175, "dev-es": 1_961, "dev-fr": 1_988, "test-ko": 1_999},
-                    note="PAWS-X: google/xtreme lost rows of the official files",
-                ),
+            hub(
+                XTREME_COPY,
+                "PAWS-X.{language}",
+                "paraphrases",
+                "sentence1 sentence2 label",
+                sizes={"train-en": 49175, "dev-es": 1961, "dev-fr": 1988, "test-ko": 1999},
+                note="PAWS-X: google/xtreme lost rows of the official files",
             ),
         ),
         scored="labels",
@@ -208,15 +203,8 @@ ENTRIES = (
         ),
         files={"dev": [_xnli("dev")], "test": [_xnli("test")]},
         repositories=(
-            (Repository("facebook/xnli", ("{language}",), "nli", _NLI_COLUMNS),),
-            (
-                Repository(
-                    XTREME_COPY,
-                    ("XNLI",),
-                    "nli-languages",
-                    "language sentence1 sentence2 gold_label",
-                ),
-            ),
+            hub("facebook/xnli", "{language}", "nli", _NLI_COLUMNS),
+            hub(XTREME_COPY, "XNLI", "nli-languages", "language sentence1 sentence2 gold_label"),
         ),
         scored="labels",
         benchmarks={"xtreme": "classification", "xtreme-r": "classification"},

@@ -95,6 +95,11 @@ def target(name: str, title: str, ordered: tuple[str, ...], **rest: Any) -> Reco
     )
 
 
+def hub(id: str, configs: str, reader: str, columns: str, **rest: Any) -> tuple[Repository]:
+    """A copy in one repository. configs: the present name, then former ones."""
+    return (Repository(id, words(configs), reader, columns, **rest),)
+
+
 def slot(*places: str, part: str = "") -> Slot:
     """Of "reader path" each."""
     pairs = [place.split(" ", 1) for place in places]

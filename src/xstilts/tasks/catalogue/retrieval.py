@@ -7,9 +7,9 @@ from xstilts.tasks.catalogue.entry import (
     CONVERTED,
     XTREME_COPY,
     Entry,
-    Repository,
     Slot,
     by_language,
+    hub,
     sizes_of,
     slot,
     target,
@@ -91,24 +91,20 @@ ENTRIES = (
             ]
         },
         repositories=(
-            (
-                Repository(
-                    XTREME_COPY,
-                    ("tatoeba.{iso3}",),
-                    "tatoeba",
-                    "source_sentence target_sentence source_lang target_lang",
-                    {"test": "validation"},
-                    xtreme_alone=True,
-                ),
+            hub(
+                XTREME_COPY,
+                "tatoeba.{iso3}",
+                "tatoeba",
+                "source_sentence target_sentence source_lang target_lang",
+                splits={"test": "validation"},
+                xtreme_alone=True,
             ),
-            (
-                Repository(
-                    "mteb/tatoeba-bitext-mining",
-                    ("{iso3}-eng",),
-                    "bitext",
-                    "sentence1 sentence2 lang?",
-                    branch=CONVERTED,
-                ),
+            hub(
+                "mteb/tatoeba-bitext-mining",
+                "{iso3}-eng",
+                "bitext",
+                "sentence1 sentence2 lang?",
+                branch=CONVERTED,
             ),
         ),
         scored="line numbers",

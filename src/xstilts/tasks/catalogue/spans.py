@@ -10,10 +10,10 @@ from xstilts.tasks.catalogue.entry import (
     DEV_IS_TEST,
     XTREME_COPY,
     Entry,
-    Repository,
     Slot,
     by_language,
     english_files,
+    hub,
     intermediate,
     sizes_of,
     slot,
@@ -89,7 +89,7 @@ ENTRIES = (
             },
         ),
         files=english_files("squad", "squad/train-v2.0.json", "squad/dev-v2.0.json"),
-        repositories=((Repository("rajpurkar/squad_v2", ("squad_v2",), "squad", _COLUMNS),),),
+        repositories=(hub("rajpurkar/squad_v2", "squad_v2", "squad", _COLUMNS),),
     ),
     Entry(
         intermediate(
@@ -103,8 +103,8 @@ ENTRIES = (
         ),
         files=english_files("squad", "squad/train-v1.1.json", "squad/dev-v1.1.json"),
         repositories=(
-            (Repository("rajpurkar/squad", ("plain_text",), "squad", _COLUMNS),),
-            (Repository(XTREME_COPY, ("SQuAD",), "squad", _COLUMNS),),
+            hub("rajpurkar/squad", "plain_text", "squad", _COLUMNS),
+            hub(XTREME_COPY, "SQuAD", "squad", _COLUMNS),
         ),
     ),
     Entry(
@@ -121,16 +121,14 @@ ENTRIES = (
         ),
         files={"test": [slot("squad xquad/xquad.{language}.json", "squad xquad.{language}.json")]},
         repositories=(
-            (Repository("google/xquad", ("xquad.{language}",), "squad", _COLUMNS, DEV_IS_TEST),),
-            (
-                Repository(
-                    XTREME_COPY,
-                    ("XQuAD.{language}",),
-                    "squad",
-                    _COLUMNS,
-                    DEV_IS_TEST,
-                    xtreme_alone=True,
-                ),
+            hub("google/xquad", "xquad.{language}", "squad", _COLUMNS, splits=DEV_IS_TEST),
+            hub(
+                XTREME_COPY,
+                "XQuAD.{language}",
+                "squad",
+                _COLUMNS,
+                splits=DEV_IS_TEST,
+                xtreme_alone=True,
             ),
         ),
         scored="answers",
@@ -152,16 +150,8 @@ ENTRIES = (
         ),
         files={"dev": _mlqa("dev"), "test": _mlqa("test")},
         repositories=(
-            (
-                Repository(
-                    "facebook/mlqa",
-                    ("mlqa.{language}.{language}",),
-                    "squad",
-                    _COLUMNS,
-                    branch=CONVERTED,
-                ),
-            ),
-            (Repository(XTREME_COPY, ("MLQA.{language}.{language}",), "squad", _COLUMNS),),
+            hub("facebook/mlqa", "mlqa.{language}.{language}", "squad", _COLUMNS, branch=CONVERTED),
+            hub(XTREME_COPY, "MLQA.{language}.{language}", "squad", _COLUMNS),
         ),
         scored="answers",
         benchmarks={"xtreme": "qa", "xtreme-r": "qa"},
@@ -184,16 +174,14 @@ ENTRIES = (
             "test": _tydiqa("dev"),
         },  # its dev set is XTREME's test set
         repositories=(
-            (
-                Repository(
-                    "google-research-datasets/tydiqa",
-                    ("secondary_task",),
-                    "tydiqa",
-                    _COLUMNS,
-                    DEV_IS_TEST,
-                ),
+            hub(
+                "google-research-datasets/tydiqa",
+                "secondary_task",
+                "tydiqa",
+                _COLUMNS,
+                splits=DEV_IS_TEST,
             ),
-            (Repository(XTREME_COPY, ("tydiqa",), "tydiqa", _COLUMNS, DEV_IS_TEST),),
+            hub(XTREME_COPY, "tydiqa", "tydiqa", _COLUMNS, splits=DEV_IS_TEST),
         ),
         scored="answers",
         benchmarks={"xtreme": "qa", "xtreme-r": "qa"},

@@ -6,9 +6,9 @@ from xstilts.formats.tables import Split
 from xstilts.tasks.catalogue.entry import (
     XTREME_COPY,
     Entry,
-    Repository,
     Slot,
     by_language,
+    hub,
     intermediate,
     sizes_of,
     slot,
@@ -101,22 +101,13 @@ ENTRIES = (
         ),
         files={"train": _panx("train"), "dev": _panx("dev"), "test": _panx("test")},
         repositories=(
-            (
-                Repository(
-                    "unimelb-nlp/wikiann",
-                    ("{language}",),
-                    "entities",
-                    "tokens ner_tags langs spans",
-                ),
-            ),
-            (
-                Repository(
-                    XTREME_COPY,
-                    ("PAN-X.{language}",),
-                    "entities",
-                    "tokens ner_tags langs",
-                    xtreme_alone=True,
-                ),
+            hub("unimelb-nlp/wikiann", "{language}", "entities", "tokens ner_tags langs spans"),
+            hub(
+                XTREME_COPY,
+                "PAN-X.{language}",
+                "entities",
+                "tokens ner_tags langs",
+                xtreme_alone=True,
             ),
         ),
         scored="tags",
@@ -140,24 +131,20 @@ ENTRIES = (
         ),
         files={"train": _udpos("train"), "dev": _udpos("dev"), "test": _udpos("test")},
         repositories=(
-            (
-                Repository(
-                    XTREME_COPY,
-                    ("udpos.{name}", "udpos.{former}"),
-                    "pos",
-                    "tokens pos_tags",
-                    xtreme_alone=True,
-                ),
+            hub(
+                XTREME_COPY,
+                "udpos.{name} udpos.{former}",
+                "pos",
+                "tokens pos_tags",
+                xtreme_alone=True,
             ),
-            (
-                Repository(
-                    "universal-dependencies/universal_dependencies",
-                    ("{language}_*",),
-                    "upos",
-                    "tokens upos *",
-                    {"train": "train", "dev": "[dv]*", "test": "test"},  # dev, or validation
-                    note="UD: a later release than XTREME's 2.5, words not fused: scores differ",
-                ),
+            hub(
+                "universal-dependencies/universal_dependencies",
+                "{language}_*",
+                "upos",
+                "tokens upos *",
+                splits={"train": "train", "dev": "[dv]*", "test": "test"},  # dev, or validation
+                note="UD: a later release than XTREME's 2.5, words not fused: scores differ",
             ),
         ),
         scored="tags",
