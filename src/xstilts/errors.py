@@ -1,5 +1,4 @@
-"""The one error that a user can cause: a line that says where, what, what was expected, what to
-do."""
+"""The one error that a user can cause: one line of where, what, what was expected, what to do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""params.yaml -> frozen, typed parts. Every setting's type, range, unit, meaning and default
-stands here.
+"""Every setting: its type, range, unit, meaning and default; and params.yaml read into them.
 
 What enters: a YAML file. What leaves: `Params`, of which a function is handed the one section it
 needs. A params.yaml is complete (every key written out, so that DVC sees it); an experiment names
@@ -35,13 +34,13 @@ PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
 
 
 class Section(BaseModel):
-    """Frozen; an unknown key is an error; numbers are finite."""
+    """A part of params.yaml: frozen, with finite numbers; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FileSpec(Section):
-    """One file, or one pattern, that stands in for a task's own files of a split."""
+    """A file, or a pattern of files, read in the place of a task's own files of a split."""
 
     reader: str  # a name in sources/readers
     path: str  # relative to source.path; {language} is filled in, * matches any; `a + b`: both
@@ -56,8 +55,7 @@ class FileSpec(Section):
 
 
 class TaskFiles(Section):
-    """What an experiment says of one task's files; anything not named is read as it is
-    distributed."""
+    """An experiment's own files for a task; other splits are read as they are distributed."""
 
     languages: list[str] | None = None  # of the task's, what the source has; null: all of them
     train: list[FileSpec] | None = None
@@ -68,6 +66,8 @@ class TaskFiles(Section):
 
 
 class SourceSettings(Section):
+    """Where rows come from."""
+
     name: str = "world"  # world, files or hub: a name in sources.SOURCES
     path: str = "src/xstilts_world"  # relative; what the data stages depend on
     mirror: str | None = None  # hub: a cache folder of huggingface_hub in the place of the network
@@ -89,6 +89,8 @@ class SourceSettings(Section):
 
 
 class PretrainSettings(Section):
+    """Phase 1: which public encoder is taken, or how one is trained on data/text."""
+
     encoder: str | None = None  # Hub id or folder; null: one is trained here, with its tokenizer
     revision: str | None = None  # of the Hub id; null: the newest, resolved and recorded
     vocabulary: int = Field(default=1000, ge=50)  # Unigram pieces
@@ -130,7 +132,7 @@ class PretrainSettings(Section):
 
 
 class TrainingSettings(Section):
-    """What all trainings share; defaults mostly as in jiant's XTREME guide."""
+    """What all trainings share; most defaults are those of jiant's XTREME guide."""
 
     seed: int = Field(default=1, ge=0)
     threads: int = Field(default=1, ge=1)  # of one process; scores of a CPU depend on it
@@ -150,6 +152,8 @@ class TrainingSettings(Section):
 
 
 class SpanSettings(Section):
+    """How questions and contexts become windows, and how long an answer may be."""
+
     doc_stride: int = Field(default=128, ge=1)  # pieces that two windows share
     max_question: int = Field(default=64, ge=1)  # pieces; the rest is cut and counted
     max_answer: int = Field(default=30, ge=1)  # pieces
@@ -167,7 +171,7 @@ class PhaseSettings(Section):
 
 
 class FrozenSettings(Section):
-    """A target without labels: sentence vectors straight from the phase-2 encoder."""
+    """A target that trains no head: sentence vectors straight from the phase-2 encoder."""
 
     tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
     layer: int = Field(default=14, ge=0)  # 0: the embeddings' output; 14 as in jiant
@@ -192,6 +196,8 @@ class IntermediateSettings(PhaseSettings):
 
 
 class GridSettings(Section):
+    """The names of the grid's intermediates and targets, and its replicates."""
+
     intermediates: list[Name] = []
     targets: list[Name] = []
     replicates: list[int] = [1]
@@ -229,6 +235,8 @@ class StudySettings(Section):
 
 
 class Studies(Section):
+    """The studies by phase and name."""
+
     intermediate: dict[Name, StudySettings] = {}
     target: dict[Name, StudySettings] = {}
 
@@ -247,6 +255,8 @@ Target = Annotated[
 
 
 class Params(Section):
+    """The whole of a params file."""
+
     experiment: str = "world"
     source: SourceSettings = SourceSettings()
     pretrain: PretrainSettings = PretrainSettings()
@@ -283,7 +293,7 @@ class Params(Section):
 
 
 def read_yaml(path: Path) -> Any:
-    """YAML 1.2, as DVC reads it: 1e-5 is a number."""
+    """A YAML file's content by YAML 1.2, as DVC reads it: 1e-5 is a number."""
     try:
         return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -297,7 +307,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def load(path: Path = PARAMS) -> Params:
-    """The params file of a run: complete and valid, or a UserError of one line."""
+    """The params of a file; UserError where it is not valid or not complete."""
     raw = read_yaml(path)
     params = check(raw, path)
     _require_all(raw, dump(params), path, "")
@@ -305,8 +315,7 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def check(raw: Any, path: Path) -> Params:
-    """Typed parts from plain values. UserError: file, key, what was expected, the nearest valid
-    name."""
+    """Params from plain values; UserError with the file, the key and what was expected."""
     if not isinstance(raw, dict):
         raise UserError(
             f"{path}: expected sections {', '.join(Params.model_fields)}; "
@@ -331,7 +340,7 @@ def dump(params: Params) -> dict[str, Any]:
 
 
 def write(params: Params, path: Path, header: str) -> None:
-    """The whole of `params` as YAML that both DVC and we read alike."""
+    """Write all settings as YAML that both DVC and we read alike."""
     yaml = YAML()
     yaml.default_flow_style = None  # leaves on one line
     yaml.width = 110
@@ -354,7 +363,7 @@ def _require_all(raw: Any, full: Any, path: Path, where: str) -> None:
 
 
 def _one_line(error: ValidationError) -> str:
-    """The first problem, as `key what; expected`."""
+    """The first problem that pydantic found, as `key: what; expected`."""
     problem = error.errors(include_url=False)[0]
     keys = [str(key) for key in problem["loc"] if key not in ("trained", "frozen")]
     where = ".".join(keys)
@@ -368,8 +377,7 @@ def _one_line(error: ValidationError) -> str:
 
 
 def _fields(keys: list[str]) -> set[str]:
-    """The valid names in the section that `keys` lead to (of either kind, where a name can be of
-    two kinds)."""
+    """The valid names in the section that `keys` lead to; of both kinds, where it may be of two."""
     types: list[Any] = [Params]
     for key in keys:
         parts = [part for kind in types for part in _parts(kind)]
@@ -384,7 +392,7 @@ def _fields(keys: list[str]) -> set[str]:
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """What an annotation may be: sections, mappings and lists, out of unions and Annotated."""
+    """The types in an annotation, taken out of unions and Annotated."""
     if get_origin(annotation) in (dict, list) or not get_args(annotation):
         return [annotation]
     return [part for argument in get_args(annotation) for part in _parts(argument)]

@@ -1,8 +1,8 @@
-"""The JSON record of a phase or a cell: scores, what they mean, counts, settings and where each
-came from.
+"""The card: the JSON record of a phase or a cell.
 
-A card holds nothing that moves between equal runs: no time, duration, run id or absolute path.
-Scores are fractions.
+What enters: scores (fractions), what they mean, counts, settings and where each came from. What
+leaves: card.json, and the card read back. It holds nothing that moves between equal runs: no time,
+duration, run id or absolute path.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _EXACT = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True)
 class Setting:
+    """A setting's value, and whether params, a study or a default gave it."""
+
     __pydantic_config__ = _EXACT
     value: Any
     origin: Origin
@@ -48,6 +50,8 @@ class Selection:
 
 @dataclass(frozen=True)
 class Card:
+    """What a phase did. Fields that a phase does not know stay empty."""
+
     __pydantic_config__ = _EXACT
     phase: Literal["pretrain", "intermediate", "target"]
     intermediate: str = ""
@@ -76,7 +80,7 @@ _CARD = TypeAdapter(Card)
 
 
 def read_card(folder: Path) -> Card:
-    """UserError: a missing file, or one that holds no card."""
+    """The card of a folder; UserError where the file is missing or holds no card."""
     path = folder / "card.json"
     text = read_output(path)
     try:
@@ -97,8 +101,7 @@ def task_number(scores: Mapping[str, float], main: Iterable[str]) -> float:
 
 
 def averages(scores: Scores, split: str) -> dict[str, float]:
-    """Plain means over languages of every metric: `METRIC`, and `METRIC.zero_shot` without
-    English."""
+    """Each metric's mean over a split's languages: `METRIC`, and without English `.zero_shot`."""
     languages = scores.get(split, {})
     groups = {"": list(languages), ".zero_shot": [name for name in languages if name != ENGLISH]}
     return {

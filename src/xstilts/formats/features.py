@@ -1,4 +1,8 @@
-"""Encoded tables: what a family makes of rows, kept on disk and mapped into memory."""
+"""Encoded tables: what a family makes of rows, kept on disk and mapped into memory.
+
+What enters: lists of integers. What leaves: arrays in files, and padded batches of them. This room
+must not know which family the columns are of.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ IGNORE_INDEX = -100  # torch's cross_entropy leaves it out
 
 @dataclass(frozen=True)
 class Ragged:
-    """Lists of integers of unequal length, in two flat arrays that a file can back."""
+    """Lists of integers of unequal length, in two flat arrays that can be mapped from files."""
 
     values: Ints
     offsets: NDArray[np.int64]  # (lists + 1,)
@@ -35,6 +39,7 @@ class Ragged:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
+        """(lists,): how many integers each list has."""
         lengths: NDArray[np.int64] = np.diff(self.offsets)
         return lengths
 
@@ -50,11 +55,11 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Features:
-    """What the model reads: one or more sequences a row; `group` sequences in a row make one
-    example.
+    """What the model reads of a table: one or more sequences for each row.
 
-    columns: input_ids and what a family adds, a list a sequence. rows: (sequences,), the table's
-    row of each. whole: an example's loss depends on the others of its step, which is never cut.
+    columns: input_ids and what a family adds, a list for each sequence. rows: (sequences,), each
+    one's row of the table. group: how many neighbouring sequences make one example. whole: whether
+    an example's loss depends on the others of its step, so that a step is never cut.
     """
 
     columns: Mapping[str, Ragged]
@@ -64,7 +69,7 @@ class Features:
     whole: bool = False
 
     def __len__(self) -> int:
-        """Examples."""
+        """The number of examples."""
         return len(self.rows) // self.group
 
     @cached_property
@@ -75,11 +80,11 @@ class Features:
         return longest
 
     def sequences(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Indices of the examples' sequences, a group's side by side."""
+        """The indices of the examples' sequences, those of one example side by side."""
         return (examples[:, None] * self.group + np.arange(self.group)).reshape(-1)
 
     def save(self, folder: Path) -> None:
-        """Atomic: another process sees the whole folder or none."""
+        """Write the folder at once: another process sees all of it or nothing."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         for name, column in self.columns.items():
@@ -102,7 +107,7 @@ class Features:
 
     @classmethod
     def load(cls, folder: Path) -> Features:
-        """Memory-mapped: a grid's cells share the pages."""
+        """Features mapped from their files, so that all cells of a machine share the memory."""
         meta = read_json(folder / "features.json")
         columns = {
             name: Ragged(
@@ -116,7 +121,7 @@ class Features:
 
 
 def concatenate(parts: Sequence[Features]) -> Features:
-    """One after another; rows count on, so that they stay distinct."""
+    """Several tables' features as one; rows are numbered on from table to table."""
     columns = {}
     for name in parts[0].columns:
         lengths = np.concatenate([part.columns[name].lengths for part in parts])
@@ -130,8 +135,7 @@ def concatenate(parts: Sequence[Features]) -> Features:
 
 
 def pad(features: Features, examples: NDArray[np.int64], pad_values: Mapping[str, int]) -> Batch:
-    """A rectangular batch: every column padded to its own longest, (sequences, length); and
-    attention_mask."""
+    """A batch: every column padded to its longest list, (sequences, length); attention_mask."""
     sequences = features.sequences(examples)
     batch: Batch = {}
     for name, column in features.columns.items():

@@ -23,7 +23,7 @@ KEYS = {"id", "prediction", "gold"}
 
 @dataclass(frozen=True)
 class Kept:
-    """One split and language of a cell. gold: None where it is hidden (see `tables.COLUMNS`)."""
+    """A cell's predictions of one table. gold: None where it is hidden (see `tables.COLUMNS`)."""
 
     split: str
     language: str
@@ -36,12 +36,12 @@ class Kept:
         return f"{self.split}-{self.language}"
 
     def rows(self, family: FamilyName) -> list[Row]:
-        """Rows with what a family's `score` reads: id and gold."""
+        """The table's rows, with only what a family's `score` reads: id and gold."""
         return [{"id": i, GOLD[family]: gold} for i, gold in zip(self.ids, self.gold, strict=True)]
 
 
 def cell_folder(name: str) -> Path:
-    """cells/none/xnli/1, or none/xnli/1 for short. UserError where no card is."""
+    """The folder of a cell, cells/none/xnli/1 or none/xnli/1 for short; UserError without a card."""
     for folder in (Path(name), CELLS / name):
         if (folder / "card.json").is_file():
             return folder
@@ -67,7 +67,10 @@ def tables_of(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_kept(folder: Path, card: Card, split: str, language: str) -> Kept:
-    """UserError: a missing or broken file, or not as many predictions as the card counts."""
+    """The kept predictions of one table.
+
+    UserError: a missing or broken file, or not as many predictions as the card counts.
+    """
     path = prediction_file(folder, split, language)
     where = f"`dvc repro target@{card.intermediate}-{card.target}-{card.replicate}`"
     if not path.is_file():
@@ -90,5 +93,5 @@ def read_kept(folder: Path, card: Card, split: str, language: str) -> Kept:
         raise UserError(
             f"{path}: {len(lines)} predictions; expected {wanted}, as the card counts; run {where}"
         )
-    ids, found, gold = ([line[key] for line in lines] for key in ("id", "prediction", "gold"))
-    return Kept(split, language, ids, found, gold)
+    ids, predicted, gold = ([line[key] for line in lines] for key in ("id", "prediction", "gold"))
+    return Kept(split, language, ids, predicted, gold)

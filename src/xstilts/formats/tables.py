@@ -109,7 +109,7 @@ GOLD = {
 
 @dataclass(frozen=True)
 class Record:
-    """What a task is. The catalogue holds one for each; data stages write it beside the tables.
+    """What a task is; the catalogue has one for each, a data stage writes it beside the tables.
 
     `languages`: in the benchmark's order, English included where the task has it. `labels`: the
     official order. `labelled`: splits whose official distribution carries gold.
@@ -150,23 +150,23 @@ class Record:
 
     @property
     def english_only(self) -> bool:
+        """Whether English is its only language."""
         return self.languages == (ENGLISH,)
 
     @property
     def is_text(self) -> bool:
-        """Plain text, in any language: rows without ids, nothing that is right or wrong."""
+        """Whether it is plain text: rows without ids and gold, in any language."""
         return self.family not in GOLD
 
     @property
     def open_labels(self) -> bool:
-        """Whether the labels are those that the tables hold (CCG's 1,363 supertags)."""
+        """Whether its labels are whatever the tables hold, as CCG's 1,363 supertags."""
         return self.family == "tagging" and not self.labels
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one split and language of a task, and where they stand. Digest: of the file's
-    bytes."""
+    """The rows of one split and language of a task. digest: of the bytes of the table's file."""
 
     task: str
     split: Split
@@ -182,8 +182,10 @@ def table_path(folder: Path, split: Split, language: str) -> Path:
 def write_table(
     folder: Path, family: FamilyName, split: Split, language: str, rows: Sequence[Row]
 ) -> Path:
-    """One Parquet file; equal rows give equal bytes (no compression level, statistics or time
-    moves)."""
+    """Write one Parquet file; equal rows give equal bytes.
+
+    Raises ValueError for a column that is not the family's.
+    """
     schema = COLUMNS[family]
     for number, row in enumerate(rows):
         if unknown := set(row) - set(schema.names):
@@ -198,8 +200,7 @@ def write_table(
 
 
 def read_table(folder: Path, split: Split, language: str) -> Table:
-    """The rows of one file. UserError where it is missing: an absent file is never an empty
-    language."""
+    """The table of one file; UserError where it is missing, which never means an empty language."""
     path = table_path(folder, split, language)
     if not path.is_file():
         raise UserError(
@@ -224,6 +225,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def read_record(folder: Path) -> Record:
+    """The record that a data stage wrote beside its tables."""
     values = read_json(folder / "record.json")
     lists_as_tuples: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
@@ -232,7 +234,7 @@ def read_record(folder: Path) -> Record:
 
 
 def read_output(path: Path) -> bytes:
-    """A file that a stage writes; a UserError where it has not."""
+    """The bytes of a file that a stage writes; UserError where it has not."""
     if not path.is_file():
         raise UserError(
             f"{path}: no such file; expected a stage to have written it; run `dvc repro`"
@@ -245,14 +247,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Sorted keys and one line end at the end: equal values, equal bytes. Atomic."""
+    """Write JSON at once, with sorted keys: equal values give equal bytes."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(path, text)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file at once: a reader sees the old or the new text, and a link's other end is
-    untouched."""
+    """Replace a file at once: a reader sees the old or the new text; a link's target is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", newline="\n", dir=path.parent, delete=False
@@ -263,7 +264,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def digest(*values: Any) -> str:
-    """A short stable name for plain values: 16 hex digits of SHA-256 over sorted JSON."""
+    """A short stable name of plain values: 16 hex digits of SHA-256 over sorted JSON."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -282,8 +283,7 @@ def folder_digest(folder: Path) -> str:
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when the block ends well; on an error it
-    vanishes.
+    """A new folder that takes the place of `target` when the block ends well, and else vanishes.
 
     Outputs may be links into DVC's cache: nothing that exists is ever opened for writing, the old
     folder is removed (which only unlinks) and the new one renamed.

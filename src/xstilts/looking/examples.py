@@ -1,7 +1,7 @@
 """Encoded rows as the model reads them: pieces, and under them what is to be learnt.
 
-What enters: a table's rows and their features. What leaves: lines of text. Cut to what fits: the
-beginning and the end of a long sequence, and what is marked in it.
+What enters: a table's rows and their features. What leaves: lines of text. Of a long sequence the
+beginning, the end and what is marked are shown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Marked = tuple[list[int], list[str]]  # ids, and a mark for each ("" for none)
 
 @dataclass(frozen=True)
 class Example:
-    """One row, and the sequences that it became."""
+    """A row, and the numbers of the sequences that it became."""
 
     row: Row
     features: Features
@@ -36,7 +36,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Printer:
-    """What reads: the tokenizer, the task, and for masked_lm how much is masked."""
+    """Shows rows as lines of a terminal: pieces, and under them their marks."""
 
     tokenizer: Tokenizer
     task: Task
@@ -46,10 +46,11 @@ class Printer:
 
     @property
     def look(self) -> Look:
+        """How rows of the task's family are shown."""
         return LOOKS[self.task.family_name]
 
     def lines(self, example: Example, rows: Sequence[Row]) -> Iterator[str]:
-        """rows: the whole table's, where retrieval finds the partner."""
+        """The lines of one row. rows: the whole table's, where retrieval finds the partner."""
         heading, names = self.look.heading(example.row, rows)
         yield from heading
         windows = [self._marked(example.features, sequence) for sequence in example.sequences]
@@ -65,7 +66,7 @@ class Printer:
             yield f"... {left} more windows"
 
     def _marked(self, features: Features, sequence: int) -> Marked:
-        """A mark that is a piece becomes that piece's text."""
+        """A sequence's ids and marks as texts: a mark that is a piece becomes that piece's text."""
         ids, marks = self.look.marks(self.task, self.tokens, features, sequence)
         wanted = [mark if isinstance(mark, int) else 0 for mark in marks]
         texts = _pieces(self.tokenizer, wanted)
@@ -74,7 +75,7 @@ class Printer:
         ]
 
     def aligned(self, ids: Sequence[int], marks: Sequence[str]) -> Iterator[str]:
-        """Two lines a screen's width: pieces, and their marks; one where nothing is marked."""
+        """Lines no wider than the screen: pieces, and below them their marks if there are any."""
         columns = self._columns(ids, marks)
         while columns:
             taken = used = 0
@@ -83,18 +84,21 @@ class Printer:
                 if taken and used > self.width - 4:
                     break
                 taken += 1
-            here, columns = columns[:taken], columns[taken:]
-            widths = [max(cell_len(piece), cell_len(mark)) for piece, mark in here]
+            shown, columns = columns[:taken], columns[taken:]
+            widths = [max(cell_len(piece), cell_len(mark)) for piece, mark in shown]
             for side in (0, 1):
                 cells = [
                     pair[side] + " " * (width - cell_len(pair[side]))
-                    for pair, width in zip(here, widths, strict=True)
+                    for pair, width in zip(shown, widths, strict=True)
                 ]
                 if text := " ".join(cells).rstrip():
                     yield f"  {text}"
 
     def _columns(self, ids: Sequence[int], marks: Sequence[str]) -> list[tuple[str, str]]:
-        """(piece, mark) of what is shown; what is left out is counted."""
+        """(piece, mark) of each column that is shown; a column for each gap says how many it hides.
+
+        Shown are the first and last pieces and those around a mark, unless marks are everywhere.
+        """
         near = {place + step for place, mark in enumerate(marks) if mark not in ("", ELSEWHERE)
                 for step in range(-AROUND, AROUND + 1)}  # fmt: skip
         if self.look.every_word or len(near) > 3 * FIRST:
@@ -116,14 +120,14 @@ class Printer:
 
 
 def _telling(windows: Sequence[Marked]) -> list[int]:
-    """At most WINDOWS of them: first those in which something is to be learnt."""
+    """The windows to show, at most WINDOWS: first those in which something is to be learnt."""
     empty = [all(mark in ("", ELSEWHERE, NONE) for mark in marks) for _, marks in windows]
     return sorted(sorted(range(len(windows)), key=empty.__getitem__)[:WINDOWS])
 
 
 def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """As the vocabulary has them; byte-level ones as characters (a part of one: U+FFFD)."""
-    pieces = tokenizer.convert_ids_to_tokens([int(one) for one in ids])
+    """Pieces as the vocabulary has them; byte-level ones as characters (a part of one: U+FFFD)."""
+    pieces = tokenizer.convert_ids_to_tokens([int(number) for number in ids])
     decoder = tokenizer.backend_tokenizer.decoder
     if type(decoder).__name__ == "ByteLevel":
         pieces = [decoder.decode([piece]).replace(" ", "▁") for piece in pieces]

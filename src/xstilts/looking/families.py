@@ -32,7 +32,7 @@ Marks = tuple[list[int], Sequence[Mark]]  # ids of the pieces, and a mark for ea
 
 @dataclass(frozen=True)
 class Seen:
-    """One table: what of it was encoded, and into what."""
+    """A table with the rows of it that were encoded, and their features."""
 
     name: str
     language: str
@@ -48,17 +48,18 @@ class Seen:
 
 
 def unmarked(task: Task, tokens: Tokens, features: Features, sequence: int) -> Marks:
-    """Of a family whose heading says what is to be learnt."""
+    """A sequence's ids without marks, for families whose heading says what is to be learnt."""
     ids: list[int] = features.columns["input_ids"][sequence].tolist()
     return ids, [""] * len(ids)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What `inspect` asks of a family. heading: a row's, given all of its table.
+    """How `inspect` shows the rows of a family.
 
-    learnt: what is to be learnt of a table, to be counted under `title`, in `order` or in that of
-    the record's labels. every_word: marks stand everywhere, so none widens what is shown.
+    heading: the lines above a row, given all rows of its table. learnt: what is to be learnt of a
+    table, counted under `title`, in `order` or in the order of the record's labels. every_word:
+    marks are everywhere, so they do not decide which pieces are shown.
     """
 
     heading: Callable[[Row, Sequence[Row]], Heading]
@@ -92,7 +93,7 @@ def _tag_heading(row: Row, rows: Sequence[Row]) -> Heading:
 
 
 def _tags(task: Task, tokens: Tokens, features: Features, sequence: int) -> Marks:
-    """A word's tag under its first piece, where it is read off."""
+    """Marks each word's tag under the word's first piece, from which the model predicts it."""
     ids, marks = unmarked(task, tokens, features, sequence)
     marks = list(marks)
     starts, labels = features.columns["word_starts"], features.columns["labels"]
@@ -107,19 +108,22 @@ def _all_tags(seen: Seen) -> Iterator[str]:
 
 
 def _span_heading(row: Row, rows: Sequence[Row]) -> Heading:
-    answers = row["answers"]
-    texts = None if answers is None else list(dict.fromkeys(one["text"] for one in answers))
-    said = HIDDEN if texts is None else " / ".join(texts) or "(no answer)"
-    return [f"{row['id']}: {row['question']} -> {said}"], []
+    if row["answers"] is None:
+        shown = HIDDEN
+    else:
+        texts = dict.fromkeys(answer["text"] for answer in row["answers"])
+        shown = " / ".join(texts) or "(no answer)"
+    return [f"{row['id']}: {row['question']} -> {shown}"], []
 
 
 def _answer(task: Task, tokens: Tokens, features: Features, sequence: int) -> Marks:
-    """The answer's pieces; the first piece where this window has none."""
+    """Marks the answer's pieces; where this window does not hold it, the first piece."""
     ids, _ = unmarked(task, tokens, features, sequence)
     context = features.columns["char_start"][sequence] != NO_CONTEXT
     best = features.columns["best"][sequence]
     marks = [
-        ELSEWHERE if here and not kept else "" for here, kept in zip(context, best, strict=True)
+        ELSEWHERE if in_context and not counts else ""
+        for in_context, counts in zip(context, best, strict=True)
     ]
     first, last = features.columns["labels"][sequence].tolist()
     for place in range(first, last + 1):
@@ -128,7 +132,7 @@ def _answer(task: Task, tokens: Tokens, features: Features, sequence: int) -> Ma
 
 
 def _answer_lengths(seen: Seen) -> Iterator[str]:
-    """Of each encoded question: the answer's length where a window holds it."""
+    """Each encoded question's answer length in pieces, or why no window can give the answer."""
     longest: dict[int, int] = {}
     labels = seen.features.columns["labels"]
     for sequence, number in enumerate(seen.features.rows.tolist()):
@@ -163,20 +167,20 @@ def _partners(seen: Seen) -> Iterator[str]:
 
 
 def _ranking_heading(row: Row, rows: Sequence[Row]) -> Heading:
-    """A query's candidates of other languages stand in their tables: its own here, if any."""
+    """A query and its right candidates in this table; those of other languages are in theirs."""
     if row["query"] is None:
         return [f"{row['id']} (candidate)"], []
     if row["candidate"] is not None:
         return [f"{row['id']}: {row['query']} -> {row['candidate']}"], ["query", "candidate"]
     names = set(row["gold"] or ())
-    found = [one["candidate"] for one in rows if names & set(one["gold"] or ())]
-    answers = list(dict.fromkeys(text for text in found if text is not None))
-    said = HIDDEN if row["gold"] is None else " / ".join(answers) or "(none in this table)"
-    return [f"{row['id']}: {row['query']} -> {said}"], []
+    right = [other["candidate"] for other in rows if names & set(other["gold"] or ())]
+    answers = list(dict.fromkeys(text for text in right if text is not None))
+    shown = HIDDEN if row["gold"] is None else " / ".join(answers) or "(none in this table)"
+    return [f"{row['id']}: {row['query']} -> {shown}"], []
 
 
 def _sides(seen: Seen) -> Iterator[str]:
-    """What a row of ranking is: a pair to learn from, or one side of what is ranked."""
+    """What each row of ranking is: a pair to learn from, a query alone, or a candidate alone."""
     for row in seen.rows:
         if row["query"] is None:
             yield "candidate"
@@ -191,7 +195,7 @@ def _text_heading(row: Row, rows: Sequence[Row]) -> Heading:
 
 
 def _masks(task: Task, tokens: Tokens, features: Features, sequence: int) -> Marks:
-    """As one batch may mask it; under a chosen piece the one that is to be guessed."""
+    """A sequence masked as one batch may mask it; marked is the piece that is to be guessed."""
     batch = task.family.collate(features, np.array([sequence]), tokens, (1,))
     ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
     return ids, ["" if label == IGNORE_INDEX else label for label in labels]

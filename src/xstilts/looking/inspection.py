@@ -1,4 +1,4 @@
-"""A task before it is paid for: lengths, labels, pieces a word, and rows as the model reads them.
+"""A task before it is trained: lengths, labels, pieces of a word, rows as the model reads them.
 
 What enters: a data stage's tables and the tokenizer that would encode them. What leaves: text.
 Everything is encoded by the family's own `encode` with the settings of params.yaml, so what is
@@ -22,7 +22,7 @@ from xstilts.looking.families import LOOKS, Seen
 from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
 from xstilts.paths import PRETRAIN, TEXT, intermediate_data, target_data, trainings
 from xstilts.phases import pretraining
-from xstilts.phases.members import check_span, check_target, label_set, subset
+from xstilts.phases.members import check_span, check_target, chosen_rows, label_set
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.training import encoder as encoders
@@ -37,7 +37,10 @@ LABELS = 20  # that a line of the histogram shows
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """How many rows of a table are encoded (0: all) and shown; which languages ((): all)."""
+    """What to show: how many rows of a table are encoded (0: all), how many are examples.
+
+    languages: only these; (): all. width: of the terminal. whole: long sequences are not cut.
+    """
 
     rows: int = 1000
     examples: int = 2
@@ -57,7 +60,7 @@ class Part:
 
 
 def inspect(params: Params, name: str, intermediate: str, options: InspectOptions) -> Iterator[str]:
-    """Lines: what there is, lengths and pieces of each table, labels, examples of each language."""
+    """The lines to print: lengths and pieces of each table, labels, examples of each language."""
     parts = _parts(params, name, intermediate)
     tokenizer, origin = _tokenizer(params)
     first = parts[-1].task
@@ -140,15 +143,15 @@ def _prepared(folder: Path, stage: str) -> Path:
 
 
 def _task(record: Record, section: PhaseSettings | FrozenSettings, folder: Path) -> Task:
-    """With the labels of the folder's tables where the record lists none."""
+    """The task of a record; its labels are those of the folder's tables if the record has none."""
     if record.open_labels:
-        found = [read_table(folder, split, language) for split, language in tables_in(folder)]
-        return task(record, section, label_set(record, found))
+        tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
+        return task(record, section, label_set(record, tables))
     return task(record, section)
 
 
 def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
-    """What params name, or phase 1 left; or the tokenizer that phase 1 would train."""
+    """The tokenizer that params name, or phase 1 left or would train; and which of them it is."""
     settings = params.pretrain
     if settings.encoder is not None:
         ref = EncoderRef(settings.encoder, settings.encoder, settings.revision, "")
@@ -162,9 +165,10 @@ def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
 
 
 def _tables(part: Part, tokenizer: Tokenizer, options: InspectOptions) -> Iterator[Seen]:
-    """English first; train before what is reported."""
+    """A folder's tables, encoded: English first, then by language, train before dev before test."""
     names = sorted(
-        tables_in(part.folder), key=lambda one: (one[1] != ENGLISH, one[1], SPLITS.index(one[0]))
+        tables_in(part.folder),
+        key=lambda name: (name[1] != ENGLISH, name[1], SPLITS.index(name[0])),
     )
     names = [name for name in names if not options.languages or name[1] in options.languages]
     what = f"{part.folder}: encode"
@@ -177,14 +181,16 @@ def _tables(part: Part, tokenizer: Tokenizer, options: InspectOptions) -> Iterat
 
 
 def _drawn(table: Table, rows: int) -> list[Row]:
-    """Seeded; the first ones may all be of one source."""
-    return subset(table, TrainingSettings(dev_rows=rows or None)).rows
+    """A seeded choice of a table's rows (0: all): the first may all be from one source."""
+    chosen = chosen_rows(len(table.rows), TrainingSettings(dev_rows=rows or None))
+    return [table.rows[number] for number in chosen]
 
 
 # Numbers
 
 
 def _sizes(tables: Iterable[Seen], tokenizer: Tokenizer) -> Iterator[list[str]]:
+    """A header and a line for each table."""
     yield ["", "rows", "encoded", "median", "95 %", "longest", "sequences", "pieces/word",
            "chars/piece", "unknown"]  # fmt: skip
     for seen in tables:
@@ -221,7 +227,7 @@ def _pieces(rows: Sequence[Row], tokenizer: Tokenizer) -> tuple[int, int, int, i
 
 
 def _texts(row: Row) -> Iterator[str]:
-    """Whatever of a row is text, by the names of the columns."""
+    """All texts of a row, whichever family's: by the names of the columns."""
     yield from (row[name] for name in TEXTS if row.get(name))
     yield from row.get("choices") or ()
     if row.get("tokens"):
@@ -229,6 +235,7 @@ def _texts(row: Row) -> Iterator[str]:
 
 
 def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
+    """A line for each table: the share of each label, or of whatever else is to be learnt."""
     lines = []
     for seen in tables:
         look = LOOKS[seen.task.family_name]
@@ -247,7 +254,7 @@ def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
 
 
 def _counted(seen: Seen) -> str:
-    """What encoding cut, split or did not know."""
+    """A line with how much encoding cut, split or did not know; "" where nothing."""
     counts = {name: count for name, count in seen.features.counts.items() if count}
     return (
         f"{seen.name}: {', '.join(f'{n} {name}' for name, n in counts.items())}" if counts else ""
@@ -258,7 +265,7 @@ def _counted(seen: Seen) -> str:
 
 
 def _one_a_language(tables: Iterable[Seen]) -> list[Seen]:
-    """The first table of each language; of several trainings each."""
+    """The first table of each language and task, for which examples are shown."""
     chosen: dict[tuple[str, str], Seen] = {}
     for seen in tables:
         chosen.setdefault((seen.language, seen.task.name), seen)
@@ -266,10 +273,10 @@ def _one_a_language(tables: Iterable[Seen]) -> list[Seen]:
 
 
 def _examples(seen: Seen, wanted: int) -> Iterator[Example]:
-    """Rows of which half are as long or longer: of two, the median and the longest."""
+    """Rows spread evenly from the median length to the longest."""
     by_row: dict[int, list[int]] = {}
     for sequence, number in enumerate(seen.features.rows.tolist()):
-        if seen.drawn[number].get("side") != "english":  # it stands beside its partner
+        if seen.drawn[number].get("side") != "english":  # shown beside its partner
             by_row.setdefault(number, []).append(sequence)
     order = sorted(by_row, key=lambda number: (sum(seen.lengths[by_row[number]]), number))
     ends = np.linspace(0.5, 1.0, wanted) if wanted > 1 else np.array([0.5])
@@ -278,8 +285,8 @@ def _examples(seen: Seen, wanted: int) -> Iterator[Example]:
 
 
 def _columns(lines: Iterable[Sequence[str]]) -> Iterator[str]:
-    """First column left, numbers right."""
-    found = list(lines)
-    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
-    for first, *rest in found:
+    """The lines of cells as text: the first column aligned left, the others right."""
+    cells = list(lines)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for first, *rest in cells:
         yield "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])])

@@ -1,9 +1,9 @@
 """Every layer and pooling of an encoder on a retrieval target, from one pass over its sentences.
 
 What enters: an encoder of phase 2 and a target's tables. What leaves: a score for each split,
-language, layer and pooling, as a table and a picture. Vectors stand on disk while a table is
-scored, so memory holds one layer's. It is for looking: the layer of a cell is a setting, and is
-never chosen from the scores that it gets.
+language, layer and pooling, as a table and a picture. Vectors lie on disk while a table is scored,
+so that memory holds one layer's. This is for looking: the layer of a cell is a setting, and is
+never chosen by these scores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Score:
-    """The task's number (a fraction) of one way to take vectors, in one split and language."""
+    """The task's number (a fraction) for one layer and pooling, in one split and language."""
 
     split: str
     language: str
@@ -51,7 +51,7 @@ class Score:
 
 @dataclass(frozen=True)
 class LayerEncoder:
-    """An encoder that gives all its states, and what its batches need."""
+    """An encoder that gives the sentence vectors of all its layers, and what its batches need."""
 
     model: Model
     tokenizer: Tokenizer
@@ -61,17 +61,17 @@ class LayerEncoder:
 
     @property
     def layers(self) -> int:
-        """Of the encoder, the embeddings' output counted."""
+        """How many layers' states there are, the embeddings' output counted."""
         return int(self.model.encoder.config.num_hidden_layers) + 1
 
     @torch.inference_mode()
     def vectors(self, table: Table, folder: Path) -> dict[tuple[int, PoolingName], Vectors]:
-        """{(layer, pooling): (rows, dim)}, each backed by a file; one pass of the encoder."""
+        """{(layer, pooling): (rows, dim)}, arrays in files of `folder`; one pass of the encoder."""
         features = encode(table, self.task, self.tokenizer, self.cache)
         device = torch.device(device_for(self.training))
         tokens = encoders.special_tokens(self.tokenizer)
         shape = (len(table.rows), int(self.model.encoder.config.hidden_size))
-        found: dict[tuple[int, PoolingName], Vectors] = {
+        vectors: dict[tuple[int, PoolingName], Vectors] = {
             (layer, pooling): np.lib.format.open_memmap(
                 folder / f"{layer}-{pooling}.npy", "w+", np.float32, shape
             )
@@ -89,17 +89,17 @@ class LayerEncoder:
                 read = self.model.encoder(**self.model.inputs(batch), output_hidden_states=True)
             # The last as a cell reads it: some architectures norm it once more.
             states = [*read.hidden_states[: self.layers - 1], read.last_hidden_state]
-            for (layer, pooling), array in found.items():
+            for (layer, pooling), array in vectors.items():
                 pooled = heads[pooling](states[layer], batch)
                 array[examples] = pooled.float().cpu().numpy()
             bar.update(len(examples))
         bar.close()
-        return found
+        return vectors
 
 
-def layer_scores(states: LayerEncoder, data: Path) -> Iterator[Score]:
-    """Every split and language with gold; BUCC's threshold is each way's own, set on dev."""
-    record, chosen = read_record(data), states.task
+def layer_scores(encoder: LayerEncoder, data: Path) -> Iterator[Score]:
+    """The scores of every table with gold; BUCC's threshold is set on dev for each way alone."""
+    record, chosen = read_record(data), encoder.task
     languages = dict.fromkeys(language for _, language in tables_in(data))
     for language in languages:
         dev: dict[tuple[int, PoolingName], object] = {}
@@ -107,13 +107,13 @@ def layer_scores(states: LayerEncoder, data: Path) -> Iterator[Score]:
             table = read_table(data, split, language)
             if not chosen.family.labelled(table.rows):
                 continue
-            features = encode(table, chosen, states.tokenizer, states.cache)
+            features = encode(table, chosen, encoder.tokenizer, encoder.cache)
             with tempfile.TemporaryDirectory() as folder:
-                for way, vectors in states.vectors(table, Path(folder)).items():
-                    found = retrieval.decode(features, list(vectors), table.rows, chosen.settings)
+                for way, vectors in encoder.vectors(table, Path(folder)).items():
+                    mined = retrieval.decode(features, list(vectors), table.rows, chosen.settings)
                     if split == "dev":
-                        dev[way] = (found, table.rows)
-                    settled, _ = retrieval.settle(found, dev.get(way), chosen.settings)  # type: ignore[arg-type]
+                        dev[way] = (mined, table.rows)
+                    settled, _ = retrieval.settle(mined, dev.get(way), chosen.settings)  # type: ignore[arg-type]
                     scores = retrieval.score(settled, table.rows, language, chosen.settings)
                     yield Score(split, language, *way, task_number(scores, record.main))
 
@@ -139,7 +139,7 @@ def layers_of(
 
 
 def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
-    """layers.csv (every score), layers.md (means over languages), layers.png; the Markdown."""
+    """Write layers.csv (every score), layers.md (means) and layers.png; returns the Markdown."""
     text = f"# {title}\n\n{_markdown(scores)}"
     write_text(out / "layers.csv", _csv(scores))
     write_text(out / "layers.md", text)
@@ -149,20 +149,20 @@ def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
 
 def means(scores: Sequence[Score]) -> dict[tuple[str, PoolingName], list[float]]:
     """{(split, pooling): mean over languages at layer 0, 1, ...}."""
-    found: dict[tuple[str, PoolingName], list[float]] = {}
-    for split, pooling in dict.fromkeys((one.split, one.pooling) for one in scores):
-        by_layer: dict[int, list[float]] = {}
-        for one in scores:
-            if (one.split, one.pooling) == (split, pooling):
-                by_layer.setdefault(one.layer, []).append(one.value)
-        found[split, pooling] = [statistics.fmean(by_layer[layer]) for layer in sorted(by_layer)]
-    return found
+    values: dict[tuple[str, PoolingName], dict[int, list[float]]] = {}
+    for score in scores:
+        by_layer = values.setdefault((score.split, score.pooling), {})
+        by_layer.setdefault(score.layer, []).append(score.value)
+    return {
+        key: [statistics.fmean(by_layer[layer]) for layer in sorted(by_layer)]
+        for key, by_layer in values.items()
+    }
 
 
 def _markdown(scores: Sequence[Score]) -> str:
     columns: Mapping[tuple[str, PoolingName], list[float]] = means(scores)
     languages: dict[str, list[str]] = {}
-    for split, language in dict.fromkeys((one.split, one.language) for one in scores):
+    for split, language in dict.fromkeys((score.split, score.language) for score in scores):
         languages.setdefault(split, []).append(language)
     lines = [
         "Percent; means over languages. Layer 0 is the embeddings' output. For looking: a cell's "
@@ -183,13 +183,13 @@ def _csv(scores: Sequence[Score]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("split", "language", "layer", "pooling", "score"))
-    for one in scores:
-        writer.writerow((one.split, one.language, one.layer, one.pooling, one.value))
+    for score in scores:
+        writer.writerow((score.split, score.language, score.layer, score.pooling, score.value))
     return text.getvalue()
 
 
 def _draw(scores: Sequence[Score], title: str, path: Path) -> None:
-    """A line a split and pooling over the layers. No pyplot: no state."""
+    """Draw a line for each split and pooling over the layers; without pyplot, which keeps state."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

@@ -29,10 +29,10 @@ def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[di
 
 def _prepared(data: Path, task: Record) -> dict[str, int]:
     """Rows of each prepared table: the most of any stage's, as an intermediate may have a limit."""
-    own = paths.target_data(task.name, data)
+    target = paths.target_data(task.name, data)
     folders = [
-        own,
-        *paths.trainings(own),
+        target,
+        *paths.trainings(target),
         *paths.intermediate_data("", data).glob(f"*/{task.name}"),
     ]
     folders += [data / paths.TEXT.name] if task.is_text else []

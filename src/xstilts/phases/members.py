@@ -160,20 +160,23 @@ def label_set(record: Record, tables: Sequence[Table]) -> tuple[str, ...]:
 
 
 def subset(select: Table, training: TrainingSettings) -> Table:
-    """A seeded random choice of whole rows where params limit dev.
+    """The table that selects, or a seeded choice of its rows where params limit dev."""
+    if training.dev_rows is None or training.dev_rows >= len(select.rows):
+        return select
+    return replace(
+        select,
+        rows=[select.rows[i] for i in chosen_rows(len(select.rows), training)],
+        digest=digest(select.digest, training.dev_rows, training.seed),
+    )
+
+
+def chosen_rows(rows: int, training: TrainingSettings) -> list[int]:
+    """The numbers of the rows that `training.dev_rows` draws of so many, in rising order.
 
     Not the first n, as jiant's `eval_subset_num`: files are sorted by source, genre or treebank.
     """
-    if training.dev_rows is None or training.dev_rows >= len(select.rows):
-        return select
-    chosen = np.sort(
-        np.random.default_rng(training.seed).permutation(len(select.rows))[: training.dev_rows]
-    )
-    return replace(
-        select,
-        rows=[select.rows[i] for i in chosen],
-        digest=digest(select.digest, training.dev_rows, training.seed),
-    )
+    order = np.random.default_rng(training.seed).permutation(rows)
+    return [int(number) for number in np.sort(order[: training.dev_rows])]
 
 
 def _part(table: Table, part: str) -> Table:

@@ -1,4 +1,4 @@
-"""Under which other conventions each family's kept predictions may be scored.
+"""The other conventions under which each family's kept predictions may be scored.
 
 What enters: the settings of a cell's own number, predictions, the table's texts. What leaves: other
 settings, other rows, other predictions to score, or what cannot be computed from what was kept.
@@ -23,7 +23,7 @@ Numbers = dict[str, float]  # language -> fraction
 
 @dataclass(frozen=True)
 class Rule:
-    """How a number comes from predictions: the family's settings, and the metrics that make it."""
+    """A convention: the settings to score with, and the metrics whose mean is the number."""
 
     settings: TaskSettings
     main: tuple[str, ...]
@@ -52,11 +52,12 @@ def _no_other_mean(own: Numbers, asked: Mapping[str, int]) -> list[str]:
 
 @dataclass(frozen=True)
 class Conventions:
-    """What `rescore` asks of a family, given the settings of the cell's own number.
+    """How else a family's predictions may be scored, given the settings of the cell's own number.
 
-    rules: other settings and metrics in a language. by_texts: other predictions or rows, which
-    only the table's texts tell. lost: what the kept predictions are too little for. whole: other
-    means over the languages, as lines. first_rows: whether jiant's choice of dev rows applies.
+    rules: other settings and metrics in a language. by_texts: other predictions or rows, which need
+    the table's texts. lost: conventions that kept predictions are too little for. whole: lines with
+    other means over the languages. names: of metrics whose own name is unclear. first_rows: whether
+    jiant's choice of dev rows applies.
     """
 
     rules: Callable[[TaskSettings, str], list[Rule]] = _no_rules
@@ -65,11 +66,12 @@ class Conventions:
     )
     lost: Callable[[str], list[str]] = _nothing_lost
     whole: Callable[[Numbers, Mapping[str, int]], list[str]] = _no_other_mean
-    names: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of metrics, where unclear
+    names: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     first_rows: bool = True
 
     @property
     def reads_texts(self) -> bool:
+        """Whether some convention needs the table's texts."""
         return self.by_texts is not _no_variants
 
 
@@ -98,7 +100,10 @@ def _normalisers(own: TaskSettings, language: str) -> list[Rule]:
 def _equally_right(
     own: TaskSettings, predictions: Sequence[Prediction], texts: Sequence[Row]
 ) -> Iterator[Variant]:
-    """Tatoeba: a guess whose translation reads as the English line does becomes the right one."""
+    """Tatoeba: a prediction is right if its English sentence reads as the right one's does.
+
+    Official scoring asks for the line's number, so that of equal English lines one is right.
+    """
     if own.convention != NEAREST:
         return
     text = {row["id"]: row["text"].strip() for row in texts}
@@ -119,7 +124,7 @@ def _vectors(convention: str) -> list[str]:
 
 
 def _over_queries(own: Numbers, asked: Mapping[str, int]) -> list[str]:
-    """LAReQA's official mean; no other than that over languages where each asks as much."""
+    """LAReQA's official mean over all queries; equal to the mean over languages of equal size."""
     mean = sum(number * asked[code] for code, number in own.items()) / sum(asked.values())
     return [f"mean over the queries of all languages at once (LAReQA's): {100 * mean:.2f}"]
 

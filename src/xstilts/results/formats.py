@@ -16,7 +16,7 @@ from xstilts.formats.tables import FamilyName, Row
 
 @dataclass(frozen=True)
 class Format:
-    """unit: what the official size of a table counts."""
+    """How predictions and gold become a file's text. unit: what a table's official size counts."""
 
     predictions: Callable[[Sequence[Row], Sequence[Any]], str]
     labels: Callable[[Sequence[Row]], str]
@@ -28,13 +28,13 @@ def _lines(values: Sequence[object]) -> str:
 
 
 def _sentences(tagged: Sequence[Sequence[str]]) -> str:
-    """One tag a line, a blank line after each sentence."""
+    """Tagged sentences: one tag a line, a blank line after each sentence."""
     return "".join(f"{_lines(tags)}\n" for tags in tagged)
 
 
 def _answers(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> str:
-    found = {row["id"]: p["text"] for row, p in zip(rows, predictions, strict=True)}
-    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+    texts = {row["id"]: p["text"] for row, p in zip(rows, predictions, strict=True)}
+    return json.dumps(texts, ensure_ascii=False, indent=1) + "\n"
 
 
 def _pairs(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None]) -> str:
@@ -44,14 +44,15 @@ def _pairs(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None])
 
 
 def _places(rows: Sequence[Row], predictions: Sequence[Mapping[str, Any] | None]) -> str:
-    """Tatoeba: for each English sentence the number of the foreign line."""
+    """Tatoeba: for each English sentence the number of the predicted foreign line."""
     pairs = zip(rows, predictions, strict=True)
     return _english_lines(rows, {row["id"]: p["id"] for row, p in pairs if p is not None})
 
 
 def _english_lines(rows: Sequence[Row], partner: Mapping[str, str]) -> str:
-    """In the order of XTREME's English file (stripped, sorted as strings, stable); from 0.
+    """The numbers (from 0) of the English sentences' partners among the foreign lines.
 
+    English sentences come in the order of XTREME's file: stripped, sorted as strings, stable.
     partner: English id -> foreign id.
     """
     foreign = [row["id"] for row in rows if row["side"] == "foreign"]
@@ -70,7 +71,7 @@ def _gold_sentences(rows: Sequence[Row]) -> str:
 
 
 def _gold_answers(rows: Sequence[Row]) -> str:
-    """SQuAD's JSON; each question a document of its own, as in XTREME's test files."""
+    """SQuAD's JSON with each question as a document of its own, as in XTREME's test files."""
     documents = []
     for row in rows:
         answers = [{"text": a["text"], "answer_start": a["start"]} for a in row["answers"]]
@@ -112,5 +113,6 @@ FORMATS: dict[FamilyName, Mapping[str, Format] | None] = {
 
 
 def format_of(family: Any, convention: str) -> Format | None:
+    """The format of a family's files under the record's convention; None: XTREME takes none."""
     kinds = FORMATS[family] or {}
     return kinds.get("") or kinds.get(convention)

@@ -1,9 +1,10 @@
-"""XTREME's submission folder out of a grid's cells: one intermediate, or the best for each target.
+"""XTREME's submission folder, made of a grid's cells: of one intermediate, or of the best.
 
 What enters: cells with their kept predictions, and the test tables that these were made from. What
 leaves: TASK/test-LANGUAGE.tsv (.json for question answering) as XTREME's README asks for them, and
 manifest.json, which says where each came from; on request a folder of labels in the same layout,
-for `xstilts score`. English dev selects, and nothing else. Nothing is predicted here.
+for `xstilts score`. The best is, for each target, the best on English dev, and on nothing else.
+Nothing is predicted here.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class SubmissionOptions:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The cell that predicts a task, why it was chosen, and out of which English dev scores."""
+    """The cell chosen for a task, why, and the English dev scores that it was chosen from."""
 
     card: Card
     folder: Path
@@ -67,7 +68,7 @@ class Chosen:
 
 @dataclass
 class Written:
-    """The manifest, and what is missing from a whole submission (or its labels)."""
+    """The manifest of a submission that was written, and what is missing from it."""
 
     manifest: dict[str, Any]
     missing: list[str]
@@ -89,10 +90,10 @@ def write_submission(
             f"{labels}: --labels is --out ({out}), or one is inside the other; expected two "
             "folders beside each other; choose another with --out or --labels"
         )
-    found, missing = _cells(params, options)
-    chosen = _choose(found, options)
-    tables = {task: _tables(one, params.source, missing) for task, one in chosen.items()}
-    chosen = {task: one for task, one in chosen.items() if tables[task]}
+    cards, missing = _cells(params, options)
+    chosen = _choose(cards, options)
+    tables = {task: _tables(cell, params.source, missing) for task, cell in chosen.items()}
+    chosen = {task: cell for task, cell in chosen.items() if tables[task]}
     if not chosen or (missing and not options.incomplete):
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(
@@ -112,10 +113,10 @@ def write_submission(
     written = Written(manifest, missing)
     with ExitStack() as stack:
         folders = [stack.enter_context(fresh_folder(path)) for path in (out, labels) if path]
-        for task, one in chosen.items():
-            files = _write_task(folders[0] / task, one, tables[task])
-            manifest["tasks"][task] = _origin(one, files, _expected(task, params.source))
-            if labels and not _write_labels(folders[1] / task, one, tables[task]):
+        for task, cell in chosen.items():
+            files = _write_task(folders[0] / task, cell, tables[task])
+            manifest["tasks"][task] = _origin(cell, files, _expected(task, params.source))
+            if labels and not _write_labels(folders[1] / task, cell, tables[task]):
                 written.unlabelled.append(task)
         if written.unlabelled and not options.incomplete:
             raise UserError(
@@ -127,7 +128,7 @@ def write_submission(
 
 
 def _nested(one: Path, other: Path) -> bool:
-    """Whether one of the folders would take the other's place, or hold it."""
+    """Whether the folders are the same, or one is inside the other."""
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 
@@ -137,11 +138,11 @@ def _nested(one: Path, other: Path) -> bool:
 def _cells(
     params: Params, options: SubmissionOptions
 ) -> tuple[dict[str, dict[Place, Card]], list[str]]:
-    """The cards that may be chosen, for each task of XTREME, and which cells are not there."""
+    """The cards to choose from, for each task of XTREME; and which cells are missing."""
     grid = params.grid
     intermediates = [options.intermediate] if options.intermediate else grid.intermediates
     replicates = [options.replicate] if options.replicate else grid.replicates
-    found: dict[str, dict[Place, Card]] = {}
+    cards: dict[str, dict[Place, Card]] = {}
     missing = []
     for task in TASKS["xtreme"]:
         if task not in grid.targets:
@@ -150,10 +151,10 @@ def _cells(
         for place in product(intermediates, replicates):
             folder = _folder(task, place)
             if (folder / "card.json").is_file():
-                found.setdefault(task, {})[place] = cell_card(folder)
+                cards.setdefault(task, {})[place] = cell_card(folder)
             else:
                 missing.append(f"{folder} has no card")
-    return found, missing
+    return cards, missing
 
 
 def _folder(task: str, place: Place) -> Path:
@@ -198,17 +199,17 @@ def _choose(
 
 
 def _dev_scores(task: str, cards: Mapping[Place, Card]) -> dict[Place, float]:
-    """English dev of each cell. UserError where they cannot be compared."""
+    """Each trained cell's English dev score; UserError where they cannot be compared."""
     chosen = {place: card.selection for place, card in cards.items() if card.selection}
     meanings = {
         (card.passport["selection"], card.encoder, card.source): place
         for place, card in cards.items()
     }
     if len(meanings) > 1:
-        (first, one), (second, other), *_ = meanings.items()
+        (expected, first), (found, other), *_ = meanings.items()
         raise UserError(
-            f"{_folder(task, other)}: selected by {second[0]} with {second[1]}; expected "
-            f"{first[0]} with {first[1]} as {_folder(task, one)}; run `dvc repro target`"
+            f"{_folder(task, other)}: selected by {found[0]} with {found[1]}; expected "
+            f"{expected[0]} with {expected[1]} as {_folder(task, first)}; run `dvc repro target`"
         )
     return {place: selection.score for place, selection in chosen.items()}
 
@@ -225,16 +226,14 @@ class _Pair:
 
 
 def _expected(task: str, source: SourceSettings) -> list[str]:
-    """XTREME's languages; or the source's, where it has languages of its own."""
-    own, official = (
-        source_named(source.name).languages(read_record(paths.target_data(task)), source),
-        TASKS["xtreme"],
-    )
-    return list(official[task] if set(own) <= set(official[task]) else own)
+    """A task's languages in XTREME; or the source's, where it has languages of its own."""
+    record, official = read_record(paths.target_data(task)), TASKS["xtreme"][task]
+    languages = source_named(source.name).languages(record, source)
+    return list(official if set(languages) <= set(official) else languages)
 
 
 def _tables(chosen: Chosen, source: SourceSettings, missing: list[str]) -> dict[str, _Pair]:
-    """Each language's, in order; what lacks of it is added to `missing`."""
+    """Each language's test table, in order; what is missing is added to `missing`."""
     card, pairs = chosen.card, {}
     kept = {language for split, language in tables_of(chosen.folder) if split == SPLIT}
     for language in _expected(card.target, source):
@@ -253,6 +252,7 @@ def _tables(chosen: Chosen, source: SourceSettings, missing: list[str]) -> dict[
 
 
 def _pair(chosen: Chosen, language: str) -> _Pair:
+    """A language's test table with its predictions; UserError where they do not belong together."""
     card, folder = chosen.card, paths.target_data(chosen.card.target)
     table = read_table(folder, SPLIT, language)
     name = f"{SPLIT}-{language}"
@@ -269,18 +269,18 @@ def _pair(chosen: Chosen, language: str) -> _Pair:
 
 
 def _format(card: Card) -> Format:
-    """The card's family's; a UserError where XTREME asks for no file of that kind."""
+    """The file format of a card's family; UserError where XTREME takes no file of that kind."""
     convention = next(iter(card.passport["metrics"].values()))
-    found = format_of(card.family, convention)
-    if found is None:
+    file_format = format_of(card.family, convention)
+    if file_format is None:
         raise UserError(
             f"{card.target}: a {card.family} target; expected one whose predictions XTREME takes"
         )
-    return found
+    return file_format
 
 
 def _write_task(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> dict[str, Any]:
-    """{language: rows and digest} of what was written."""
+    """Write a task's predictions; {language: rows and digest} of what was written."""
     files = {}
     write = _format(chosen.card).predictions
     for language, pair in tables.items():
@@ -291,7 +291,7 @@ def _write_task(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> di
 
 
 def _write_labels(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> bool:
-    """False, and nothing is written, where a language's gold is hidden."""
+    """Write a task's gold; False, and nothing is written, where a language's gold is hidden."""
     scored = chosen.card.scores.get(SPLIT, {})  # has what has gold
     if any(language not in scored for language in tables):
         return False
@@ -305,7 +305,7 @@ def _write_labels(folder: Path, chosen: Chosen, tables: Mapping[str, _Pair]) -> 
 
 
 def _origin(chosen: Chosen, files: Mapping[str, Any], expected: Sequence[str]) -> dict[str, Any]:
-    """Which cell, seed and commit a task's files are of, and what English dev said."""
+    """The manifest's entry of a task: its cell, seed and commit, and its English dev score."""
     card = chosen.card
     curve = logbook.History(paths.WORK, logbook.cell_key(card)).lines()
     lines = logbook.belonging(curve, card.key)  # none where DVC's cache brought the cell

@@ -23,7 +23,7 @@ def _text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Every line stripped; a blank line at the end is a label of its own, as in `read_label`."""
+    """The lines, stripped; a blank line at the end counts as a label, as in `read_label`."""
     lines = _text(path).split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -31,7 +31,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_tags(path: Path) -> tuple[list[list[str]], list[int]]:
-    """Sentences, and the line each begins on; every blank line ends one, an empty one too."""
+    """The tags of each sentence, and the line it begins on; every blank line ends a sentence."""
     sentences: list[list[str]] = [[]]
     begins = [1]
     for number, tag in enumerate(read_lines(path), 1):
@@ -46,6 +46,7 @@ def read_tags(path: Path) -> tuple[list[list[str]], list[int]]:
 
 
 def _json(path: Path) -> Any:
+    """The file's JSON value; of SQuAD's format what stands under `data`."""
     try:
         content = json.loads(_text(path))
     except json.JSONDecodeError as error:
@@ -56,6 +57,7 @@ def _json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
+    """The one JSON object of a file."""
     content = _json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: not one JSON object; expected {{id: prediction}}; write it so")
@@ -63,7 +65,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_questions(path: Path) -> Questions:
-    """(id, gold texts) of every question, ids that stand twice included."""
+    """(id, gold texts) of every question of a SQuAD file, repeated ids included."""
     try:
         questions = [
             (question["id"], [answer["text"] for answer in question["answers"]])

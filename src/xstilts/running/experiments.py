@@ -37,8 +37,9 @@ def use_experiment(experiment: Path, force: bool = False, target: Path = params.
 
 
 def _write(resolved: params.Params, experiment: Path, target: Path) -> None:
-    here, there = Path.cwd(), experiment.resolve()
-    name = there.relative_to(here) if there.is_relative_to(here) else Path(experiment.name)
+    """Write params with a header that names the experiment, and no path of this machine."""
+    root, path = Path.cwd(), experiment.resolve()
+    name = path.relative_to(root) if path.is_relative_to(root) else Path(experiment.name)
     params.write(resolved, target, f"Written in full by `xstilts use {name.as_posix()}`")
 
 

@@ -1,4 +1,4 @@
-"""The stages in parallel: the only room that knows DVC.
+"""The driver that runs stages in parallel: the only room that knows DVC.
 
 DVC says what the graph is and what is stale; this driver starts every ready stage as its own
 `dvc repro --single-item`, so cache, lock file and links stay DVC's work and the bytes are those of
@@ -44,7 +44,7 @@ STOP_S = 20.0  # for DVC to notice that its command is gone, and to finish writi
 
 @dataclass(frozen=True)
 class Graph:
-    """Stages in an order in which they could run."""
+    """The stages that are wanted, in an order in which they could run, and what each needs."""
 
     needs: Mapping[str, frozenset[str]]  # stage -> the stages whose outputs it reads
     stale: frozenset[str]  # changed by themselves; what reads their output is not named here
@@ -55,6 +55,8 @@ class Graph:
 
 @dataclass
 class Running:
+    """A stage that runs, since when, and its log."""
+
     process: subprocess.Popen[bytes]
     log: Path
     started: float
@@ -133,7 +135,7 @@ def read_graph(console: Console, targets: Sequence[str] = ()) -> Graph:
 
 
 def _graph(console: Console, targets: Sequence[str]) -> Graph:
-    """Under DVC's lock: else dvc.lock might be read while a stage is writing it."""
+    """The graph, read under DVC's lock: else a stage might be writing dvc.lock meanwhile."""
     import networkx
     from dvc.repo import Repo, lock_repo
 
@@ -156,16 +158,21 @@ def _graph(console: Console, targets: Sequence[str]) -> Graph:
 
 
 def _read_by(stage: Any, others: Iterable[Any]) -> frozenset[str]:
-    """The outputs of `others` that a stage depends on: `code` writes several, each for some. A
-    dependency may be a folder around them (`cells`)."""
+    """The outputs of `others` that a stage depends on; it need not read all of them (`code`'s).
+
+    A dependency may be a folder around outputs (`cells`), or be inside one.
+    """
     wanted = [f"{dep.fs_path}/" for dep in stage.deps]
     outputs = [(out.def_path, f"{out.fs_path}/") for other in others for out in other.outs]
-    found = ((name, path, one) for name, path in outputs for one in wanted)
-    return frozenset(n for n, path, one in found if path.startswith(one) or one.startswith(path))
+    return frozenset(
+        name
+        for name, path in outputs
+        if any(path.startswith(dep) or dep.startswith(path) for dep in wanted)
+    )
 
 
 class Driver:
-    """Starts what is ready, notes what ended."""
+    """Starts stages that are ready, a number at a time, and notes how they ended."""
 
     def __init__(self, graph: Graph, jobs: int, console: Console) -> None:
         self.graph = graph
@@ -178,7 +185,7 @@ class Driver:
         self.outputs = _outputs()
 
     def run(self, signals: Sequence[int]) -> None:
-        """Until nothing is left to start and nothing runs, or a signal came."""
+        """Run until nothing is left to start and nothing runs, or a signal came."""
         with _progress(self.console, len(self.waiting)) as bar:
             while (self.waiting or self.running) and not signals:
                 moved = self._settle()
@@ -189,7 +196,7 @@ class Driver:
                     time.sleep(POLL_S)
 
     def _settle(self) -> bool:
-        """Take out of `waiting` what needs no run, or can have none. True where there was one."""
+        """Take out of `waiting` the stages that need no run or cannot run; whether any were."""
         so_far, before = self.so_far, len(self.waiting)
         for name in list(self.waiting):
             needs = self.graph.needs[name]
@@ -228,7 +235,7 @@ class Driver:
                 self.running[name] = Running(process, log, time.monotonic())
 
     def _collect(self) -> bool:
-        """Note every stage that ended. True where there was one."""
+        """Note every stage that ended; whether there was one."""
         running = self.running.items()
         ended = [name for name, stage in running if stage.process.poll() is not None]
         for name in ended:
@@ -267,7 +274,7 @@ class Driver:
         return len(self.so_far.done) + len(self.so_far.failed) + len(self.so_far.skipped)
 
     def _left(self) -> str:
-        """What the stages that wait may take, from those of their group that ran."""
+        """The time that is left, estimated from the stages of each group that ran."""
         took_s = self.so_far.took_s
         every = [seconds for group in took_s.values() for seconds in group]
         if not every:
@@ -282,8 +289,8 @@ def error_line(text: str) -> str:
     """The line of a stage's log that says what went wrong: its command's last, else DVC's."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     of_dvc = ("ERROR:", "WARNING:", "Running stage", "> ")
-    own = [line for line in lines if not line.startswith(of_dvc)]
-    return (own or lines or ["it said nothing"])[-1]
+    of_command = [line for line in lines if not line.startswith(of_dvc)]
+    return (of_command or lines or ["it said nothing"])[-1]
 
 
 def _dvc(*words: str) -> list[str]:
@@ -291,14 +298,14 @@ def _dvc(*words: str) -> list[str]:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours, which wins over `more`; the commands of dvc.yaml are found without an active venv."""
+    """Our environment over `more`; with our venv's commands on the path, be it active or not."""
     beside = str(Path(sys.executable).parent)
     path = os.pathsep.join(filter(None, [os.environ.get("PATH"), beside]))
     return {**more, **os.environ, "PATH": path}
 
 
 def _outputs() -> dict[str, Any]:
-    """What dvc.lock says of each output, by its path; {} where a stage is just writing it."""
+    """The entry of each output in dvc.lock, by path; {} while a stage is writing the file."""
     try:
         content = read_yaml(LOCK) if LOCK.exists() else {}
         entries = content["stages"].values()
@@ -308,8 +315,10 @@ def _outputs() -> dict[str, Any]:
 
 
 def _mend_lock(console: Console) -> None:
-    """DVC rewrites dvc.lock in place: killed at that moment, it leaves half a file. Put that aside;
-    the run cache gives back every output, so hardly anything runs again."""
+    """Put a dvc.lock aside that a kill cut short, since DVC rewrites it in place.
+
+    The run cache gives back every output, so hardly anything runs again.
+    """
     try:
         readable = not LOCK.exists() or isinstance(read_yaml(LOCK), dict)
     except UserError:
@@ -345,8 +354,10 @@ def _progress(console: Console, total: int) -> Iterator[Progress]:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The numbers of SIGINT and SIGTERM that reach this process in the block, which they do not
-    interrupt: no child is lost between its start and our note of it."""
+    """The SIGINT and SIGTERM that came while the block ran, which they do not interrupt.
+
+    So no child is lost between its start and our note of it.
+    """
     came: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -361,8 +372,10 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End the commands that DVC runs and let DVC itself go on to its end: killed while it writes
-    dvc.lock, it would leave half a file."""
+    """End the commands that DVC runs, but let DVC itself come to its end; after STOP_S kill both.
+
+    Killed while it writes dvc.lock, DVC would leave half a file.
+    """
     deadline = time.monotonic() + STOP_S
     while alive := [process for process in processes if process.poll() is None]:
         late = time.monotonic() > deadline
@@ -387,7 +400,7 @@ def _end(process: psutil.Process, at_once: bool) -> None:
 
 
 def _summary(so_far: Progressed, console: Console) -> int:
-    """Say what ran, what failed and why, what waited for it in vain."""
+    """Print what ran, what failed and why, what waited for it in vain; the exit status."""
     ran = sum(map(len, so_far.took_s.values()))
     text = f"{ran} stages ran, {len(so_far.done) - ran} were up to date"
     console.print(f"{text}, {len(so_far.failed)} failed", highlight=False)

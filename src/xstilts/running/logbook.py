@@ -1,4 +1,4 @@
-"""What a run's log says, before MLflow hears of it: the curve on disk, a card's figures, its chart.
+"""What is logged of a run, without MLflow: the curve on disk, a card's figures, its chart.
 
 What enters: steps while a training runs, and its card. What leaves: lines and numbers for
 `tracking`. A curve is a file of JSON lines in the work folder, so that nothing is lost with MLflow:
@@ -31,18 +31,19 @@ CODE = (
 
 
 class History:
-    """A training's curve as a file. Only whole lines count: a kill may leave half a one."""
+    """A training's curve as a file of JSON lines; a line that a kill cut short does not count."""
 
     def __init__(self, work: Path, cell: str) -> None:
         self.path = paths.history(work) / f"{cell}.jsonl"
         self._begun = False
 
     def lines(self) -> list[Line]:
+        """All whole lines of the file."""
         text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         return [json.loads(line) for line in text.split("\n")[:-1]]
 
     def append(self, line: Line) -> None:
-        """At once on disk. Where no training began, the first line begins the file anew."""
+        """Add a line, at once on disk; the first one empties the file where no training began."""
         if not self._begun:
             self._begun = True
             write_text(self.path, "")
@@ -50,12 +51,12 @@ class History:
             file.write(json.dumps(line) + "\n")
 
     def begin(self, training: int, before: int, step: int) -> tuple[Line, list[Line]]:
-        """The training of that number (from 1) goes on after its `step`, or begins at 0.
+        """Begin the training of that number (from 1), or go on after its `step`.
 
-        Its lines beyond that are cut; `before` counts the steps of earlier trainings. Lines of
-        others stay: a process killed in the second leaves them, and that training may be resumed
-        as well. Gives the line of the MLflow run that goes on ({}: a new one is to be made), and
-        this training's lines that stay.
+        Its lines beyond that step are cut; `before` counts the steps of earlier trainings. Lines of
+        other trainings stay: a process killed in the second leaves them, and that training may be
+        resumed as well. Returns the line of the MLflow run that goes on ({}: a new one is to be
+        made), and this training's lines that stay.
         """
         lines = self.lines()
         curve = [
@@ -79,17 +80,21 @@ def _training(line: Line) -> int:
 
 
 def belonging(lines: list[Line], key: str) -> list[Line]:
-    """A card's own curve ends with its key; a cell from DVC's cache may have none."""
+    """The lines if they are the curve of the card with this key, which its last line names.
+
+    A cell from DVC's cache may have no curve.
+    """
     return lines if lines and lines[-1].get("finished") == key else []
 
 
 def unsent(lines: Sequence[Line]) -> list[Line]:
+    """The steps after the last one that was sent to MLflow."""
     sent = max((line["sent"] for line in lines if "sent" in line), default=-1)
     return [line for line in lines if line.get("step", -1) > sent]
 
 
 def finished_trials(experiment: str, work: Path) -> Iterator[tuple[str, list[Line]]]:
-    """The studies' trials that ended, each with its curve: study-PHASE-NAME-TRIAL, lines."""
+    """(study-PHASE-NAME-TRIAL, lines of its curve) of each trial that ended."""
     for path in sorted(paths.history(work).glob("study-*.jsonl")):
         lines = History(work, path.stem).lines()
         if lines and "trial" in lines[-1] and lines[-1]["experiment"] == experiment:
@@ -97,7 +102,7 @@ def finished_trials(experiment: str, work: Path) -> Iterator[tuple[str, list[Lin
 
 
 def card_folders(cells: Sequence[Path]) -> list[Path]:
-    """Pretraining, phase 2, then the cells, which point there; only folders that hold a card."""
+    """The folders with a card: pretraining's, then phase 2's, then the cells that start there."""
     models: set[Path] = set()
     for cell in cells:
         if len(cell.parts) >= 4 and cell.parts[-4] == paths.CELLS.name:
@@ -109,7 +114,7 @@ def card_folders(cells: Sequence[Path]) -> list[Path]:
 
 
 def cell_key(card: Card) -> str:
-    """One for all runs of a cell, whatever its settings: target-mnli-xnli-1."""
+    """The name that all runs of a cell share, whatever their settings: target-mnli-xnli-1."""
     if card.phase == "pretrain":
         return card.phase
     parts = (card.phase, card.intermediate, card.target, str(card.replicate))
@@ -117,7 +122,7 @@ def cell_key(card: Card) -> str:
 
 
 def figures(card: Card) -> dict[str, float]:
-    """test.LANG.METRIC, test.average.METRIC, and `number`: the mean of the task's main metrics."""
+    """A card's figures: test.LANG.METRIC, test.average.METRIC, and of the main metrics `number`."""
     results: dict[str, float] = {}
     for split, languages in card.scores.items():
         for language, scores in languages.items():
@@ -125,8 +130,8 @@ def figures(card: Card) -> dict[str, float]:
         means = averages(card.scores, split)
         results |= {f"{split}.average.{metric}": value for metric, value in means.items()}
         for suffix in ("", ".zero_shot"):
-            own = {name: means.get(f"{name}{suffix}") for name in card.main}
-            numbers = {name: value for name, value in own.items() if value is not None}
+            main = {name: means.get(f"{name}{suffix}") for name in card.main}
+            numbers = {name: value for name, value in main.items() if value is not None}
             if card.main and len(numbers) == len(card.main):
                 results[f"{split}.average.number{suffix}"] = task_number(numbers, card.main)
     if card.selection:
@@ -136,7 +141,10 @@ def figures(card: Card) -> dict[str, float]:
 
 
 def draw(card: Card, path: Path) -> None:
-    """The task's number in every language, English first, a colour a split. No pyplot: no state."""
+    """Draw the task's number in every language, English first, with a colour for each split.
+
+    Without pyplot, which keeps state.
+    """
     from matplotlib.figure import Figure
 
     languages = {name for scores in card.scores.values() for name in scores}
@@ -145,10 +153,10 @@ def draw(card: Card, path: Path) -> None:
     axes = figure.subplots()
     width = 0.8 / len(card.scores)
     for number, (split, scores) in enumerate(sorted(card.scores.items())):
-        here = [(place, scores[name]) for place, name in enumerate(names) if name in scores]
-        places = [place + (number + 0.5) * width - 0.4 for place, _ in here]
-        heights = [100 * task_number(values, card.main or sorted(values)) for _, values in here]
-        axes.bar(places, heights, width, label=split)
+        scored = [(x, scores[name]) for x, name in enumerate(names) if name in scores]
+        lefts = [x + (number + 0.5) * width - 0.4 for x, _ in scored]
+        heights = [100 * task_number(values, card.main or sorted(values)) for _, values in scored]
+        axes.bar(lefts, heights, width, label=split)
     axes.set_xticks(range(len(names)), names)
     axes.set(ylim=(0, 100), ylabel=f"{' + '.join(card.main)} (%)", title=cell_key(card))
     axes.legend()
@@ -156,7 +164,7 @@ def draw(card: Card, path: Path) -> None:
 
 
 def commit() -> dict[str, str]:
-    """The commit that computes, and whether code or params differ from it."""
+    """The repository's commit, and whether its code or params differ from it."""
     ask = ["git", "-C", str(root())]
     status = ["status", "--porcelain", "--", *CODE]
     try:
@@ -179,18 +187,18 @@ def mode() -> str:
 
 def root() -> Path:
     """The repository that a command was started in."""
-    here = Path.cwd()
+    start = Path.cwd()
     return next(
-        (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here
+        (folder for folder in (start, *start.parents) if (folder / "dvc.yaml").is_file()), start
     )
 
 
 def relative(folder: Path) -> str:
-    """A path inside the repository, or only its last part: no machine's path."""
+    """A path inside the repository, or only its last part: never a path of this machine."""
     path, top = folder.absolute(), root()
     return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name
 
 
 def now() -> int:
-    """Milliseconds, MLflow's unit of time."""
+    """The time in milliseconds, MLflow's unit."""
     return time.time_ns() // 1_000_000

@@ -1,11 +1,12 @@
-"""MLflow: no other room knows it. What enters: steps, cards, trials. What leaves: a run for each.
+"""Runs in MLflow: the only room that knows it.
 
-Losing MLflow loses no training. The card is on disk before anything is sent, and so is the curve; a
-failure is a warning of one line, and `xstilts log` sends what is missing. MLflow is imported when
-something is first sent, so that a training's start does not wait for it; short trainings send once,
-at their end. That import and the database's opening cost 5 seconds of a core, a run 0.3. So the
-driver of a grid sets XSTILTS_TRACKING=later: short trainings are left to one `xstilts log` at its
-end, long ones are sent as they go. `on` is the default, `off` sends nothing at all.
+What enters: steps, cards, trials. What leaves: a run for each. Losing MLflow loses no training. The
+card is on disk before anything is sent, and so is the curve; a failure is a warning of one line,
+and `xstilts log` sends what is missing. MLflow is imported when something is first sent, so that a
+training's start does not wait for it; short trainings send once, at their end. That import and the
+database's opening cost 5 seconds of a core, a run 0.3. So the driver of a grid sets
+XSTILTS_TRACKING=later: short trainings are left to one `xstilts log` at its end, long ones are sent
+as they go. `on` is the default, `off` sends nothing at all.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ QUIET = {  # 7 retries with back-off, MLflow's own, would hold a training up for
 
 
 def open_run(experiment: str, name: str, work: Path) -> Run:
-    """name: pretrain, intermediate-mnli-1, target-mnli-xnli-1, study-target-xnli-0 (a trial)."""
+    """A run to log to, by name: pretrain, intermediate-mnli-1, study-target-xnli-0 (a trial)."""
     return Run(experiment, name, work)
 
 
 class Run:
-    """open_run, begin, step, step, ..., then finish, finish_trial or fail.
+    """A run of MLflow, whose errors it never raises.
 
-    No failure of MLflow leaves it.
+    begin, step, step, ..., then finish, finish_trial or fail.
     """
 
     def __init__(self, experiment: str, cell: str, work: Path) -> None:
@@ -71,7 +72,7 @@ class Run:
         self._next = time.monotonic() + LIVE_AFTER_S
 
     def begin(self, step: int) -> None:
-        """The run's next training begins, or goes on after its checkpoint of `step`."""
+        """Begin the run's next training, or go on after its checkpoint of `step`."""
         self._training += 1
         self._before += self._last  # COPA after SIQA: the steps count on
         self._last = step
@@ -81,7 +82,7 @@ class Run:
         self._waiting += [line for line in kept if line["step"] > self._sent]
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """train.loss, train.learning_rate, train.tokens_per_second, dev.METRIC at a step."""
+        """Log a step's metrics: train.loss, train.tokens_per_second, dev.METRIC and others."""
         if not self._training:
             self.begin(0)
         values = {name: float(value) for name, value in metrics.items()}
@@ -100,7 +101,7 @@ class Run:
             self._send()
 
     def finish(self, card: Card, folder: Path, chart: bool = True) -> None:
-        """The card, on disk already, becomes the cell's current run; older ones are superseded."""
+        """Log the card, which is on disk already, as the cell's current run."""
         self._end({"finished": card.key})
         if self._sends_now():
             with _warned(self.cell):
@@ -109,7 +110,7 @@ class Run:
     def finish_trial(
         self, values: Mapping[str, float], score: float, study: str = "", metric: str = ""
     ) -> None:
-        """What a study's trial tried, its English dev score, and the digest of the study."""
+        """Log a trial's values and English dev score. study: the digest of its study."""
         trial = {"values": dict(values), "score": score, "metric": metric}
         self._end({"finished": study, "experiment": self.experiment, "trial": trial})
         if self._sends_now():
@@ -118,7 +119,7 @@ class Run:
                 server.send_trial(self.cell, self._history.lines(), self._run)
 
     def fail(self) -> None:
-        """The training ended with an error; a run that MLflow knows of is closed as failed."""
+        """Close the run as failed, if MLflow knows of it: the training ended with an error."""
         if self._run:
             with _warned(self.cell):
                 _server(self.experiment, self.work).client.set_terminated(self._run, "FAILED")
@@ -130,7 +131,7 @@ class Run:
         self._history.append({**line, "time": logbook.now(), **logbook.commit()})
 
     def _send(self) -> None:
-        """All but the newest step, to which metrics may still be added."""
+        """Send all waiting steps but the newest, to which metrics may still be added."""
         newest = self._waiting[-1]["step"]
         ready = [line for line in self._waiting if line["step"] < newest]
         if not ready:
@@ -197,18 +198,18 @@ class _Server:
             from mlflow import MlflowClient
 
             self.client = MlflowClient(tracking_uri=uri)
-            found = self.client.get_experiment_by_name(experiment)
-            self.id = found.experiment_id if found else self._create(experiment, database)
+            known = self.client.get_experiment_by_name(experiment)
+            self.id = known.experiment_id if known else self._create(experiment, database)
 
     def _create(self, name: str, database: Path | None) -> str:
-        """The artefacts' place is fixed for ever: beside the database; a server knows its own."""
-        place = (database.parent / "mlartifacts" / name).as_uri() if database else None
+        """Create the experiment; where its artefacts lie is fixed for ever: beside the database."""
+        artefacts = (database.parent / "mlartifacts" / name).as_uri() if database else None
         note = f"One run a cell: search for {ONE_RUN_A_CELL}. Superseded runs stay for the record."
         tags = {"mlflow.note.content": note}
-        return str(self.client.create_experiment(name, place, tags))
+        return str(self.client.create_experiment(name, artefacts, tags))
 
     def by_cell(self, query: str = "") -> dict[str, list[Logged]]:
-        """Runs of this experiment by their cell, newest first."""
+        """This experiment's runs by their cell, newest first."""
         cells: dict[str, list[Logged]] = {}
         token: str | None = ""
         while token is not None:
@@ -225,7 +226,7 @@ class _Server:
         return cells
 
     def create(self, cell: str, start: int) -> str:
-        """A run that is going on; under the run that `mlflow run` has opened, if there is one."""
+        """Create a run that is going on, below the run that `mlflow run` opened if there is one."""
         phase = cell.split("-")[0]
         tags = {"xstilts.cell": cell, "xstilts.phase": phase, "xstilts.status": RUNNING}
         tags |= {"mlflow.source.name": f"xstilts {cell}", "mlflow.source.type": "LOCAL"}
@@ -235,7 +236,7 @@ class _Server:
         return str(run.info.run_id)
 
     def send_card(self, card: Card, folder: Path, run: str, chart: bool) -> None:
-        """All that a card says, then its files. The key comes last: a run that has it is whole."""
+        """Send a card and its files. The key comes last: a run that has it is whole."""
         cell = cell_key(card)
         history = logbook.belonging(History(self.work, cell).lines(), card.key)
         params = {name: setting.value for name, setting in card.settings.items()}
@@ -255,7 +256,10 @@ class _Server:
         self._close(run, cell, card.key, tags, history)
 
     def send_trial(self, cell: str, history: list[Line], run: str) -> None:
-        """cell: study-PHASE-NAME-TRIAL. What an earlier study of that name tried is superseded."""
+        """Send a trial; those of earlier studies of that name become superseded.
+
+        cell: study-PHASE-NAME-TRIAL.
+        """
         _, phase, rest = cell.split("-", 2)
         name, number = rest.rsplit("-", 1)
         key, trial = history[-1]["finished"], history[-1]["trial"]
@@ -270,7 +274,7 @@ class _Server:
                 self._supersede(other for other in others if _sha(other) != key)
 
     def mark(self, card: Card, runs: Sequence[Logged]) -> int:
-        """Of a cell's runs the newest with the card's key is current; 1 if a tag had to change."""
+        """Make the newest run with the card's key the cell's current one; 1 if a tag changed."""
         run = next(run for run in runs if _sha(run) == card.key)
         wanted = {"xstilts.status": CURRENT}
         if model := self._model_of(card):
@@ -292,7 +296,7 @@ class _Server:
             self.client.log_batch(run, metrics=metrics[start : start + METRICS_AT_ONCE])
 
     def _model_of(self, card: Card) -> str:
-        """The current run of the phase-2 model that a cell started from; '' where there is none."""
+        """The id of the current run of the phase-2 model that a cell started from, or ''."""
         if card.phase != "target":
             return ""
         cell = f"intermediate-{card.intermediate}-{card.replicate}"
@@ -325,7 +329,7 @@ class _Server:
             self.client.set_terminated(run, "FINISHED", end["time"])
 
     def _supersede(self, runs: Iterable[Logged]) -> int:
-        """Tag what is not tagged yet, close what a killed process left open; how many."""
+        """Tag runs as superseded, and close those a killed process left open; how many were new."""
         marked = 0
         for run in runs:
             if run.data.tags.get("xstilts.status") != SUPERSEDED:
@@ -337,7 +341,7 @@ class _Server:
 
 
 def _server(experiment: str, work: Path) -> _Server:
-    """MLFLOW_TRACKING_URI, or mlflow.db in the repository's root, where `mlflow ui` looks."""
+    """The server of MLFLOW_TRACKING_URI, or mlflow.db in the root, where `mlflow ui` looks."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{logbook.root() / 'mlflow.db'}"
@@ -351,7 +355,7 @@ def _opened(uri: str, experiment: str, work: Path) -> _Server:
 
 @contextmanager
 def _warned(what: str) -> Iterator[None]:
-    """Any failure inside becomes one line on stderr: no training may be lost to its log."""
+    """Turn any failure inside into one line on stderr: no training may be lost to its log."""
     try:
         yield
     except Exception as error:
@@ -374,7 +378,7 @@ def _metrics(lines: Sequence[Line]) -> list[Any]:
 
 
 def _datasets(inputs: Mapping[str, str]) -> list[Any]:
-    """Each table with its digest; the UI shows them beside the run, search finds them by name."""
+    """Tables and their digests as MLflow's datasets, which its search finds by name."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     tags = {name: [InputTag("mlflow.data.context", name.split("-")[0])] for name in inputs}
@@ -389,7 +393,7 @@ def _sha(run: Logged) -> str:
 
 
 def _allowed(name: str) -> str:
-    """MLflow's names: letters, digits and a few signs; map@20 becomes map_20."""
+    """A name of letters, digits and the few signs that MLflow allows; map@20 becomes map_20."""
     return re.sub(r"[^\w\-. :/]", "_", name)
 
 

@@ -1,4 +1,7 @@
-"""Where rows come from. A source is a module with the functions of `Source`, named in SOURCES."""
+"""Where rows come from: a source is a module with the functions of `Source`, named in SOURCES.
+
+What enters: a task's record, a split, a language. What leaves: rows. No source knows families.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ from xstilts.sources.reading import Reading
 
 
 class Source(Protocol):
-    """What a source module offers; a function of its arguments and the files they name."""
+    """The functions of a source module, which depend on arguments and the files they name alone."""
 
     def languages(self, record: Record, source: SourceSettings) -> tuple[str, ...]:
-        """Which of a task's languages this source has, in the record's order."""
+        """The task's languages that this source has, in the record's order."""
         ...
 
     def read(
         self, record: Record, split: Split, language: str, source: SourceSettings
     ) -> Reading | None:
-        """Rows of one split and language; None only where the task has no such split in it.
+        """The rows of one split and language; None only where the task has no such split in it.
 
         Raises UserError for a file that should be there and is not, or a malformed record.
         """
@@ -36,7 +39,7 @@ SOURCES = {
 
 
 def source_named(name: str) -> Source:
-    """The module of that name. A new source is one file and one line above."""
+    """The source of that name, a key of SOURCES; UserError where there is none."""
     if name not in SOURCES:
         known = nearest(name, SOURCES)
         raise UserError(f"params.yaml: source.name: '{name}' is not a source{known}")

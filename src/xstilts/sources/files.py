@@ -37,17 +37,18 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
 
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
-    """Rows of a split and language; None where there is none. Train is English alone, or text."""
+    """The rows of a split and language, or None. Train rows are English, but for plain text."""
     files = task_files(record, source)
     named: list[FileSpec] | None = getattr(files, split, None)
     if split == "train" and language != ENGLISH and not record.is_text:
         return None
     if named is not None:
-        own = split == "train" or language in (*record.languages, POOL)  # XCOPA's dev: no English
+        # XCOPA has no English: a path for all of its languages is none for English dev.
+        spoken = split == "train" or language in (*record.languages, POOL)
         named = [
             spec
             for spec in named
-            if (own if spec.languages is None else language in spec.languages)
+            if (spoken if spec.languages is None else language in spec.languages)
         ]
         if not named:
             return None
@@ -72,6 +73,7 @@ def read(record: Record, split: Split, language: str, source: SourceSettings) ->
 
 
 def task_files(record: Record, source: SourceSettings) -> TaskFiles:
+    """What params say of a task's files; UserError where they name an unknown task."""
     for name in source.tasks:
         if name not in catalogue.RECORDS:
             raise UserError(
@@ -86,11 +88,12 @@ def _exists(record: Record, split: Split, language: str) -> bool:
 
 
 def _filled(path: str, language: str) -> str:
-    """A place's path in a language; of several, a and b: `a + b`."""
+    """A path with its fields filled in for a language; of several files `a + b`."""
     names = {code: name for name, code in TYDIQA_NAMES.items()}
     try:
         return path.format(
-            language=ENGLISH if language == POOL else language,  # what is of none stands beside
+            # Language-independent files lie beside the English ones.
+            language=ENGLISH if language == POOL else language,
             iso3=ISO3.get(language, ""),
             name=names.get(language, ""),
             ud="2.7" if language in catalogue.added("udpos") else "2.5",
@@ -102,25 +105,26 @@ def _filled(path: str, language: str) -> str:
 
 
 def _shown(spec: FileSpec, language: str, source: SourceSettings) -> str:
-    """A place as an error names it."""
+    """A spec's files as an error names them."""
     return f"{source.path}/{_filled(spec.path, language)}"
 
 
 def _paths(spec: FileSpec, language: str, source: SourceSettings) -> list[Path]:
-    """The files that a place names, in sorted order."""
-    root, found = Path(source.path), list[Path]()
+    """The files that a spec names, in sorted order; none where one of several is missing."""
+    root, paths = Path(source.path), list[Path]()
     for pattern in _filled(spec.path, language).split(" + "):
-        one = [root / pattern] if (root / pattern).is_file() else []
-        matching = sorted(root.glob(pattern)) if "*" in pattern else one
-        if not matching:  # of several, each must be there
+        exact = [root / pattern] if (root / pattern).is_file() else []
+        matching = sorted(root.glob(pattern)) if "*" in pattern else exact
+        if not matching:
             return []
-        found += matching
-    return found
+        paths += matching
+    return paths
 
 
 def _place(
     record: Record, spec: FileSpec, language: str, source: SourceSettings
 ) -> tuple[FileSpec, list[Path]]:
+    """A spec of params with its files; UserError where they are missing."""
     paths = _paths(spec, language, source)
     if not paths:
         raise UserError(
@@ -133,7 +137,7 @@ def _place(
 def _first(
     record: Record, split: Split, slot: Sequence[FileSpec], language: str, source: SourceSettings
 ) -> tuple[FileSpec, list[Path]]:
-    """The first of a slot's places that exists."""
+    """The first spec of a slot whose files exist, and these; UserError where none does."""
     for spec in slot:
         if paths := _paths(spec, language, source):
             return spec, paths
@@ -151,7 +155,7 @@ def _read_place(
     table: tuple[Split, str],
     source: SourceSettings,
 ) -> Reading:
-    """A place's rows, cut as it says."""
+    """The rows of a spec's files, cut and filtered as it says."""
     if spec.reader not in READERS:
         raise UserError(
             f"params.yaml: reader '{spec.reader}' is not one{nearest(spec.reader, READERS)}"
@@ -165,8 +169,8 @@ def _read_place(
     if not record.no_answer and spec.keep == "all":
         for raw, reading in zip(raws, readings, strict=True):
             _refuse_unanswerable(reading.rows, raw)
-    found = joined(readings, record, [str(path) for path in paths])
-    rows, counts = found.rows, dict(found.counts)
+    whole = joined(readings, record, [str(path) for path in paths])
+    rows, counts = whole.rows, dict(whole.counts)
     if spec.part:
         rows = [{**row, "part": spec.part} for row in rows]
     if spec.labels:
@@ -188,6 +192,7 @@ def _read_place(
 
 
 def _refuse_unanswerable(rows: list[Row], raw: RawFile) -> None:
+    """UserError where a task whose questions all have answers gets one that has none."""
     if impossible := [row["id"] for row in rows if row.get("answerable") is False]:
         raise raw.at(
             None,
@@ -197,7 +202,7 @@ def _refuse_unanswerable(rows: list[Row], raw: RawFile) -> None:
 
 
 def _labelled(rows: list[Row], raw: RawFile, spec: FileSpec, source: SourceSettings) -> list[Row]:
-    """Row i with the label of row i of another file (the same format, another language)."""
+    """The rows, each with the label of the same row of another file, in another language."""
     path = Path(source.path) / spec.labels
     other = RawFile(path, raw.record, raw.split, raw.language, raw.rows)
     golds = READERS[spec.reader](other).rows
@@ -216,7 +221,7 @@ def _excluding(
     record: Record,
     source: SourceSettings,
 ) -> list[Row]:
-    """Without the rows whose context a SQuAD-type file has."""
+    """The rows whose context is in no row of a SQuAD-type file; the others are counted."""
     path = Path(source.path) / spec.exclude_contexts_in
     other = READERS["squad"](RawFile(path, record, "test", ENGLISH))
     contexts = contexts_of(other.rows)
@@ -226,7 +231,7 @@ def _excluding(
 
 
 def joined(readings: Sequence[Reading], record: Record, places: Sequence[str]) -> Reading:
-    """One after the other; ids are unique over all of them. `places`: where each is from."""
+    """Several readings as one; UserError where an id is in two of them. places: their files."""
     rows: list[Row] = []
     counts: dict[str, int] = {}
     seen: dict[str, str] = {}

@@ -3,8 +3,8 @@
 What enters: a task's record, a split, a language. What leaves: rows and counts, and on the card the
 revision that they are of. `source.path` is a folder of lock files, TASK.lock, which pin revisions;
 what is not pinned is read at its branch's head. `source.mirror` is a cache folder of
-huggingface_hub (what `hf download --cache-dir` leaves): then nothing touches the network. Nothing
-else is ever read in the place of what cannot be had.
+huggingface_hub (what `hf download --cache-dir` leaves): then nothing touches the network. Where a
+revision cannot be read, it is an error: no other is read in its place.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
 
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
-    """Rows of a split and language; None where there is none. Train is English alone."""
+    """The rows of a split and language, or None. Train rows are English."""
     copy = _copy(record, source)
     official = catalogue.official_size(record, split, language)
     foreign_train = split == "train" and language != ENGLISH
@@ -59,9 +59,9 @@ def read(record: Record, split: Split, language: str, source: SourceSettings) ->
 
 
 def pin(names: Iterable[str], source: SourceSettings) -> list[str]:
-    """Write today's revisions into the lock files of these tasks; what is pinned stays as it is.
+    """Write today's revisions into the tasks' lock files; what is pinned stays as it is.
 
-    Returns a line for each repository. A task of the sort masked_lm has none.
+    Returns a line for each repository. Plain text has none.
     """
     lines = []
     for name in names:
@@ -69,11 +69,11 @@ def pin(names: Iterable[str], source: SourceSettings) -> list[str]:
         if record.is_text:
             continue
         lock, pins = _lock(record, source), _pins(record, source)
-        for repository in {one.id: one for one in _copy(record, source)}.values():
-            found = _snapshot(repository, record, source)
+        for repository in {part.id: part for part in _copy(record, source)}.values():
+            snapshot = _snapshot(repository, record, source)
             known = "pinned already" if repository.id in pins else "pinned now"
-            pins[repository.id] = found.revision
-            lines.append(f"{lock}: {found.id} {found.revision} ({known})")
+            pins[repository.id] = snapshot.revision
+            lines.append(f"{lock}: {snapshot.id} {snapshot.revision} ({known})")
         write_json(lock, pins)
     return lines
 
@@ -95,7 +95,7 @@ def _copies(record: Record) -> Copies:
 
 
 def _copy(record: Record, source: SourceSettings) -> tuple[Repository, ...]:
-    """The repositories of a task: the first known copy, or the one that params.yaml names."""
+    """The repositories of the copy of a task that params name, or of the first known copy."""
     given = files.task_files(record, source)
     where = f"params.yaml: source.tasks.{record.name}"
     for split in ("train", "dev", "test"):
@@ -111,7 +111,10 @@ def _copy(record: Record, source: SourceSettings) -> tuple[Repository, ...]:
 
 
 def _require_language(repository: Repository, record: Record, language: str) -> None:
-    """XTREME-R's languages are not in every copy; another copy has other rows, so it is named."""
+    """UserError where a copy lacks a language that XTREME-R added.
+
+    Another copy may have it, but has other rows: which is read is for params to say.
+    """
     if repository.xtreme_alone and language in catalogue.added(record.name):
         others = [copy[0].id for copy in _copies(record) if not copy[0].xtreme_alone]
         where = f"params.yaml: source.tasks.{record.name}"
@@ -150,7 +153,7 @@ def _pins(record: Record, source: SourceSettings) -> dict[str, str]:
 
 
 def _snapshot(repository: Repository, record: Record, source: SourceSettings) -> snapshots.Snapshot:
-    """What the task's lock file pins, else the head of the repository's branch."""
+    """The repository at the revision that the lock file pins, else at its branch's head."""
     pinned = _pins(record, source).get(repository.id)
     lock = _lock(record, source) if pinned else None
     revision = pinned or repository.branch
@@ -164,7 +167,7 @@ def _read_part(
     split: Split,
     language: str,
 ) -> Reading:
-    """A repository's rows of one split and language, read as its columns are."""
+    """The rows of one repository, split and language."""
     name = LANGUAGE_NAMES.get(language, "")
     fields = {"language": language, "iso3": ISO3.get(language, ""), "name": name}
     fields["former"] = FORMER_NAMES.get(name, name)
@@ -190,7 +193,7 @@ def _read_part(
 
 
 def _require_columns(raw: Columns, expected: Sequence[str], features: Features) -> None:
-    """Exactly the columns that are known, and names for a classification's and tags' integers."""
+    """UserError where columns are not those expected, or labels are numbers without names."""
     needed = [name for name in expected if name != "*" and not name.endswith("?")]
     known = {name.rstrip("?") for name in expected}
     if missing := [name for name in needed if name not in features]:
@@ -209,9 +212,10 @@ def _require_columns(raw: Columns, expected: Sequence[str], features: Features) 
 
 
 def _named(value: Any, feature: Any) -> Any:
-    """A label's name for its number, whose order differs from copy to copy; -1: None.
+    """A value with labels' numbers replaced by their names; -1, a hidden label, becomes None.
 
-    A number that has no name stays one, which no reader takes for a label.
+    The numbers' order differs from copy to copy. One without a name stays a number, which every
+    reader refuses.
     """
     if isinstance(feature, ClassLabel):
         if value is None or value == -1:

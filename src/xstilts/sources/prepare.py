@@ -1,6 +1,6 @@
-"""What the data stages write: tables, the task's own record, counts, notes.
+"""The data stages: from a source's rows to folders of tables, with records, counts and notes.
 
-What enters: the section `source` of the params and names of tasks. What leaves: folders.
+What enters: the section `source` of the params and names of tasks. What leaves:
     data/text/                              record, counts, notes, train-LANG
     data/intermediate/NAME/members.json     the intermediate's members ([] for the baseline)
     data/intermediate/NAME/MEMBER/          a member folder
@@ -12,7 +12,7 @@ English tables alone: no other language's labels are in a member folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,7 +51,7 @@ __all__ = ["prepare_intermediate", "prepare_target", "prepare_text", "split_grou
 
 @dataclass
 class _Writer:
-    """Tables of one folder as they are written, with their counts."""
+    """Writes the tables of one folder, and collects their counts and notes."""
 
     folder: Path
     record: Record
@@ -60,6 +60,7 @@ class _Writer:
     unlike: list[str] = field(default_factory=list)  # official sizes that were not met
 
     def table(self, split: Split, language: str, rows: list[Row], counts: dict[str, int]) -> None:
+        """Write one table and note its counts; UserError where it has no rows."""
         name = f"{split}-{language}"
         if not rows:
             raise UserError(
@@ -73,6 +74,7 @@ class _Writer:
         self.counts[name] = shown
 
     def close(self) -> None:
+        """Write what was collected: the record, counts and notes."""
         write_record(self.folder, self.record)
         write_json(self.folder / "counts.json", self.counts)
         write_json(self.folder / "notes.json", list(dict.fromkeys(filter(None, self.notes))))
@@ -80,24 +82,24 @@ class _Writer:
 
 @dataclass
 class _Side:
-    """English rows that train or select, and how they were counted."""
+    """The English rows that train, or those that select, and how they were counted."""
 
     rows: list[Row]
     counts: dict[str, int]
 
     def keep(self, kept: list[Row], reason: str) -> None:
-        """Go on with `kept`; the rest is counted."""
+        """Keep only these rows, and count the others as dropped for the reason."""
         if len(kept) < len(self.rows):
             self.counts[f"dropped: {reason}"] = len(self.rows) - len(kept)
         self.rows = kept
 
     def drop_shared(self, texts: set[str], reason: str) -> None:
-        """Without the rows that have one of these texts or contexts."""
+        """Drop the rows that have one of these texts or contexts."""
         self.keep([row for row in self.rows if not texts_of(row) & texts], reason)
 
 
 def tasks_of(grid: GridSettings, intermediates: Mapping[str, IntermediateSettings]) -> list[str]:
-    """Every task whose rows the data stages of a grid read, each once."""
+    """The names of all tasks whose rows the data stages of a grid read."""
     names = [member for name in grid.intermediates for member in intermediates[name].members]
     names += grid.targets
     for record in map(record_of, list(names)):
@@ -106,7 +108,7 @@ def tasks_of(grid: GridSettings, intermediates: Mapping[str, IntermediateSetting
 
 
 def prepare_text(source: SourceSettings, out: Path) -> None:
-    """Multilingual text for the tokenizer and the encoder."""
+    """Write data/text: multilingual text for the tokenizer and the encoder."""
     with fresh_folder(out) as folder:
         _write_text(folder, record_of("text"), source, None)
 
@@ -133,12 +135,12 @@ def prepare_intermediate(
                     )
                 _write_text(folder / name, record, source, limit)
             else:
-                unlike += _write_step(folder / name, (record, record), source, limit, {})
+                unlike += _write_member(folder / name, record, record, source, limit)
         _check_sizes(unlike, source)
 
 
 def prepare_target(task: str, source: SourceSettings, out: Path, benchmark: str = "xtreme") -> None:
-    """A target's tables in every language, and English tables for each of its trainings."""
+    """Write a target's tables of every language, and a member folder for each of its trainings."""
     record, rows_from = record_of(task, benchmark), source_named(source.name)
     if "target" not in record.roles:
         raise UserError(f"'{task}' is not a target; expected one; `xstilts tasks` lists them")
@@ -160,13 +162,13 @@ def prepare_target(task: str, source: SourceSettings, out: Path, benchmark: str 
             raise UserError(f"{task}: the source has no dev or test rows of it; expected some")
         for number, step in enumerate(_steps(record, rows_from, source), 1):
             target = training_data(folder, number, step.name)
-            writer.unlike += _write_step(target, (step, record), source, None, english)
+            writer.unlike += _write_member(target, step, record, source, reported=english)
         writer.close()
         _check_sizes(writer.unlike, source)
 
 
 def _steps(target: Record, rows_from: Source, source: SourceSettings) -> list[Record]:
-    """What is trained on, in order: the task's own rows where the source has some."""
+    """The tasks that a target trains on, in order: itself where the source has train rows of it."""
     if not target.trained and not target.train_from:
         return []
     if not target.trained:  # the encoder is tuned before its vectors are taken (XTREME-R's Tatoeba)
@@ -176,37 +178,35 @@ def _steps(target: Record, rows_from: Source, source: SourceSettings) -> list[Re
     return [record_of(name) for name in target.train_from]
 
 
-def _write_step(
+def _write_member(
     folder: Path,
-    pair: tuple[Record, Record],
+    step: Record,
+    owner: Record,
     source: SourceSettings,
-    limit: int | None,
-    reported: Mapping[str, list[Row]],
+    limit: int | None = None,
+    reported: Mapping[str, list[Row]] | None = None,
 ) -> list[str]:
-    """A member folder with the rows of `step`, for `owner`, whose head it has if it trains once.
+    """Write a member folder: the English rows of task `step` that train and select for `owner`.
 
-    `reported`: the owner's own English tables. Returns the official sizes that were not met.
+    An intermediate's member is its own owner, a target owns each of its trainings. reported: the
+    owner's English tables by split. Returns the official sizes that were not met.
     """
-    step, owner = pair
     rows_from = source_named(source.name)
-    alone = owner.trained and (len(owner.train_from) <= 1 or step == owner)
-    writer = _Writer(folder, owner if alone else step)
+    # Trained once, a target gives the rows its own labels, metrics and name; of several trainings
+    # in order (Social IQa, then COPA) each keeps its own record.
+    once = owner.trained and (len(owner.train_from) <= 1 or step == owner)
+    writer = _Writer(folder, owner if once else step)
     selector, train, select = _sides(rows_from, step, owner, source, writer)
     for other in sorted({*step.exclude_contexts_of, *owner.exclude_contexts_of}):
         # In the benchmark with the most languages: params may name any, English alone is read.
         contexts = _english_contexts(rows_from, record_of(other, "xtreme-r"), source)
         for side in (train, select):
             side.drop_shared(contexts, f"context of {other}")
-    selecting = {content(row) for row in select.rows}
     if step.name in source.tasks and source.tasks[step.name].train is not None:
-        # We chose these rows: none may be, or share a text with, a row that is reported.
-        own = "dev" if selector == owner.name else ""  # the reported split that also selects
-        tables = [rows for split, rows in reported.items() if split != own]
-        texts = {text for rows in tables for row in rows for text in texts_of(row)}
-        for side in (train, select):
-            side.drop_shared(texts, f"text of a reported {owner.name} row")
-        train.keep([row for row in train.rows if content(row) not in selecting], "also selects")
-    elif again := sum(content(row) in selecting for row in train.rows):
+        also_selects = "dev" if selector == owner.name else ""
+        others = [rows for split, rows in (reported or {}).items() if split != also_selects]
+        _keep_apart(train, select, others, f"text of a reported {owner.name} row")
+    elif again := len(train.rows) - len(_without(train.rows, select.rows)):
         train.counts["also in what selects"] = again  # inside an official split: it stays
     if writer.record.family == "ranking" and step.family == "span":
         for side in (train, select):
@@ -222,10 +222,29 @@ def _write_step(
     return writer.unlike
 
 
+def _keep_apart(
+    train: _Side, select: _Side, reported: Sequence[Sequence[Row]], reason: str
+) -> None:
+    """Drop rows that share a text with a reported row, and train rows that also select.
+
+    Only of rows that we chose ourselves: official splits stay as they are.
+    """
+    texts = {text for rows in reported for row in rows for text in texts_of(row)}
+    for side in (train, select):
+        side.drop_shared(texts, reason)
+    train.keep(_without(train.rows, select.rows), "also selects")
+
+
+def _without(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
+    """The rows whose content is none of the others'."""
+    contents = {content(row) for row in others}
+    return [row for row in rows if content(row) not in contents]
+
+
 def _sides(
     rows_from: Source, step: Record, owner: Record, source: SourceSettings, writer: _Writer
 ) -> tuple[str, _Side, _Side]:
-    """(whose rows select, what trains, what selects), both with labels."""
+    """(whose rows select, the rows that train, the rows that select); UserError without labels."""
     train = _required(rows_from, step, "train", source)
     selector, select, train_rows = _selecting(rows_from, step, owner, train, source)
     _require_gold(train, f"{step.name} train", step)
@@ -264,6 +283,7 @@ def _selecting(
 
 
 def _required(rows_from: Source, record: Record, split: Split, source: SourceSettings) -> Reading:
+    """A task's English rows of a split; UserError where the source has none."""
     reading = rows_from.read(record, split, ENGLISH, source)
     if reading is None:
         raise UserError(
@@ -274,6 +294,7 @@ def _required(rows_from: Source, record: Record, split: Split, source: SourceSet
 
 
 def _require_gold(reading: Reading, name: str, record: Record) -> None:
+    """UserError where rows have no gold."""
     gold = GOLD[record.family]
     if hidden := sum(row[gold] is None for row in reading.rows):
         raise UserError(
@@ -283,7 +304,7 @@ def _require_gold(reading: Reading, name: str, record: Record) -> None:
 
 
 def _english_contexts(rows_from: Source, record: Record, source: SourceSettings) -> set[str]:
-    """Of a task whose rows are reported; none where the source does not have it in English."""
+    """The contexts of a task's English dev and test rows; none where the source has no English."""
     if ENGLISH not in rows_from.languages(record, source):
         return set()
     readings = [rows_from.read(record, split, ENGLISH, source) for split in REPORTED]
@@ -291,7 +312,7 @@ def _english_contexts(rows_from: Source, record: Record, source: SourceSettings)
 
 
 def _with_labels(record: Record, train: _Side, select: _Side) -> Record:
-    """CCG's supertags are no list of the catalogue: all that occur, in sorted order."""
+    """The record with all tags that occur, sorted, where the catalogue lists none (CCG)."""
     if not record.open_labels:
         return record
     trained = {tag for row in train.rows for tag in row["tags"]}
@@ -302,7 +323,10 @@ def _with_labels(record: Record, train: _Side, select: _Side) -> Record:
 
 
 def _official(reading: Reading, name: str, unlike: list[str]) -> dict[str, int]:
-    """The counts; "official" stays only where the published size is another."""
+    """A reading's counts, with the "official" size only where the rows are not as many.
+
+    Such tables are also named in `unlike`.
+    """
     counts = dict(reading.counts)
     official = counts.pop("official", None)
     measured = sum(row.get("query") is not None for row in reading.rows) or len(reading.rows)
@@ -317,7 +341,7 @@ def _official(reading: Reading, name: str, unlike: list[str]) -> dict[str, int]:
 
 
 def _write_text(folder: Path, record: Record, source: SourceSettings, limit: int | None) -> None:
-    """A masked_lm member: every language's text, the limit for each language."""
+    """Write every language's text, each up to the limit, as a masked_lm member."""
     rows_from = source_named(source.name)
     writer = _Writer(folder, record)
     for language in rows_from.languages(record, source):
@@ -334,7 +358,7 @@ def _write_text(folder: Path, record: Record, source: SourceSettings, limit: int
 
 
 def _check_sizes(unlike: list[str], source: SourceSettings) -> None:
-    """Counts that are not the official ones, where the source is said to be complete."""
+    """UserError where the source is said to be complete and sizes are not the official ones."""
     if source.complete and unlike:
         shown = ", ".join(dict.fromkeys(unlike))
         raise UserError(

@@ -1,4 +1,4 @@
-"""What a source gives for one split and language."""
+"""The rows that a source gives for one split and language, and how they were counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xstilts.formats.tables import Row
 
 @dataclass(frozen=True)
 class Reading:
-    """Rows and how they were counted: "read", and "dropped: REASON" for each reason."""
+    """Rows and their counts: "read", and "dropped: REASON" for each reason."""
 
     rows: list[Row]
     counts: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Passages to sentences, and questions about passages to (question, answer sentence) pairs.
+"""Sentences of English passages, and pairs of a question and the sentence that answers it.
 
 What enters: rows of a span task, English. What leaves: rows of a ranking task, for LAReQA, which
 trains on SQuAD's questions against the sentences that answer them (XTREME's processors/lareqa.py).
@@ -47,7 +47,7 @@ def _is_abbreviation(before: str, ending: str) -> bool:
 
 
 def answering(rows: Sequence[Row]) -> tuple[list[Row], int]:
-    """(pairs of a question and its answer's sentence, how many questions had no such sentence).
+    """(pairs of a question and its answer's sentence, how many questions have no such sentence).
 
     Of several answers the first counts, as in XTREME. Pairs with the same sentence of the same
     passage share the name in `gold`: the id of the first of them.
@@ -73,7 +73,7 @@ def answering(rows: Sequence[Row]) -> tuple[list[Row], int]:
 
 
 def _around(context: str, position: int) -> Iterator[str]:
-    """The sentence that a character stands in; none where it stands between two."""
+    """The sentence around a position; nothing where it is between two sentences."""
     for start, end in sentences(context):
         if start <= position < end:
             yield context[start:end]

@@ -1,4 +1,4 @@
-"""A repository of the Hub at one revision: which files it has, and the rows of one of its tables.
+"""Repositories of the Hub at one revision: their files, and the rows of their tables.
 
 What enters: an id, a revision, a mirror or none. What leaves: a `Snapshot`; features and rows. A
 mirror is a cache folder of huggingface_hub: then nothing touches the network. This room must not
@@ -40,7 +40,7 @@ if not sys.stderr.isatty():
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A repository at one revision: which files it has, and where they lie (None: on the Hub)."""
+    """A repository at one revision, and its files. folder: where they lie; None: on the Hub."""
 
     id: str
     revision: str  # a commit
@@ -48,6 +48,7 @@ class Snapshot:
     folder: Path | None
 
     def at(self, problem: str) -> UserError:
+        """An error that names the repository and revision."""
         where = f"{self.id}@{self.revision[:12]}"
         return UserError(" ".join(f"{where}: {problem}".split()))
 
@@ -56,10 +57,10 @@ class Snapshot:
         if self.folder is not None:
             return self.folder / file
         try:
-            found = hf_hub_download(self.id, file, repo_type="dataset", revision=self.revision)
+            path = hf_hub_download(self.id, file, repo_type="dataset", revision=self.revision)
         except (HTTPError, OSError) as error:
             raise _unreachable(self.id, error) from None
-        return Path(found)
+        return Path(path)
 
 
 def at_revision(name: str, revision: str, mirror: str | None, pinned_by: Path | None) -> Snapshot:
@@ -67,10 +68,10 @@ def at_revision(name: str, revision: str, mirror: str | None, pinned_by: Path | 
     try:
         return resolved(name, revision, mirror)
     except (RevisionNotFoundError, LocalEntryNotFoundError):
-        place = mirror or "the Hub"
-        said = f"which {pinned_by} pins, " if pinned_by else ""
+        where = mirror or "the Hub"
+        why = f"which {pinned_by} pins, " if pinned_by else ""
         raise UserError(
-            f"{name}: revision {revision}, {said}is not in {place}; expected that "
+            f"{name}: revision {revision}, {why}is not in {where}; expected that "
             f"revision and no other; fetch it{', or pin another' if pinned_by else ''}"
         ) from None
     except RepositoryNotFoundError:
@@ -84,11 +85,11 @@ def at_revision(name: str, revision: str, mirror: str | None, pinned_by: Path | 
 
 @cache
 def resolved(name: str, revision: str, mirror: str | None) -> Snapshot:
-    """As `at_revision`, asked once in a process; errors are huggingface_hub's."""
+    """As `at_revision`, but cached for the process, and with huggingface_hub's own errors."""
     if mirror is None:
         info = HfApi().dataset_info(name, revision=revision)
-        found = tuple(sorted(file.rfilename for file in info.siblings or ()))
-        return Snapshot(name, str(info.sha), found, None)
+        files = tuple(sorted(file.rfilename for file in info.siblings or ()))
+        return Snapshot(name, str(info.sha), files, None)
     if not Path(mirror).is_dir():
         raise UserError(
             f"params.yaml: source.mirror: {mirror} is no folder; expected a cache folder of "
@@ -117,9 +118,10 @@ def _unreachable(name: str, error: Exception) -> UserError:
 
 
 def files_of(found_in: Snapshot, configs: Sequence[str], split: str) -> tuple[str, list[str]]:
-    """(the configuration's name, its Parquet files of a split), as the card says.
+    """(the first of the configurations that is there, its Parquet files of a split).
 
-    Without a card: as the Hub's own conversion lays them out, CONFIG/SPLIT/0000.parquet.
+    The repository's card says which files they are; without a card they lie as in the Hub's own
+    conversion, CONFIG/SPLIT/0000.parquet.
     """
     declared = list(_declared(found_in))
     known = {config for config, _, _ in declared}
@@ -168,7 +170,7 @@ def _declared(found_in: Snapshot) -> Iterator[tuple[str, str, str]]:
 
 
 def table(paths: Sequence[Path]) -> tuple[Features, list[dict[str, Any]]]:
-    """Features and rows of Parquet files of one table; what is no Parquet is a UserError."""
+    """(features, rows) of one table's Parquet files; UserError where they are not Parquet."""
     with tempfile.TemporaryDirectory() as scratch:  # datasets keeps a second copy for ever
         try:
             # Not load_dataset: that one counts its calls at the Hub, reachable or not.

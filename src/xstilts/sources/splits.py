@@ -1,6 +1,7 @@
-"""Cutting rows: by group, to a limit, by shared context. Pure functions of the rows and a seed.
+"""How rows are split and limited: by group, to a number, by shared text.
 
-What enters: rows. What leaves: rows, in the order in which they came.
+What enters: rows and a seed, of which everything here is a function. What leaves: rows, in the
+order in which they came.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from xstilts.formats.tables import COLUMNS, FamilyName, Row
 
 
 def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """(rest, share) of the rows: whole groups in seeded order until `share` of the rows is reached.
+    """(rest, share) of the rows; a group of rows is never split.
 
-    A group's place depends on its name and the seed alone, so that the same rows are split alike
-    wherever they are read.
+    Whole groups are taken, in seeded order, until `share` of the rows is reached. A group's place
+    depends on its name and the seed alone, so that the same rows are split alike wherever they are
+    read.
     """
     sizes: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -33,13 +35,13 @@ def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row
 
 
 def group_of(row: Row) -> str:
-    """What is never split: the article, else the shared context or first text, else the row."""
+    """The name of a row's group: its article, else its context or first text, else its id."""
     shared = row.get("group") or row.get("context") or row.get("text_a")
     return normalised(shared) if shared else str(row["id"])
 
 
 def limited(rows: Sequence[Row], limit: int | None, seed: int, family: FamilyName) -> list[Row]:
-    """The first `limit` rows of one seeded permutation: a smaller limit gives a subset (nested).
+    """A seeded choice of `limit` rows; a smaller limit chooses a subset of what a larger one does.
 
     Classification is stratified by part and label in every prefix: of a stratum of n rows, row k
     stands at (k + 1/2) / n. That is Sainte-Lague's rule; largest remainders, which differ from it
@@ -64,22 +66,23 @@ def contexts_of(rows: Iterable[Row]) -> set[str]:
 
 
 def texts_of(row: Row) -> set[str]:
-    """What a row can share with another: its texts or context, or its sentence; not choices."""
+    """The texts that a row may share with another: its texts, context or sentence, not choices."""
     texts = [row.get(key) or "" for key in ("text_a", "text_b", "context")]
     return {normalised(text) for text in [*texts, " ".join(row.get("tokens") or [])]} - {""}
 
 
 def repeated(rows: Sequence[Row]) -> int:
-    """How many rows equal an earlier one but for the id."""
+    """How many rows equal an earlier one but for the id and gold."""
     return len(rows) - len({content(row) for row in rows})
 
 
 def content(row: Row) -> str:
-    """A row without its id, as one string."""
+    """A row without its id and gold (which names ids), as one string."""
     return repr(sorted((key, value) for key, value in row.items() if key not in ("id", "gold")))
 
 
 def normalised(text: str) -> str:
+    """A text with single spaces for all white space."""
     return " ".join(text.split())
 
 

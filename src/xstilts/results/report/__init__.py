@@ -19,7 +19,7 @@ def report_stage(
     cells: Path = CELLS,
     out: Path = REPORTS,
 ) -> None:
-    """report.md, scores.csv, grid.csv, targets.csv, metrics.json, heatmap.png."""
+    """Write report.md, scores.csv, grid.csv, targets.csv, metrics.json and heatmap.png."""
     from xstilts.results.report import figures, texts
     from xstilts.results.report.cells import read_results
 

@@ -39,16 +39,19 @@ class Column:
 
     @property
     def card(self) -> Card:
-        """Any of the cells, for what all of them share."""
+        """The card of any of the cells, for what all of them share."""
         return next(iter(self.cards.values()))
 
     def number(self, intermediate: str, replicate: int, language: str) -> float:
+        """A cell's number in a language: the mean of the task's main metrics."""
         card = self.cards[intermediate, replicate]
         return task_number(card.scores[self.split][language], card.main)
 
 
 @dataclass(frozen=True)
 class Results:
+    """A grid's cells by target, and what of the grid a report must name."""
+
     experiment: str
     intermediates: tuple[str, ...]
     replicates: tuple[int, ...]
@@ -70,7 +73,7 @@ class Estimate:
 
 
 def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
-    """Exactly the grid's cells. UserError: a cell that is missing, or unlike the others."""
+    """Read exactly the grid's cells; UserError where one is missing or unlike the others."""
     if not (grid.intermediates and grid.targets and grid.replicates):
         raise UserError(
             "params.yaml: grid: nothing to report; expected at least one intermediate, target and "
@@ -83,19 +86,19 @@ def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
         for target in grid.targets
         for replicate in grid.replicates
     }
-    found = {path.parent.relative_to(cells).parts for path in cells.glob("*/*/*/card.json")}
-    unfinished = {parts for parts in found if any(part.startswith(".") for part in parts)}
-    leftovers = tuple("/".join(parts) for parts in sorted(found - named - unfinished))
+    on_disk = {path.parent.relative_to(cells).parts for path in cells.glob("*/*/*/card.json")}
+    unfinished = {parts for parts in on_disk if any(part.startswith(".") for part in parts)}
+    leftovers = tuple("/".join(parts) for parts in sorted(on_disk - named - unfinished))
     names, replicates = tuple(grid.intermediates), tuple(grid.replicates)
     return Results(experiment, names, replicates, columns, leftovers, grid.benchmark)
 
 
 def numbers(results: Results, zero_shot: bool) -> GridNumbers:
-    """One number for each target, and the averages that are whole: the benchmark's, the mean.
+    """Each cell's number, and the averages for which the grid has all targets.
 
     A target's number is the mean over its languages, as in XTREME; zero_shot: without English.
     """
-    found: GridNumbers = {}
+    by_intermediate: GridNumbers = {}
     for intermediate in results.intermediates:
         for replicate in results.replicates:
             scores = {
@@ -107,12 +110,12 @@ def numbers(results: Results, zero_shot: bool) -> GridNumbers:
             }
             mean = {MEAN: statistics.fmean(scores.values())} if scores else {}
             whole = average(scores, results.benchmark)
-            found.setdefault(intermediate, {})[replicate] = {**scores, **whole, **mean}
-    return found
+            by_intermediate.setdefault(intermediate, {})[replicate] = {**scores, **whole, **mean}
+    return by_intermediate
 
 
 def spoken(column: Column, zero_shot: bool) -> list[str]:
-    """The languages of a target's number."""
+    """The languages that a target's number is a mean over."""
     return [name for name in column.languages if not (zero_shot and name == ENGLISH)]
 
 
@@ -158,7 +161,7 @@ def _column(target: str, grid: GridSettings, cells: Path) -> Column:
 
 
 def _compare(first: Path, expected: Card, folder: Path, card: Card) -> None:
-    """UserError where two cells' numbers do not mean the same."""
+    """UserError where the numbers of two cells of a target do not mean the same."""
     ours, theirs = _meaning(card), _meaning(expected)
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
@@ -170,7 +173,7 @@ def _compare(first: Path, expected: Card, folder: Path, card: Card) -> None:
 
 
 def _meaning(card: Card) -> dict[str, Any]:
-    """What must be equal in a column: passport, encoder, source, and what was scored."""
+    """What must be equal in a column: passport, encoder, source, the scored languages."""
     passport = {key: value for key, value in card.passport.items() if not key.startswith(OWN)}
     scored = {split: sorted(languages) for split, languages in sorted(card.scores.items())}
     settings: dict[str, Any] = {
@@ -186,9 +189,12 @@ def _brief(value: Any) -> str:
 
 
 def _reported(target: str, card: Card) -> tuple[str, tuple[str, ...]]:
-    """Test, or dev where test has no gold in another language than English (or at all)."""
+    """The split that is reported, and its languages: test; dev where test lacks gold.
+
+    A split with gold in another language than English goes before one that has English alone.
+    """
     scored = {split: languages for split, languages in card.scores.items() if languages}
-    for needed in (lambda found: set(found) - {ENGLISH}, bool):
+    for needed in (lambda languages: set(languages) - {ENGLISH}, bool):
         for split in ("test", "dev"):
             if split in scored and needed(scored[split]):
                 order = sorted(scored[split], key=lambda name: (name != ENGLISH, name))

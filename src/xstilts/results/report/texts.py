@@ -37,7 +37,7 @@ ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
 
 
 def report_text(results: Results) -> str:
-    """report.md."""
+    """The text of report.md: tables of all and of zero-shot languages, and how they came about."""
     both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
     titles = TITLES | {"all": ALL[results.benchmark]}
     parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results), PICTURE]
@@ -62,7 +62,7 @@ def report_text(results: Results) -> str:
 
 
 def scores_csv(results: Results) -> str:
-    """Every score of every card, long form, fractions; `select` is what chose the checkpoint."""
+    """Every score of every card, one a line, as fractions; split `select` chose the checkpoint."""
     lines: list[Sequence[Any]] = []
     for intermediate, column, replicate, card in _cells(results):
         start = (intermediate, column.target, replicate)
@@ -159,7 +159,7 @@ def _grid(
 
 
 def _languages(results: Results, column: Column) -> str:
-    """A line a language, a column an intermediate: forty languages are read from above to below."""
+    """A target's table: a line for each language, a column for each intermediate."""
     body = []
     for language in column.languages:
         found = {
@@ -177,7 +177,7 @@ def _languages(results: Results, column: Column) -> str:
 
 
 def _meanings(results: Results) -> str:
-    """Which split and languages a number covers, and what its passport says."""
+    """A table of what each target's number covers, and what its passport says."""
     body = []
     for column in results.columns:
         passport = column.card.passport
@@ -198,7 +198,7 @@ def _selections(results: Results) -> str:
         line = [intermediate]
         for column in results.columns:
             chosen = [column.cards[intermediate, r].selection for r in results.replicates]
-            scores = [one.score for one in chosen if one]
+            scores = [selection.score for selection in chosen if selection]
             line.append(f"{_percent(sum(scores) / len(scores))}" if scores else NOTHING)
         body.append(line)
     metrics = [c.card.selection.metric if c.card.selection else NOTHING for c in results.columns]
@@ -206,7 +206,7 @@ def _selections(results: Results) -> str:
 
 
 def _remarks(results: Results, kind: str) -> str:
-    """Each remark once, with its cells (just the target where it is about all of them)."""
+    """Each remark once, with its cells, or with the target alone where it is about all of them."""
     where: dict[tuple[str, str], list[str]] = {}
     for intermediate, column, replicate, card in _cells(results):
         for remark in getattr(card, kind):
@@ -238,7 +238,7 @@ def _spread(value: Estimate) -> str:
 
 
 def _percent(fraction: float, sign: str = "") -> str:
-    """One decimal; never -0.0."""
+    """A fraction in percent with one decimal; never -0.0."""
     return f"{round(100 * fraction, 1) + 0.0:{sign}.1f}"
 
 
