@@ -1,7 +1,7 @@
-"""The embedded world: a small universe, six languages, every task in its own format, all from a
-seed.
+"""The embedded world: a small universe in six languages, with every task, all made from a seed.
 
-`languages` and `read` are the Source protocol. Nothing is made at import; one table takes a
+What enters: a task's record, a split, a language, a seed. What leaves: rows in the task's own
+format. `languages` and `read` are the Source protocol. Nothing is made at import; one table takes a
 second or two.
 """
 
@@ -47,14 +47,14 @@ SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
 
 
 def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
-    """English first. Retrieval is against English, so it has all the others."""
+    """The task's languages in the world, English first; retrieval's are all but English."""
     if record.english_only:
         return (ENGLISH,)
     return PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
 
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
-    """Rows of one table; None where the world has no such split in that language."""
+    """The rows of one table; None where the world has no such split in that language."""
     if record.name not in TASKS:
         raise UserError(
             f"source.name: the world has no task '{record.name}'{nearest(record.name, TASKS)}"

@@ -1,7 +1,8 @@
-"""Tables that ask: spans of stories, and choices. Rows of one split and language.
+"""The world's questions on stories, and choices between continuations, causes and words.
 
-A row's meaning comes from a stream keyed without the language where translations share ids
-(PARALLEL); tasks whose languages are independent put the language into the key.
+What enters: which table. What leaves: its rows. A row's meaning comes from a stream keyed without
+the language where translations share ids (PARALLEL); tasks whose languages are independent have
+the language in the key.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ PARALLEL = ("xnli", "pawsx", "xquad", "xcopa")
 
 
 class TableSpec(NamedTuple):
-    """One table: of which task, which split and language, how many rows, in which world.
+    """Which table to make: its world's seed, task, split, language and number of rows.
 
     labels: the task's, in its official order, where it has some.
     """
@@ -58,8 +59,9 @@ class TableSpec(NamedTuple):
     labels: tuple[str, ...] = ()
 
     def stream(self, index: int) -> Stream:
-        own = "" if self.task in PARALLEL else self.language
-        return Stream(self.seed, self.task, self.split, own, index)
+        """The random numbers of one row; the same in every language where rows are translations."""
+        language = "" if self.task in PARALLEL else self.language
+        return Stream(self.seed, self.task, self.split, language, index)
 
     def tongue(self) -> Tongue:
         return tongue(self.seed, self.language)
@@ -72,10 +74,10 @@ class TableSpec(NamedTuple):
 
 
 def askable(event: Event, reason: bool = False) -> list[str]:
-    """Roles that can be asked for: who, what, to whom, where, when, why."""
-    found = [AGENT] + [PATIENT] * bool(event.patient)
-    found += [RECIPIENT] * bool(event.to and event.verb != "go")
-    return found + [PLACE] * bool(event.place) + [TIME] * bool(event.time) + [REASON] * reason
+    """The roles of an event that can be asked for: who, what, to whom, where, when, why."""
+    roles = [AGENT] + [PATIENT] * bool(event.patient)
+    roles += [RECIPIENT] * bool(event.to and event.verb != "go")
+    return roles + [PLACE] * bool(event.place) + [TIME] * bool(event.time) + [REASON] * reason
 
 
 def ask(event: Event, role: str) -> Event:
@@ -97,7 +99,7 @@ def _who(noun: Noun) -> str:
 
 
 def spans(spec: TableSpec) -> list[Row]:
-    """Stories of four to seven sentences, up to three questions each."""
+    """SQuAD, XQuAD and others: stories of four to seven sentences, up to three questions each."""
     rows: list[Row] = []
     t, story_number = spec.tongue(), 0
     while len(rows) < spec.size:
@@ -115,9 +117,9 @@ def spans(spec: TableSpec) -> list[Row]:
             answers = [{"text": context[a:b], "start": a} for a, b in [places[index, slot]]]
             if spec.task == "squad2" and stream.chance(33):
                 question, answers = _unanswerable(stream, event, slot, story), []
-            said = t.text([t.sentence(ask(question, slot), question=True)])
+            text = t.text([t.sentence(ask(question, slot), question=True)])
             rows.append(
-                {"id": f"{group}-{number}", "context": context, "question": said,
+                {"id": f"{group}-{number}", "context": context, "question": text,
                 "answers": answers,
                  "answerable": bool(answers), "group": group}
             )  # fmt: skip
@@ -128,7 +130,7 @@ def spans(spec: TableSpec) -> list[Row]:
 def _context(
     t: Tongue, story: Story, stream: Stream
 ) -> tuple[str, dict[tuple[int, str], tuple[int, int]]]:
-    """The story's text, and where each event's roles stand in it: [start, end) in code points."""
+    """The story's text, and [start, end) in code points of each event's roles in it."""
     text, places = "", dict[tuple[int, str], tuple[int, int]]()
     sentences = [t.sentence(event) for event in story]
     numbers = [number for number, sentence in enumerate(sentences) for _ in sentence]
@@ -141,8 +143,8 @@ def _context(
 
 
 def _questions(stream: Stream, story: Story, n: int) -> list[tuple[Event, str, int]]:
-    """Up to n (event, slot, its place in the story) with exactly one answer."""
-    found = []
+    """Up to n (question's event, slot, place in the story), each with exactly one answer."""
+    questions = []
     for index, event in stream.shuffled(list(enumerate(story))):
         for slot in stream.shuffled(askable(event))[:2]:
             shorter = event
@@ -150,12 +152,12 @@ def _questions(stream: Stream, story: Story, n: int) -> list[tuple[Event, str, i
                 if slot != other and stream.chance(60):
                     shorter = change(shorter, **{other: ""})
             if sum(_matches(other, shorter, slot) for other in story) == 1:
-                found.append((shorter, slot, index))
-    return stream.sample(found, min(n, len(found)))
+                questions.append((shorter, slot, index))
+    return stream.sample(questions, min(n, len(questions)))
 
 
 def _matches(event: Event, question: Event, slot: str) -> bool:
-    """Whether the event answers the question: what the question names, it has too."""
+    """Whether the event answers the question: it has all that the question names."""
     fields = (AGENT, PATIENT, RECIPIENT, PLACE, TIME)
     named = [field for field in fields if field != slot and getattr(question, field)]
     if event.verb != question.verb or event.quality != question.quality:
@@ -166,7 +168,7 @@ def _matches(event: Event, question: Event, slot: str) -> bool:
 
 
 def _unanswerable(stream: Stream, event: Event, slot: str, story: Story) -> Event:
-    """The question after one change, such that no event of the story answers it."""
+    """The event changed in one thing, so that no event of the story answers the question on it."""
     while True:
         other = conflict(stream, event, flips=0)
         if stream.chance(30) and slot != AGENT:
@@ -192,8 +194,9 @@ EXCHANGED = str.maketrans(HERO + OTHER, OTHER + HERO)
 def _wrong_steps(
     stream: Stream, right: str, context: list[str], n: int, backward: bool
 ) -> list[str]:
-    """Steps of other scripts, as like the context's words as the right one, which nothing there
-    brings about.
+    """Wrong choices: steps of other scripts that do not follow from the context.
+
+    They share as many words with the context as the right step, so that overlap tells nothing.
     """
     words = {word for step in context for word in step.split()}
     wanted = len(words & set(right.split()))
@@ -213,7 +216,7 @@ def _wrong_steps(
 
 
 def continuations(spec: TableSpec) -> list[Row]:
-    """HellaSwag, SIQA, COPA and XCOPA: what comes next, or (with a question) what came before."""
+    """HellaSwag, SIQA, COPA and XCOPA: what comes next; with a question also what came before."""
     events, choices, questioned = {"hellaswag": (2, 4, False), "siqa": (2, 3, True)}.get(
         spec.task, (1, 2, True)
     )
@@ -261,8 +264,9 @@ def _short(t: Tongue, words: list[str]) -> str:
 
 
 def causes(spec: TableSpec) -> list[Row]:
-    """Cosmos QA: why did it happen? The choices are told in the story too, all but one: the order
-    and who matter.
+    """Cosmos QA: why did it happen?
+
+    All choices but one are told in the story too, so the order of events and who acts matter.
     """
     rows, t = [], spec.tongue()
     for index in range(spec.size):
@@ -307,9 +311,7 @@ def causes(spec: TableSpec) -> list[Row]:
 
 
 def commonsense(spec: TableSpec) -> list[Row]:
-    """CommonsenseQA: kinds, opposites, typical places, and who or what a verb takes; five words to
-    choose from.
-    """
+    """CommonsenseQA: kinds, opposites, typical places, and what a verb takes; of five words one."""
     rows, t = [], spec.tongue()
     for index in range(spec.size):
         stream = spec.stream(index)

@@ -1,4 +1,8 @@
-"""What may be done to an event (say more, less, otherwise, swap), and what it does to truth."""
+"""Changes to an event: more said, less said, another thing said; and what they entail.
+
+What enters: an event and a stream. What leaves: an event that the first one entails, contradicts or
+leaves open.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +44,7 @@ def change(event: Event, **fields: Any) -> Event:
 
 
 def get(event: Event, slot: str) -> str:
+    """What an event says in a slot; of a noun its adjective."""
     if slot in ("agent", "patient"):
         noun: Noun | None = getattr(event, slot)
         return noun.adjective if noun else ""
@@ -47,12 +52,14 @@ def get(event: Event, slot: str) -> str:
 
 
 def put(event: Event, slot: str, value: str) -> Event:
+    """The event with another value in a slot."""
     if slot in ("agent", "patient"):
         return change(event, **{slot: getattr(event, slot)._replace(adjective=value)})
     return change(event, **{slot: value})
 
 
 def said(event: Event) -> list[str]:
+    """The slots in which an event says something."""
     return [slot for slot in SLOTS if get(event, slot)]
 
 
@@ -96,7 +103,7 @@ def _special(stream: Stream, word: str) -> str:
 
 
 def general(stream: Stream, noun: Noun) -> Noun:
-    """A dog -> an animal; Mary -> somebody; a ball -> a toy or a thing."""
+    """A more general noun: a dog -> an animal; Mary -> somebody; a ball -> a toy or a thing."""
     if is_name(noun.word):
         return Noun("somebody")
     kind = kind_of(noun.word)
@@ -104,7 +111,7 @@ def general(stream: Stream, noun: Noun) -> Noun:
 
 
 def less(stream: Stream, event: Event, of: Event) -> Event:
-    """Leaves out, or generalises, one thing that `of` says."""
+    """The event with one thing that `of` says left out, or made general."""
     kept = [slot for slot in said(of) if get(event, slot)]
     special = [slot for slot in ("agent", "patient") if _is_special(getattr(of, slot))]
     if kept and not (special and stream.chance(25)):
@@ -126,38 +133,38 @@ def other_adjective(stream: Stream, word: str) -> str:
 
 
 def conflicts(stream: Stream, event: Event) -> list[Event]:
-    """Events that cannot be the same one: one thing that it says is another."""
-    found = (
+    """Events that cannot be the same as this one, as they differ in one thing that it says."""
+    others = (
         [event._replace(place=stream.pick([p for p in PLACES if p != event.place]))]
         if event.place
         else []
     )
     if event.time:
-        found.append(event._replace(time=stream.pick([t for t in TIMES if t != event.time])))
+        others.append(event._replace(time=stream.pick([t for t in TIMES if t != event.time])))
     for slot in ("agent", "patient"):
         noun: Noun | None = getattr(event, slot)
         if noun and (adjective := other_adjective(stream, noun.adjective)):
-            found.append(put(event, slot, adjective))
+            others.append(put(event, slot, adjective))
         if noun and siblings(noun.word) and noun.word not in KINDS:
             word = stream.pick(siblings(noun.word))
-            found.append(change(event, **{slot: noun._replace(word=word)}))
+            others.append(change(event, **{slot: noun._replace(word=word)}))
     if event.quality in OPPOSITE:
-        found.append(event._replace(quality=OPPOSITE[event.quality]))
+        others.append(event._replace(quality=OPPOSITE[event.quality]))
     if event.verb in VERBS and VERBS[event.verb].opposite != "-":
-        found.append(event._replace(verb=VERBS[event.verb].opposite))
-    return found
+        others.append(event._replace(verb=VERBS[event.verb].opposite))
+    return others
 
 
 def conflict(stream: Stream, event: Event, flips: int = 30) -> Event:
-    """One conflict; the polarity in that percentage, or where nothing else can change."""
-    found = conflicts(stream, event)
-    if not found or stream.chance(flips):
+    """One of the conflicts; in `flips` percent, or without any, the same event denied."""
+    others = conflicts(stream, event)
+    if not others or stream.chance(flips):
         return event._replace(negated=not event.negated)
-    return stream.pick(found)
+    return stream.pick(others)
 
 
 def draw_hypothesis(stream: Stream) -> Event:
-    """Drawn before its label, so that alone it says nothing of it."""
+    """A hypothesis, drawn before its label, so that alone it says nothing about the label."""
     event = draw_event(stream, modifiers=35)
     while not said(event):
         event = draw_event(stream, modifiers=45)
@@ -201,7 +208,7 @@ def premise(stream: Stream, event: Event, label: str) -> Event:
 
 
 def _unrelated(stream: Stream, event: Event) -> Event:
-    """Somebody else does something else; it denies where the hypothesis does."""
+    """An event of another agent and verb, denied where the hypothesis is."""
     other = draw_event(stream, modifiers=50)
     while other.verb == event.verb or other.agent.word == event.agent.word:
         other = draw_event(stream, modifiers=50)
@@ -209,7 +216,7 @@ def _unrelated(stream: Stream, event: Event) -> Event:
 
 
 def _conflicting(stream: Stream, longer: Event, event: Event) -> Event:
-    """In what the hypothesis says itself: another place than it names, not one it leaves open."""
+    """The premise with a conflict in something that the hypothesis itself says."""
     other = conflict(stream, event)
     changed: dict[str, Any] = {
         name: new for name, new, old in zip(Event._fields, other, event, strict=True) if new != old
@@ -221,7 +228,7 @@ def _conflicting(stream: Stream, longer: Event, event: Event) -> Event:
 
 
 def swap(stream: Stream, event: Event) -> Event | None:
-    """The same words in other roles; None where there is nothing to swap."""
+    """The event with the same words in other roles; None where there is nothing to swap."""
     a, b = event.agent, event.patient
     ways = []
     takes = VERBS[event.verb].patient if event.verb in VERBS else "-"

@@ -1,6 +1,7 @@
-"""The world's languages, each a description; their scripts and their lexicons.
+"""The world's languages: their grammars as descriptions, their scripts, their lexicons.
 
-Codes begin with q: ISO 639-2 keeps qaa to qtz for private use, so none is a real language's.
+What enters: a seed and a code. What leaves: words. Codes begin with q: ISO 639-2 keeps qaa to qtz
+for private use, so none is a real language's.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ SUBJECT, VERB, OBJECT, INDIRECT, MANNER, WHERE, WHEN, WHY, SUPPORT = SLOTS = "SV
 
 @dataclass(frozen=True)
 class Language:
-    """order: SLOTS without WHY and SUPPORT (English's do, does, did), first to last. affixes: the
+    """A language's grammar, and where its words come from.
+
+    order: SLOTS without WHY and SUPPORT (English's do, does, did), first to last. affixes: the
     features that are endings on the word; `absent` ones are not said; the others are words of
     their own, before what they govern where head_first, else after it. cognates: percent of
-    roots taken from English; kin: percent from a relative."""
+    roots taken from English; kin: percent from a relative.
+    """
 
     code: str
     order: str
@@ -92,15 +96,13 @@ STOPS = {"devanagari": ("।", "?"), "kana": ("。", "？")}  # noqa: RUF001
 
 
 def is_kana(form: str) -> bool:
-    """Of the script without spaces."""
+    """Whether a word is in kana, the script without spaces."""
     return "\u30a0" <= form[0] <= "\u30ff"
 
 
 @cache
 def write(word: str, script: str) -> str:
-    """A word in Latin letters -> the same sounds in the script; a capital stays where the script
-    has capitals.
-    """
+    """A word in Latin letters, written in a script; a capital stays where the script has them."""
     lower = word.lower()
     if script in ("latin", "cyrillic", "greek"):
         out = lower.translate(str.maketrans(LATIN, LETTERS[script]))
@@ -125,9 +127,7 @@ QUESTION = ("who", "what", "where", "when", "why")
 
 @cache
 def lexicon(seed: int, code: str) -> dict[str, str]:
-    """Concept, synonym (concept + 2) or feature -> root in Latin letters. No two concepts share
-    one.
-    """
+    """{concept, synonym (concept + "2") or feature: root in Latin letters}; no two are equal."""
     language, stream = LANGUAGES[code], Stream(seed, "lexicon", code)
     if code == "en":
         own = {concept: concept for concept in CONCEPTS}

@@ -1,7 +1,7 @@
-"""What can be said in the world: concepts, events, scripts, stories. No language is known here.
+"""What can be said in the world: concepts, events, scripts, stories.
 
-Everything is drawn from `Stream`, so that a seed gives the same world on any machine and Python
-version.
+No language is known here. Everything is drawn from `Stream`, so that a seed gives the same world on
+any machine and Python version.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ MASK = (1 << 64) - 1
 
 
 class Stream:
-    """splitmix64 (Steele, Lea, Flood 2014), seeded by any plain values. `random` may change between
-    versions.
+    """Random numbers by splitmix64 (Steele, Lea, Flood 2014), seeded by any plain values.
+
+    Not Python's `random`, whose numbers may change between versions.
     """
 
     def __init__(self, *key: object) -> None:
         self.state = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big")
 
     def below(self, n: int) -> int:
-        """0 .. n - 1. The modulo's bias is under 2**-50 for the small n used here."""
+        """A number from 0 to n - 1; the modulo's bias is under 2**-50 for the small n used here."""
         self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
         z = self.state
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
@@ -39,7 +40,7 @@ class Stream:
         return items[self.below(len(items))]
 
     def sample(self, items: Sequence[T], n: int) -> list[T]:
-        """n different places of `items`, in random order (Fisher-Yates)."""
+        """n of the items, each at most once, in random order (Fisher-Yates)."""
         pool = list(items)
         for i in range(n):
             j = i + self.below(len(pool) - i)
@@ -107,6 +108,8 @@ fall being - - -|go being - - travel"""
 
 
 class Verb(NamedTuple):
+    """A verb, the groups of nouns that it takes, and verbs of opposite and general meaning."""
+
     word: str
     agent: str
     patient: str  # a key of GROUPS, or "-"
@@ -131,6 +134,8 @@ CONCEPTS = [
 
 
 class Noun(NamedTuple):
+    """Who or what has a role in an event."""
+
     word: str  # a concept; a name where it has a capital
     adjective: str = ""
     number: int = 1
@@ -139,6 +144,8 @@ class Noun(NamedTuple):
 
 
 class Event(NamedTuple):
+    """What a sentence says, in no language yet; "" and None: not said."""
+
     verb: str
     agent: Noun
     patient: Noun | None = None
@@ -172,14 +179,12 @@ def siblings(word: str) -> list[str]:
 
 
 def side(meaning: object) -> str:
-    """Which split a meaning belongs to, for all tasks alike: no test row is a train row of any
-    task.
-    """
+    """The split that a meaning belongs to, the same in all tasks: none trains on test rows."""
     return ("train", "train", "train", "train", "dev", "test")[Stream("side", meaning).below(6)]
 
 
 def belonging(split: str, draw: Callable[[], tuple[object, T]]) -> T:
-    """Draws until the meaning belongs to the split."""
+    """What `draw` makes of the first meaning that belongs to the split. draw: (meaning, made)."""
     while True:
         meaning, made = draw()
         if side(meaning) == split:
@@ -189,7 +194,7 @@ def belonging(split: str, draw: Callable[[], tuple[object, T]]) -> T:
 def draw_noun(
     stream: Stream, group: str, adjective: int = 30, names: int = 55, plural: int = 0
 ) -> Noun:
-    """A named person, or a concept of the group with an adjective in that percentage."""
+    """A person's name, or a concept of the group, in `adjective` percent with an adjective."""
     if group in ("person", "being", "any") and stream.chance(
         names if group == "person" else names // 3
     ):
@@ -203,7 +208,7 @@ def draw_noun(
 def draw_event(
     stream: Stream, adjective: int = 30, modifiers: int = 40, inflected: bool = False
 ) -> Event:
-    """Any event; who does it is not whom it is done to. inflected: with tenses and numbers too."""
+    """Any event, whose agent and patient differ. inflected: with tenses and numbers too."""
     if stream.chance(12):
         who = draw_noun(stream, "being", adjective=0)
         return decorate(stream, Event("be", who, quality=stream.pick(STATES)), modifiers, adverb=0)
@@ -223,7 +228,7 @@ def draw_event(
 
 
 def decorate(stream: Stream, event: Event, percent: int, adverb: int = 15) -> Event:
-    """Place, time and manner, each where there is none, in that percentage."""
+    """The event with a place, a time and a manner, each added in that percentage if it has none."""
     if not event.place and event.verb != "go" and stream.chance(percent):
         event = event._replace(place=stream.pick(PLACES if stream.chance(75) else CITIES))
     if not event.time and stream.chance(percent):
@@ -257,13 +262,13 @@ SCRIPTS = [line.split("|") for line in SCRIPTS_TEXT.strip().splitlines()]
 
 @cache
 def followers(step: str) -> frozenset[str]:
-    """What some script lets come right after a step."""
+    """The steps that come right after a step in some script."""
     pairs = ((a, b) for script in SCRIPTS for a, b in itertools.pairwise(script))
     return frozenset(b for a, b in pairs if a == step)
 
 
 def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
-    """Who plays each of CAST: all different, none of `taken`."""
+    """The nouns that play the roles of CAST: all different, none of `taken`."""
 
     def free(words: Sequence[str]) -> str:
         return stream.pick([word for word in words if word not in taken])
@@ -283,7 +288,7 @@ def cast(stream: Stream, taken: Sequence[str] = ()) -> dict[str, Noun]:
 
 
 def play(step: str, roles: dict[str, Noun], tense: str = "now") -> Event:
-    """'B give O A' with the roles filled in."""
+    """The event of a step ('B give O A') with nouns in its roles."""
     who, verb, *rest = step.split()
     if verb == "be":
         return Event("be", roles[who], quality=rest[0], tense=tense)
@@ -295,8 +300,9 @@ def play(step: str, roles: dict[str, Noun], tense: str = "now") -> Event:
 
 
 def draw_story(stream: Stream, sentences: int) -> Story:
-    """One or two threads, each a part of a script with its own cast, their events interleaved in
-    order.
+    """A story of one or two threads, whose events are interleaved in order.
+
+    Each thread is a part of a script with a cast of its own.
     """
     threads: list[list[Event]] = []
     taken: list[str] = []

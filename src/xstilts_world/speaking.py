@@ -1,4 +1,4 @@
-"""How a meaning is said: events to tokens, tokens to text, in any of the languages.
+"""How a meaning is said in a language: events to tokens, tokens to text.
 
 What enters: events and a style. What leaves: tokens (form, part of speech, entity, CCG category,
 role). This room must not know tasks.
@@ -61,7 +61,7 @@ PLURALS = {"child": "children", "knife": "knives"}
 
 
 def english_verb(word: str, form: str) -> str:
-    """form: base, s, past or participle."""
+    """An English verb's form: base, s, past or participle."""
     if form == "base":
         return word
     if form == "s":
@@ -74,6 +74,8 @@ def english_verb(word: str, form: str) -> str:
 
 
 class Token(NamedTuple):
+    """A word as written, with what the tagging tasks ask of it."""
+
     form: str
     pos: str
     entity: str = OUTSIDE
@@ -82,7 +84,7 @@ class Token(NamedTuple):
 
 
 class Style(NamedTuple):
-    """What a paraphrase may change: words for synonyms (a bit each), time first, passive."""
+    """How a paraphrase differs: synonyms (a bit each in `words`), time first, passive."""
 
     words: int = 0
     front: bool = False
@@ -101,7 +103,7 @@ def draw_style(stream: Stream, percent: int = 50) -> Style:
 
 
 class Tongue:
-    """A language with its lexicon: says events."""
+    """A language with its lexicon, which says events."""
 
     def __init__(self, seed: int, code: str) -> None:
         self.seed, self.language = seed, LANGUAGES[code]
@@ -120,24 +122,24 @@ class Tongue:
         return self._joined(root, endings)
 
     def citation(self, concept: str, style: Style = PLAIN) -> str:
-        """The word as a glossary has it; English verbs as they are said most often."""
+        """A word as a glossary has it; English verbs in the form in which they occur most."""
         word = Tongue.word(self, concept, style)
         if not self.english:
             return word
         return "is" if concept == "be" else english_verb(word, "s") if concept in VERBS else word
 
     def has_word(self, concept: str) -> bool:
-        """Not where it is an ending, or not said at all."""
+        """Whether the concept has a word of its own: it is no ending, and is said at all."""
         elsewhere = (*self.language.affixes, *self.language.absent)
         return concept in self.roots and concept not in elsewhere
 
     def _joined(self, root: str, endings: Sequence[str]) -> str:
-        """Endings after a hyphen, so that a small tokenizer sees roots; kana has no seams."""
+        """A root with its endings, after hyphens for a small tokenizer to see; not in kana."""
         seam = "" if self.language.script == "kana" else "-"
         return seam.join(write(part, self.language.script) for part in (root, *endings))
 
     def name(self, word: str, role: str, ending: str = "") -> list[Token]:
-        """A person, a city, or a firm: more than one word may be one entity."""
+        """The tokens of a person's, a city's or a firm's name, which may be several words."""
         parts = word.split()
         kind = "ORG" if parts[-1] in FIRMS else "LOC" if parts[0] in (PORT, *CITIES) else "PER"
         tokens = []
@@ -152,9 +154,7 @@ class Tongue:
     def particle(
         self, feature: str, tokens: list[Token], pos: str, category: str = ""
     ) -> list[Token]:
-        """The tokens with the feature's word before or after them; unchanged where it is an ending
-        or absent.
-        """
+        """The tokens with the feature's word before or after them, if it has a word."""
         if feature in self.language.affixes or feature in self.language.absent or not feature:
             return tokens
         token = Token(self.word(feature, PLAIN), pos, category=category)
@@ -163,7 +163,7 @@ class Tongue:
     def noun(
         self, noun: Noun, role: str, style: Style, case: str = "", category: str = ""
     ) -> list[Token]:
-        """A noun phrase; the case's word, if it is one, carries no role: answers leave it out."""
+        """A noun phrase; a word for the case has no role, so that answers leave it out."""
         ending = case if case in self.language.affixes else ""
         if is_name(noun.word):
             return self.particle(case, self.name(noun.word, role, ending), "ADP", category)
@@ -314,8 +314,9 @@ class Tongue:
     def joined(
         self, first: Event, second: Event, by: str, styles: tuple[Style, Style]
     ) -> list[Token]:
-        """Two clauses with `and` or `because` between them, or the reason first where heads come
-        last.
+        """Two clauses with `and` or `because` between them.
+
+        With `because` in a language whose heads come last, the reason comes first.
         """
         clauses = [self.clause(first, styles[0]), self.clause(second, styles[1])]
         pos, category = ("CCONJ", "conj") if by == "and" else ("SCONJ", "((S\\NP)\\(S\\NP))/S[dcl]")
@@ -328,9 +329,9 @@ class Tongue:
         return "".join(form for form, _ in self.pieces(sentences))
 
     def pieces(self, sentences: Iterable[Sequence[Token]]) -> list[tuple[str, Token]]:
-        """Each token's form with the space that stands before it: joined they are the text.
+        """Each token's form with the space before it, if any; joined they are the text.
 
-        No space before kana, in other languages' texts neither: a word looks the same everywhere.
+        There is never a space before kana, so that a word looks the same in every text.
         """
         out = list[tuple[str, Token]]()
         for sentence in sentences:
@@ -350,12 +351,12 @@ def _asked(event: Event) -> str:
 
 
 def _sentential(category: str) -> str:
-    """Of an adposition before the whole sentence; other categories stay."""
+    """The category of an adposition that stands before the sentence; other categories stay."""
     return "(S/S)/NP" if category.startswith("((") else category
 
 
 def _category(kind: str, arguments: str) -> str:
-    """'dcl', '/PP/NP' -> ((S[dcl]\\NP)/PP)/NP"""
+    """A verb's category: 'dcl', '/PP/NP' -> ((S[dcl]\\NP)/PP)/NP."""
     category = f"S[{kind}]\\NP"
     for argument in arguments.split("/")[1:] if "(" not in arguments else [arguments[1:]]:
         category = f"({category})/{argument}"
@@ -363,11 +364,13 @@ def _category(kind: str, arguments: str) -> str:
 
 
 class Mixing(Tongue):
-    """A speaker who takes each word from any language that has it, in the order of the first and
-    with its endings; a name, in any language's letters."""
+    """A speaker of one language's order and endings who takes each word from any of the languages.
+
+    A name is written in any language's letters.
+    """
 
     def __init__(self, base: Tongue, others: Sequence[Tongue], stream: Stream) -> None:
-        self.__dict__.update(base.__dict__)
+        super().__init__(base.seed, base.language.code)
         self.others, self.stream = others, stream
 
     def word(self, concept: str, style: Style, *features: str) -> str:

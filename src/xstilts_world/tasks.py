@@ -1,7 +1,7 @@
-"""Pairs of texts, tagged sentences and retrieval: rows of one split and language.
+"""The world's pairs of texts, tagged sentences and sentences to retrieve.
 
-Labels follow from meanings; what a row says is drawn from meanings of its own split
-(`meaning.side`).
+What enters: which table. What leaves: its rows. Labels follow from meanings, and what a row says is
+drawn from meanings of its own split (`meaning.side`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PARTS = (
 
 def _nli_row(spec: TableSpec, index: int, part: str, length: int) -> Row:
     stream, t = spec.stream(index), spec.tongue()
-    stream.below(2)  # what the caller drew
+    stream.below(2)  # one number goes by: callers draw one from the same stream to choose `length`
     label = stream.pick(spec.labels)
 
     def draw() -> tuple[object, Event]:
@@ -111,7 +111,7 @@ def _said_twice(
     draw: Callable[[Stream, bool], tuple[Event, Event]],
     question: bool,
 ) -> list[Row]:
-    """Two events in styles of their own, never word for word the same; label 1: the same event."""
+    """Pairs of texts, each in its own style and never word for word the same; 1: the same event."""
     rows: list[Row] = []
     t = spec.tongue()
     for index in range(spec.size):
@@ -141,8 +141,9 @@ def _said_twice(
 
 
 def _tagged(spec: TableSpec, column: Callable[[Token], str], names: int, asks: int) -> list[Row]:
-    """Single and joined clauses; `asks` percent are questions; nouns become names in that
-    percentage.
+    """Sentences of one or two clauses with a tag of each token.
+
+    asks: percent of questions. names: percent of nouns that become names.
     """
     rows, t = [], spec.tongue()
     for index in range(spec.size):
@@ -174,7 +175,7 @@ def _tagged(spec: TableSpec, column: Callable[[Token], str], names: int, asks: i
 
 
 def _named(stream: Stream, event: Event, percent: int) -> Event:
-    """Some people get a second name, some are firms; things get owners, places are cities."""
+    """The event with more entities: second names, firms, owners of things, cities as places."""
     changed: dict[str, Any] = {}
     for slot in ("agent", "patient", "to"):
         noun: Noun | None = getattr(event, slot)
@@ -207,40 +208,38 @@ def supertags(spec: TableSpec) -> list[Row]:
 
 
 def _family(stream: Stream, split: str, n: int) -> list[Event]:
-    """An event and others that differ from it in one thing: what makes retrieval hard."""
+    """An event and others that differ from it in one thing, which makes retrieval hard."""
 
     def draw() -> tuple[object, Event]:
         event = draw_event(stream, modifiers=60)
         return event, event
 
-    found = [belonging(split, draw)]
-    while len(found) < n:
-        other = conflict(stream, found[0], flips=10)
+    events = [belonging(split, draw)]
+    while len(events) < n:
+        other = conflict(stream, events[0], flips=10)
         if stream.chance(30):
             other = more(stream, other, 50)
-        if other not in found:
-            found.append(other)
-    return found
+        if other not in events:
+            events.append(other)
+    return events
 
 
 def mining(spec: TableSpec) -> list[Row]:
     """BUCC: about 40 % of either side has a partner; the others have only near relatives there."""
     stream, foreign, english = spec.stream(0), list[tuple[Event, str]](), list[tuple[Event, str]]()
     for number in range(spec.size):
-        same, here, there = _family(stream, spec.split, 3)
+        shared, like_it, like_it_too = _family(stream, spec.split, 3)
         if number % 5 < 2:
-            foreign.append((same, f"en-{number}"))
-            english.append((same, f"en-{number}"))
+            foreign.append((shared, f"en-{number}"))
+            english.append((shared, f"en-{number}"))
         else:
-            foreign.append((here, ""))
-            english.append((there, f"en-{number}"))
+            foreign.append((like_it, ""))
+            english.append((like_it_too, f"en-{number}"))
     return _sides(spec, stream, foreign, english)
 
 
 def translations(spec: TableSpec) -> list[Row]:
-    """Tatoeba: every sentence has its translation, two in three also a neighbour that differs in
-    one thing.
-    """
+    """Tatoeba: sentences and translations; two in three differ from another in one thing."""
     stream, pairs = spec.stream(0), list[tuple[Event, str]]()
     while len(pairs) < spec.size:
         for event in _family(stream, spec.split, 3):
@@ -256,7 +255,7 @@ def _sides(
     foreign: list[tuple[Event, str]],
     english: list[tuple[Event, str]],
 ) -> list[Row]:
-    """Both sides in orders of their own; equal sentences are not repeated on a side."""
+    """The rows of both sides, each in an order of its own, where no sentence occurs twice."""
     rows: list[Row] = []
     for name, code, pairs in (("foreign", spec.language, foreign), ("english", "en", english)):
         t, seen = tongue(spec.seed, code), set[str]()

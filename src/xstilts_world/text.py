@@ -1,9 +1,9 @@
-"""What an encoder is pretrained on in the world: glossaries, translations, retellings, questions
-with their answers, facts and stories, their words of any language.
+"""The text that the world's encoder is pretrained on, whose words are of any language.
 
-The mixture is what makes transfer (docs/results.md): an encoder that can tell a text's language
-aligns translations and still learns English tasks in a part of its space that is English alone.
-So every sentence has one language's order and endings, and each of its words is any language's.
+Glossaries, translations, retellings, questions with their answers, facts and stories. The mixture
+is what makes transfer (docs/results.md): an encoder that can tell a text's language aligns
+translations and still learns English tasks in a part of its space that is English alone. So every
+sentence has one language's order and endings, and each of its words is any language's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ GLOSSARY = [*LISTED, *GIVEN]
 
 
 def plain_text(spec: TableSpec) -> list[Row]:
-    """In percent: 15 glossary, 25 translations, 40 retellings (half in another language), 10
+    """The rows of one language's text.
+
+    In percent: 15 glossary, 25 translations, 40 retellings (half in another language), 10
     questions, 2 facts, 8 stories. The other language is English in four of five.
     """
     rows: list[Row] = []
@@ -84,7 +86,7 @@ def _story(stream: Stream, split: str) -> Story:
 
 
 def _glossary(stream: Stream, first: Tongue, second: Tongue) -> tuple[str, str]:
-    """One to three words, and the same in the other language; synonyms on one side."""
+    """One to three words, perhaps as synonyms, and their translations."""
     listed, style = stream.sample(GLOSSARY, 1 + stream.below(3)), draw_style(stream, 30)
     texts = [
         t.text([[Token(w if w in GIVEN else t.citation(w, s), "X") for w in listed]])
@@ -94,8 +96,10 @@ def _glossary(stream: Stream, first: Tongue, second: Tongue) -> tuple[str, str]:
 
 
 def _retold(stream: Stream, split: str, first: Tongue, second: Tongue) -> tuple[str, str]:
-    """A story of which one event is told with more, less or something else; then that event, after
-    the word that says how the two hang together."""
+    """A story with one event told in another way, and that event.
+
+    The second text begins with the word that says how the two hang together: so, but, also.
+    """
     story = list(_story(stream, split))
     place, label = stream.below(len(story)), stream.pick(list(LINKS))
     again = story[place]
@@ -105,18 +109,18 @@ def _retold(stream: Stream, split: str, first: Tongue, second: Tongue) -> tuple[
 
 
 def _asked(stream: Stream, split: str, t: Tongue) -> tuple[str, str]:
-    """A story; a question on it, and the answer."""
+    """A story, and a question on it with its answer."""
     story = _story(stream, split)
     event = stream.pick(story)
     slot = stream.pick(askable(event))
-    said = [t.sentence(each) for each in story]
-    answer = [token for token in said[story.index(event)] if token.role == slot]
+    sentences = [t.sentence(told) for told in story]
+    answer = [token for token in sentences[story.index(event)] if token.role == slot]
     question = t.sentence(ask(event, slot), question=True)
-    return t.text(said), t.text([question, [*answer, Token(t.stop, "PUNCT")]])
+    return t.text(sentences), t.text([question, [*answer, Token(t.stop, "PUNCT")]])
 
 
 def _fact(stream: Stream) -> Event:
-    """A dog is an animal; the bread is in the kitchen."""
+    """A fact of the world: a dog is an animal; the bread is in the kitchen."""
     word = stream.pick(list(KIND_OF))
     if stream.chance(50) and word in TYPICAL:
         return Event("be", Noun(word), place=TYPICAL[word])

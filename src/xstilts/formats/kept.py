@@ -41,7 +41,7 @@ class Kept:
 
 
 def cell_folder(name: str) -> Path:
-    """The folder of a cell, cells/none/xnli/1 or none/xnli/1 for short; UserError without a card."""
+    """The folder of a cell, cells/none/xnli/1 or none/xnli/1; UserError where it has no card."""
     for folder in (Path(name), CELLS / name):
         if (folder / "card.json").is_file():
             return folder

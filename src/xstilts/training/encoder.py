@@ -1,8 +1,8 @@
-"""Encoders: load, save, cut off above a layer, and put heads on.
+"""Encoders: loaded, saved, cut off above a layer, and with heads on them.
 
-`encoder.json` in a phase's folder says which encoder it stands for: {"name", "location",
-"revision", "digest"};
-location is a Hub id, or a folder relative to the repository. No weights are copied for a baseline.
+What enters: `encoder.json` of a phase's folder, which says where the encoder is: {"name",
+"location", "revision", "digest"}; location is a Hub id, or a folder relative to the repository, so
+that no weights are copied for a baseline. What leaves: a model and its tokenizer.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 @dataclass(frozen=True)
 class EncoderRef:
+    """Where an encoder is, and which weights it has."""
+
     name: str  # as params give it, or the shape of one pretrained here
     location: str
     revision: str | None
@@ -56,8 +58,7 @@ def write_ref(folder: Path, ref: EncoderRef) -> None:
 
 
 def load_tokenizer(ref: EncoderRef) -> Tokenizer:
-    """The encoder's own fast tokenizer. UserError where it cannot be had: nothing else is put in
-    its place."""
+    """The encoder's own fast tokenizer; UserError where it cannot be loaded."""
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
     except (OSError, ValueError) as error:
@@ -73,8 +74,7 @@ def load_tokenizer(ref: EncoderRef) -> Tokenizer:
 
 
 def load_encoder(ref: EncoderRef, layers: int | None = None) -> PreTrainedModel:
-    """The bare encoder in fp32; with `layers`, cut off above that hidden state (0: the
-    embeddings)."""
+    """The bare encoder in fp32. layers: cut off above this hidden state (0: the embeddings)."""
     try:
         encoder: PreTrainedModel = AutoModel.from_pretrained(
             ref.location, revision=ref.revision, dtype=torch.float32
@@ -86,22 +86,21 @@ def load_encoder(ref: EncoderRef, layers: int | None = None) -> PreTrainedModel:
 
 def _unavailable(ref: EncoderRef, error: Exception) -> UserError:
     return UserError(
-        f"pretrain.encoder: {ref.location}: not to be had: {str(error).splitlines()[0]}; "
-        "expected a Hub id that can "
-        "be reached or a folder with config.json and weights; correct params.yaml"
+        f"pretrain.encoder: {ref.location}: cannot be loaded: {str(error).splitlines()[0]}; "
+        "expected a Hub id that can be reached, or a folder with config.json and weights; correct "
+        "params.yaml"
     )
 
 
 def prepare(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Without its pooler: heads here read the states themselves, and an unused layer would drift
-    in AdamW."""
+    """The encoder without its pooler, which no head reads and AdamW would let drift."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # type: ignore[assignment]
     return encoder
 
 
 def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
-    """Computes hidden_states[layers] and nothing above. UserError where the encoder has fewer."""
+    """The encoder cut so that hidden_states[layers] is its last; UserError where it has fewer."""
     stack = encoder.get_submodule(_stack_name(encoder))
     assert isinstance(stack, nn.ModuleList)
     if layers > len(stack):
@@ -118,7 +117,7 @@ def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
 
 
 def check_length(encoder: PreTrainedModel, length: int) -> None:
-    """UserError where a sequence of so many pieces has more places than the encoder knows."""
+    """UserError where a sequence of so many pieces is longer than the encoder's positions go."""
     config = encoder.config
     places = getattr(config, "max_position_embeddings", None)
     if places is None or not getattr(config, "position_biased_input", True):
@@ -133,7 +132,7 @@ def check_length(encoder: PreTrainedModel, length: int) -> None:
 
 
 def drop_top(encoder: PreTrainedModel, layers: int) -> None:
-    """Leaves the lower layers for good: what is saved then loads as an encoder of so many.
+    """Delete the layers above `layers`, in the config too, so that it saves as a smaller encoder.
 
     The upper ones of a small encoder choose the language in which a masked word is written; what
     reads their states learns a task in that language alone (docs/results.md).
@@ -147,7 +146,7 @@ def drop_top(encoder: PreTrainedModel, layers: int) -> None:
 
 
 def _stack_name(encoder: PreTrainedModel) -> str:
-    """Where the layers stand: the one ModuleList as long as the config says."""
+    """The name of the module that holds the layers: the ModuleList as long as the config says."""
     name: str
     wanted = encoder.config.num_hidden_layers
     for name, module in encoder.named_modules():
@@ -159,7 +158,7 @@ def _stack_name(encoder: PreTrainedModel) -> str:
 
 
 def save(encoder: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
-    """safetensors, config and tokenizer: what any transformers program loads."""
+    """Save weights, config and tokenizer as any transformers program loads them."""
     encoder.save_pretrained(folder)
     # How it was last called would be saved too, and differs where features came from the cache.
     tokenizer.backend_tokenizer.no_truncation()
@@ -168,6 +167,7 @@ def save(encoder: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def special_tokens(tokenizer: Tokenizer, mask_probability: float = 0.15) -> Tokens:
+    """The tokenizer's ids that padding and masking need."""
     return Tokens(
         pad=tokenizer.pad_token_id,
         mask=tokenizer.mask_token_id,
@@ -186,7 +186,7 @@ class Model(nn.Module):
         self.heads = nn.ModuleDict(dict(heads))
 
     def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """What the encoder reads of a batch."""
+        """The tensors of a batch that the encoder reads."""
         inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
         config = self.encoder.config
         if getattr(config, RESTARTS, False):
@@ -201,10 +201,10 @@ class Model(nn.Module):
 
 
 def pair_positions(input_ids: torch.Tensor, eos: int, pad: int) -> torch.Tensor:
-    """XLM-R's positions (from pad + 1), which begin again at a pair's second text.
+    """XLM-R's positions, which begin (at pad + 1) again with a pair's second text.
 
-    As in TLM (Conneau & Lample 2019): words that mean the same stand at like places. The seam is
-    the second of two `</s>` in a row.
+    As in TLM (Conneau & Lample 2019): words that mean the same have like positions. The second text
+    begins with the second of two `</s>` in a row.
     """
     seam = (input_ids[:, :-1] == eos) & (input_ids[:, 1:] == eos)
     second = nn.functional.pad(seam.long(), (1, 0)).cumsum(dim=1) > 0
@@ -213,14 +213,12 @@ def pair_positions(input_ids: torch.Tensor, eos: int, pad: int) -> torch.Tensor:
 
 
 def config_copy(encoder: PreTrainedModel) -> PretrainedConfig:
-    """A copy: building from a config in transformers may change it, and every model that shares
-    it."""
+    """A copy of the encoder's config, as transformers may change one that it builds from."""
     return copy.deepcopy(encoder.config)
 
 
 def hub_revision(name: str, revision: str | None) -> str | None:
-    """The commit that a Hub id resolves to today; None for a folder. UserError where it cannot be
-    asked."""
+    """The commit that a Hub id resolves to today; None for a folder; UserError without access."""
     if Path(name).exists():
         return None
     try:
@@ -232,8 +230,7 @@ def hub_revision(name: str, revision: str | None) -> str | None:
 
 
 def adopt_lm_head(head: nn.Module, encoder: PreTrainedModel, ref: EncoderRef) -> None:
-    """Tie a masked_lm head to the encoder, with the pretrained head's weights where the folder or
-    Hub has them."""
+    """Tie a masked_lm head to the encoder, with the pretrained head's weights where it has some."""
     full: PreTrainedModel = AutoModelForMaskedLM.from_pretrained(
         ref.location, revision=ref.revision, dtype=torch.float32
     )

@@ -1,4 +1,4 @@
-"""A task that is trained or predicted: its record, joined with its section of params."""
+"""The task that a model is trained on or predicts: a record joined with a section of params."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xstilts.tasks.families.protocol import Family, TaskSettings
 
 @dataclass(frozen=True)
 class Task:
-    """A record's family with its settings: what encodes, predicts and scores its tables."""
+    """A family with a task's settings: what encodes, trains, predicts and scores its tables."""
 
     name: str
     family_name: FamilyName
@@ -24,7 +24,7 @@ class Task:
 def task(
     record: Record, section: PhaseSettings | FrozenSettings, labels: tuple[str, ...] = ()
 ) -> Task:
-    """A record joined with its section of params. labels: where the record lists none (CCG)."""
+    """The task of a record and its section of params. labels: for a record without any (CCG)."""
     settings = TaskSettings(
         max_length=section.max_length,
         labels=record.labels or labels,

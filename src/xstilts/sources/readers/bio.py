@@ -39,6 +39,7 @@ def ccg(raw: RawFile) -> Reading:
 
 
 def _sentences(raw: RawFile, prefix: str) -> Reading:
+    """The sentences of a file with a word on each line. prefix: what each word begins with."""
     groups = list(_groups(raw))
     sentences = [words for words in groups if words]
     wanted = raw.cut(sentences)
@@ -66,7 +67,7 @@ def _sentences(raw: RawFile, prefix: str) -> Reading:
 
 
 def _groups(raw: RawFile) -> Iterator[list[_Word]]:
-    """The lines between blank ones; two blank lines in a row are a sentence without words."""
+    """The lines between blank ones; two blank lines in a row enclose an empty sentence."""
     words: list[_Word] = []
     for number, line in enumerate(raw.lines(), 1):
         if line:

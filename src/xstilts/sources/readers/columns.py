@@ -1,4 +1,4 @@
-"""Tables of the Hub, whose rows come as columns: turned into what the official files say.
+"""Tables of the Hub, turned into rows as the official files give them.
 
 What enters: a `Columns`, labels already as names. What leaves: a `Reading`. Where an official
 file's reader can read the row under its official field names, it does, so that a rule exists once.
@@ -25,7 +25,7 @@ _DUPLICATES = {"not_duplicate": "0", "duplicate": "1"}
 
 @dataclass(frozen=True)
 class Columns(RawFile):
-    """A table of a repository; its path is for messages: ID@REVISION/CONFIG/SPLIT."""
+    """A table of a repository. path: for messages alone, ID@REVISION/CONFIG/SPLIT."""
 
     records: Sequence[Mapping[str, Any]] = ()
 
@@ -33,11 +33,11 @@ class Columns(RawFile):
         return [(number, dict(record)) for number, record in enumerate(self.records, 1)]
 
     def document(self) -> Any:
-        """A row as an article of SQuAD's JSON; data[i] is row i + 1."""
+        """The table as SQuAD's JSON, each row as an article of its own."""
         return {"data": [self._article(*numbered) for numbered in self.objects()]}
 
     def changed(self, number: int, record: dict[str, Any], **fields: Any) -> dict[str, Any]:
-        """A record with official fields; what is None is hidden, and left out."""
+        """A record with official fields added or replaced; those that are None are left out."""
         whole = {**record, **fields}
         return {key: value for key, value in whole.items() if value is not None}
 
@@ -66,9 +66,9 @@ def pairs(
     names: Mapping[str, str] | None = None,
     no_majority: bool = False,
 ) -> Reading:
-    """Two texts and a label's name. `names`: of labels that the copy calls otherwise.
+    """Pairs of texts with a label. names: of labels that the copy calls otherwise.
 
-    `no_majority`: rows without a label are those on which the annotators did not agree; dropped.
+    no_majority: whether rows without a label, on which the annotators did not agree, are dropped.
     """
     rows: list[Row] = []
     records = raw.objects()
@@ -87,19 +87,19 @@ def pairs(
 
 
 def of_language(raw: Columns) -> Reading:
-    """google/xtreme's XNLI: all languages in one table."""
-    own = [
+    """google/xtreme's XNLI: one language's pairs, from a table of all languages."""
+    of_this = [
         {**record, "label": record["gold_label"]}
         for number, record in raw.objects()
         if raw.is_own(number, record["language"])
     ]
-    if not own:
+    if not of_this:
         raise raw.at(None, f"no rows with language {raw.language}; expected some")
-    return pairs(replace(raw, records=own), "sentence1", "sentence2")
+    return pairs(replace(raw, records=of_this), "sentence1", "sentence2")
 
 
 def tagged(raw: Columns, column: str) -> Reading:
-    """Tokens and the names of their tags. A sentence without words is left out, and counted."""
+    """Tagged sentences; those without words are left out, and counted."""
     rows: list[Row] = []
     records = raw.objects()
     for number, record in records:
@@ -117,7 +117,7 @@ def tagged(raw: Columns, column: str) -> Reading:
 
 
 def tatoeba(raw: Columns) -> Reading:
-    """google/xtreme's Tatoeba: pairs in LASER's order; `*_lang` says which side is which."""
+    """google/xtreme's Tatoeba: pairs in LASER's order, whose `*_lang` say which side is English."""
     foreign: list[str] = []
     english: list[str] = []
     for number, record in raw.objects():
@@ -135,14 +135,14 @@ def tatoeba(raw: Columns) -> Reading:
 
 
 def bitext(raw: Columns) -> Reading:
-    """MTEB's: the foreign sentence, then the English one."""
+    """MTEB's Tatoeba: the foreign sentence, then the English one."""
     foreign = [text_field(raw, number, record, "sentence1") for number, record in raw.objects()]
     english = [text_field(raw, number, record, "sentence2") for number, record in raw.objects()]
     return aligned(raw, foreign, english)
 
 
 def hellaswag(raw: Columns) -> Reading:
-    """Its label is a string, empty in test."""
+    """HellaSwag, whose label is a string here, and empty in test."""
     records = [
         raw.changed(number, record, label=_index(raw, number, record["label"], "0123"))
         for number, record in raw.objects()
@@ -151,17 +151,17 @@ def hellaswag(raw: Columns) -> Reading:
 
 
 def siqa(raw: Columns) -> Reading:
-    """Its label is a string, 1 to 3; the official files say A to C."""
-    found = [_index(raw, number, record["label"], "123") for number, record in raw.objects()]
+    """Social IQa, whose label is 1 to 3 as a string here, and A to C in the official files."""
+    indices = [_index(raw, number, record["label"], "123") for number, record in raw.objects()]
     records = [
         raw.changed(number, record, correct=None if index is None else "ABC"[index])
-        for index, (number, record) in zip(found, raw.objects(), strict=True)
+        for index, (number, record) in zip(indices, raw.objects(), strict=True)
     ]
     return jsonl.siqa(replace(raw, records=records))
 
 
 def commonsenseqa(raw: Columns) -> Reading:
-    """Flat, letters as keys; the key is empty in test."""
+    """CommonsenseQA in its flat form; the answer's key is empty in test."""
     records = [
         raw.changed(
             number, record, answerKey=None if record["answerKey"] == "" else record["answerKey"]
@@ -172,7 +172,7 @@ def commonsenseqa(raw: Columns) -> Reading:
 
 
 def cosmosqa(raw: Columns) -> Reading:
-    """As the official CSV; the label counts the answers from 0."""
+    """Cosmos QA, with the official CSV's columns; the label is the right answer's number from 0."""
     rows: list[Row] = []
     for number, record in raw.objects():
         texts = [text_field(raw, number, record, key) for key in ("id", "context", "question")]
@@ -184,7 +184,7 @@ def cosmosqa(raw: Columns) -> Reading:
 
 
 def copa(raw: Columns) -> Reading:
-    """Label choice1 or choice2 (SuperGLUE), or its place from 0 (XCOPA); hidden in COPA's test."""
+    """COPA and XCOPA: the label is choice1 or choice2 (SuperGLUE), or a number from 0 (XCOPA)."""
     names = {"choice1": 0, "choice2": 1}
     records = [
         raw.changed(number, record, label=_renamed(names, record["label"]))
@@ -194,12 +194,12 @@ def copa(raw: Columns) -> Reading:
 
 
 def _renamed(names: Mapping[str, Any], label: Any) -> Any:
-    """A copy's label as the task calls it; what is no text stays, for the check that follows."""
+    """A copy's label under the task's name; what is no text stays, for the check that follows."""
     return names.get(label, label) if isinstance(label, str) else label
 
 
 def _index(raw: Columns, number: int, label: Any, names: str) -> int | None:
-    """Which of `names` a label is; None: hidden."""
+    """The number of a label among `names`; None where it is hidden."""
     return None if label in (None, "") else names.index(raw.label(number, label, names))
 
 

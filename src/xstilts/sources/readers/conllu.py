@@ -1,7 +1,8 @@
 """Universal Dependencies, converted to XTREME's udpos as its download script does.
 
-The script runs `ud-conversion-tools` (words that stand for several, as `zum`, are fused again) and
-then keeps the form and the universal tag; a sentence whose text the licence withholds is dropped.
+The script runs `ud-conversion-tools`, which writes words that were split for analysis (`zum` = zu +
+dem) as one again, and then keeps the form and the universal tag; a sentence whose text the licence
+withholds is dropped.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def conllu(raw: RawFile) -> Reading:
 
 
 def _sentences(raw: RawFile) -> Iterator[list[_Line]]:
-    """Lines of words; comments and empty nodes (8.1) left out.
+    """The lines of each sentence's words, without comments and empty nodes (8.1).
 
     The format has a blank line after every sentence: without the last one, the file is cut off.
     """
@@ -73,20 +74,20 @@ def _fused(raw: RawFile, lines: Sequence[_Line]) -> tuple[list[tuple[str, str]],
     words = {_number(raw, line): line for line in lines if "-" not in line[1][0]}
     if list(words) != list(range(1, len(words) + 1)):
         raise raw.at(lines[0][0], "words are not numbered 1, 2, 3; expected each number once")
-    found: list[tuple[str, str]] = []
+    surface: list[tuple[str, str]] = []
     covered = count = 0
     for line, values in lines:
         if "-" in values[0]:
             start, end = _range(raw, line, values[0], len(words))
-            found.append((values[1], _fused_tag(raw, words, range(start, end + 1))))
+            surface.append((values[1], _fused_tag(raw, words, range(start, end + 1))))
             covered, count = end, count + 1
         elif _number(raw, (line, values)) > covered:
-            found.append((values[1], raw.label(line, values[3])))
-    return found, count
+            surface.append((values[1], raw.label(line, values[3])))
+    return surface, count
 
 
 def _fused_tag(raw: RawFile, words: dict[int, _Line], parts: range) -> str:
-    """The tag of the part nearest the root; of several, the first in the language's precedence."""
+    """The tag of the part nearest the root; of several, the one first in the language's order."""
     depths = {part: _depth(raw, words, part) for part in parts}
     nearest = [part for part in parts if depths[part] == min(depths.values())]
     tags = [raw.label(words[part][0], words[part][1][3]) for part in nearest]
@@ -108,6 +109,7 @@ def _depth(raw: RawFile, words: dict[int, _Line], word: int) -> int:
 
 
 def _number(raw: RawFile, line: _Line) -> int:
+    """A word's number in its sentence."""
     number, values = line
     if (found := whole_number(values[0])) is None:
         raise raw.at(number, f"id {values[0]!r}; expected 1, 1-2 or 1.1")
@@ -117,6 +119,7 @@ def _number(raw: RawFile, line: _Line) -> int:
 
 
 def _range(raw: RawFile, line: int, value: str, last: int) -> tuple[int, int]:
+    """The first and last word that a fused word stands for."""
     start, end = (whole_number(side) for side in (value.partition("-")[0], value.partition("-")[2]))
     if start is None or end is None or not 1 <= start < end <= last:
         raise raw.at(line, f"id {value!r}; expected a range of this sentence's words")
@@ -124,6 +127,6 @@ def _range(raw: RawFile, line: int, value: str, last: int) -> tuple[int, int]:
 
 
 def _is_withheld(forms: Sequence[str]) -> bool:
-    """Placeholders in all or all but one positions."""
+    """Whether all forms, or all but one, are the placeholder of withheld text."""
     placeholders = forms.count(WITHHELD)
     return placeholders > 0 and placeholders >= len(forms) - 1

@@ -109,8 +109,8 @@ def commonsenseqa(raw: RawFile) -> Reading:
         if labels != list(names):
             raise raw.at(number, f"choices labelled {labels!r}; expected {', '.join(names)}")
         label = None if hidden else names.index(raw.label(number, value["answerKey"], names))
-        found = _texts(raw, number, "choices", texts)
-        rows.append(_choice(text_field(raw, number, value, "id"), stem, None, found, label))
+        options = _texts(raw, number, "choices", texts)
+        rows.append(_choice(text_field(raw, number, value, "id"), stem, None, options, label))
     return raw.reading(rows, len(rows))
 
 
@@ -155,20 +155,20 @@ def copa(raw: RawFile) -> Reading:
         hidden = hidden or all(value["label"] == 0 for _, value in objects)
     rows: list[Row] = []
     for number, value in objects:
-        asked = value.get("question")
-        if not isinstance(asked, str) or asked not in _COPA_QUESTIONS:
-            raise raw.at(number, f"question {asked!r}; expected cause or effect")
+        kind = value.get("question")
+        if not isinstance(kind, str) or kind not in _COPA_QUESTIONS:
+            raise raw.at(number, f"question {kind!r}; expected cause or effect")
         if isinstance(value.get("idx"), bool) or not isinstance(value.get("idx"), int):
             raise raw.at(number, f"'idx' is {value.get('idx')!r}; expected the item's number")
         choices = [text_field(raw, number, value, key) for key in ("choice1", "choice2")]
         label = None if hidden else raw.choice(number, value["label"])
         premise = text_field(raw, number, value, "premise")
-        rows.append(_choice(str(value["idx"]), premise, _COPA_QUESTIONS[asked], choices, label))
+        rows.append(_choice(str(value["idx"]), premise, _COPA_QUESTIONS[kind], choices, label))
     return raw.reading(rows, len(rows))
 
 
 def _hidden(raw: RawFile, objects: _Objects, key: str) -> bool:
-    """Whether the labels are stripped: no object has the key. Some without it: an error."""
+    """Whether the labels are stripped, so that no object has the key; UserError if some have it."""
     without = [number for number, value in objects if value.get(key) is None]
     if without and len(without) < len(objects):
         raise raw.at(without[0], f"'{key}' is missing; expected one, as in the other lines")
@@ -180,7 +180,7 @@ def _letter(raw: RawFile, number: int, value: object) -> str:
 
 
 def _texts(raw: RawFile, number: int, key: str, values: object) -> list[str]:
-    """As many choices as the task has, all of them text."""
+    """The choices, which must be as many as the task has, all of them text."""
     right = isinstance(values, list) and all(
         isinstance(text, str) and text.strip() for text in values
     )

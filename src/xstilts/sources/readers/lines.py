@@ -10,7 +10,7 @@ _TEXT6 = 6  # lines a task: "activity: context", the right ending's number, four
 
 
 def text(raw: RawFile) -> Reading:
-    """One text a line; blank lines are dropped."""
+    """Plain text, a text on each line; blank lines are dropped."""
     lines = raw.cut(raw.lines())
     rows: list[Row] = [{"text": line.strip(), "pair": None} for line in lines if line.strip()]
     dropped = len(lines) - len(rows)
@@ -19,7 +19,7 @@ def text(raw: RawFile) -> Reading:
 
 
 def hellaswag_text(raw: RawFile) -> Reading:
-    """Six lines a task; the activity's name is not part of the prompt, as in jiant."""
+    """HellaSwag's text form: six lines a task; as in jiant the prompt is without the activity."""
     lines = raw.lines()
     tasks = [(start + 1, lines[start : start + _TEXT6]) for start in range(0, len(lines), _TEXT6)]
     # A line too many or too few shifts all that follow: the first task that is wrong says where.
@@ -29,7 +29,7 @@ def hellaswag_text(raw: RawFile) -> Reading:
 
 
 def _task(raw: RawFile, number: int, lines: list[str]) -> Row:
-    """The row of six lines, the first of which is line `number`."""
+    """The row of a task's six lines, the first of which is line `number`."""
     if len(lines) < _TEXT6:
         raise raw.at(number, f"{len(lines)} lines; expected {_TEXT6} for each task")
     head, label, *choices = lines
@@ -57,7 +57,7 @@ def laser(raw: RawFile) -> Reading:
 
 
 def aligned(raw: RawFile, foreign: list[str], english: list[str]) -> Reading:
-    """Sentence i of both sides are translations.
+    """The rows of two sides whose sentences i are translations of each other.
 
     English rows come in the order of XTREME's files (stripped lines, sorted as strings, stable), so
     that a submission's line k is row en-k; the gold is that sort's permutation. Equal English lines
@@ -65,15 +65,15 @@ def aligned(raw: RawFile, foreign: list[str], english: list[str]) -> Reading:
     """
     stripped = [line.strip() for line in english]
     order = sorted(range(len(stripped)), key=stripped.__getitem__)
-    place = {line: sorted_line for sorted_line, line in enumerate(order)}
-    rows = _side(raw, foreign, [[f"en-{place[line]}"] for line in range(len(foreign))])
+    sorted_line = {line: k for k, line in enumerate(order)}
+    rows = _side(raw, foreign, [[f"en-{sorted_line[line]}"] for line in range(len(foreign))])
     rows += [_english(f"en-{k}", stripped[line]) for k, line in enumerate(order)]
     ties = len(stripped) - len(set(stripped))
     return raw.reading(rows, len(foreign), equal_English_lines=ties)
 
 
 def tatoeba_sorted(raw: RawFile) -> Reading:
-    """XTREME's Tatoeba: the English side is sorted, the gold is lost: predicted, never scored."""
+    """XTREME's Tatoeba, whose English side is sorted, so that the gold is lost: never scored."""
     foreign = raw.lines()
     english_file = raw.beside(f"{raw.path.stem}.en")
     english = english_file.lines()
@@ -124,18 +124,19 @@ def bucc(raw: RawFile) -> Reading:
 
 def _named(raw: RawFile) -> dict[str, str]:
     """{id: sentence} of a side's file."""
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for number, line in enumerate(raw.lines(), 1):
         columns = line.split("\t")
         if len(columns) != 2 or not all(columns):
             raise raw.at(number, f"{len(columns)} columns; expected id TAB sentence")
-        if columns[0] in found:
+        if columns[0] in sentences:
             raise raw.at(number, f"id '{columns[0]}' occurs twice; expected each id once")
-        found[columns[0]] = columns[1]
-    return found
+        sentences[columns[0]] = columns[1]
+    return sentences
 
 
 def _side(raw: RawFile, lines: list[str], gold: list[list[str]] | None) -> list[Row]:
+    """The foreign side's rows. gold: of each line the English partners' ids; None: hidden."""
     if blank := [number for number, line in enumerate(lines, 1) if not line.strip()]:
         raise raw.at(blank[0], "a blank line; expected a sentence on each")
     return [

@@ -1,4 +1,4 @@
-"""XTREME-R's ranking tasks: XQuAD-R (LAReQA) and Mewsli-X, queries and what is ranked for them."""
+"""XTREME-R's ranking tasks, XQuAD-R (LAReQA) and Mewsli-X: queries and their candidates."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _BRACES = re.compile(r"\{(.*?)\}")
 
 
 def xquad_r(raw: RawFile) -> Reading:
-    """XQuAD with `sentence_breaks`: its questions, and every sentence of their paragraphs.
+    """LAReQA's questions, and as candidates every sentence of their paragraphs.
 
-    Ids and rules are those of XTREME's utils_lareqa.py: a question whose answer begins in no
+    The file is XQuAD's with `sentence_breaks`. Ids and rules are those of XTREME's utils_lareqa.py:
+    a question whose answer begins in no
     sentence is dropped, a paragraph's sentences are candidates once one of its questions is kept,
     a sentence that stands twice in it is right twice. A question's name is its id, which is the
     same in every language.
@@ -32,9 +33,9 @@ def xquad_r(raw: RawFile) -> Reading:
         for j, paragraph in enumerate(listed(raw, f"data[{i}]", article, "paragraphs"))
     ]
     numbered = raw.cut(list(enumerate(paragraphs, 1)))
-    found = [_paragraph(raw, number, *paragraph) for number, paragraph in numbered]
-    rows = [row for rows, _ in found for row in rows]
-    read = sum(number for _, number in found)
+    parts = [_paragraph(raw, number, *paragraph) for number, paragraph in numbered]
+    rows = [row for rows, _ in parts for row in rows]
+    read = sum(questions for _, questions in parts)
     if not read:
         raise raw.at(None, "no questions; expected data[].paragraphs[].qas[]")
     kept = sum(row["query"] is not None for row in rows)
@@ -63,18 +64,19 @@ def _paragraph(raw: RawFile, number: int, path: str, paragraph: Any) -> tuple[li
         name = text_at(raw, below, qa, "id")
         question = text_at(raw, below, qa, "question")
         rows.append(_row(f"{name}_{raw.language}", [name], query=question))
-        for own, sentence in zip(names, sentences, strict=True):
-            own.extend([name] * (sentence == right))
+        for answered, sentence in zip(names, sentences, strict=True):
+            answered.extend([name] * (sentence == right))
     if rows:
         rows += [
-            _row(f"{raw.language}_{number}_{k}", own, candidate=sentence, context=context)
-            for k, (sentence, own) in enumerate(zip(sentences, names, strict=True))
+            _row(f"{raw.language}_{number}_{k}", answered, candidate=sentence, context=context)
+            for k, (sentence, answered) in enumerate(zip(sentences, names, strict=True))
         ]
     return rows, len(questions)
 
 
 def _breaks(raw: RawFile, path: str, paragraph: Any, context: str) -> list[tuple[int, int]]:
-    found = []
+    """[start, end) of each sentence of a paragraph."""
+    breaks = []
     for k, pair in enumerate(listed(raw, path, paragraph, "sentence_breaks")):
         numbers = isinstance(pair, list) and [type(number) for number in pair] == [int, int]
         if not numbers or not 0 <= pair[0] < pair[1] <= len(context):
@@ -83,12 +85,12 @@ def _breaks(raw: RawFile, path: str, paragraph: Any, context: str) -> list[tuple
                 f"{path}.sentence_breaks[{k}]: {pair!r}; expected [start, end) in the context's "
                 f"{len(context)} characters",
             )
-        found.append((pair[0], pair[1]))
-    return found
+        breaks.append((pair[0], pair[1]))
+    return breaks
 
 
 def mewslix(raw: RawFile) -> Reading:
-    """The mentions of one language in WikiNews articles; of POOL the entities that are ranked.
+    """Mewsli-X: the mentions of one language in WikiNews, or for POOL the entities to rank.
 
     The entities' descriptions stand in a file beside, in 50 languages; one folder up from the
     shards of XTREME's script, which blanks every entity of test.
@@ -114,7 +116,7 @@ def mewslix(raw: RawFile) -> Reading:
 
 
 def mewslix_pairs(raw: RawFile) -> Reading:
-    """Mentions in English Wikipedia, each with the entity that it names: what is trained on."""
+    """Mewsli-X's training pairs: mentions in English Wikipedia, each with the entity it names."""
     rows = []
     for number, value in raw.cut(raw.objects()):
         whole = value.get("contextual_mention")
@@ -130,7 +132,7 @@ def mewslix_pairs(raw: RawFile) -> Reading:
 
 
 def _entity(raw: RawFile, number: int, value: dict[str, Any]) -> Row:
-    """Its description's sentences, joined (XTREME's preprocess_entity_description)."""
+    """An entity's row: its description's sentences, as XTREME's preprocess_entity_description."""
     name = text_field(raw, number, value, "entity_id").strip()
     description = text_field(raw, number, value, "description")
     spans = _spans(raw, number, value, description)
@@ -155,8 +157,10 @@ def _context(raw: RawFile, number: int, value: dict[str, Any]) -> dict[str, Any]
 
 
 def _mention(raw: RawFile, number: int, context: dict[str, Any], mention: Any) -> Row:
-    """`mention: left { mention } right` of its sentence (XTREME's preprocess_mention); the entity
-    is hidden where it is blank."""
+    """A mention's row: `mention: left { mention } right`, as XTREME's preprocess_mention.
+
+    left and right are the rest of its sentence. A blank entity is hidden gold.
+    """
     mention = mention if isinstance(mention, dict) else {}
     hidden = mention.get("entity_id") == ""
     gold = None if hidden else [text_field(raw, number, mention, "entity_id").strip()]

@@ -1,4 +1,4 @@
-"""What every reader needs: which file is asked for, its lines, its errors.
+"""The file that a reader reads: its lines or JSON, the wanted rows, and errors with their place.
 
 Lines are split at the line feed alone (U+2028 and the like are text). CRLF, which Python's csv
 writer and so XTREME's own script leaves, is accepted if every line has it.
@@ -36,12 +36,12 @@ _STRING_OR_END = re.compile(r'"(?:[^"\\]|\\.)*"|\}')
 
 
 class _KeyTwice(Exception):
-    """In a JSON object; its argument is the key."""
+    """A key occurs twice in a JSON object; the argument is the key."""
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file of a task, and which of its rows are wanted: [start, stop), before any is dropped."""
+    """A file of a task. rows: those that are wanted, [start, stop), before any is dropped."""
 
     path: Path
     record: Record
@@ -52,12 +52,12 @@ class RawFile:
     open_ended: set[str] = field(default_factory=set, compare=False)  # filled by `lines`
 
     def at(self, line: int | None, problem: str) -> UserError:
-        """`file:line: what; expected; do`."""
+        """An error with its place: `file:line: what; expected; do`."""
         where = str(self.path) if line is None else f"{self.path}:{line}"
         return UserError(" ".join(f"{where}: {problem}".splitlines()))
 
     def cut(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The wanted rows of all the file's."""
+        """The wanted items out of those of all the file's rows."""
         if self.rows is None:
             return items
         start, stop = self.rows
@@ -100,23 +100,23 @@ class RawFile:
 
     def objects(self) -> list[tuple[int, dict[str, Any]]]:
         """(line number, object) of a file with one JSON object a line."""
-        found: list[tuple[int, dict[str, Any]]] = []
+        numbered: list[tuple[int, dict[str, Any]]] = []
         for number, line in enumerate(self.lines(), 1):
             value = self._json(line, number, "one object a line")
             if not isinstance(value, dict):
                 raise self.at(number, f"{type(value).__name__}; expected one JSON object a line")
-            found.append((number, value))
-        return found
+            numbered.append((number, value))
+        return numbered
 
     def row_id(self, number: int) -> str:
-        """Of a format without ids: the file's stem and the line."""
+        """The id of a row in a format without ids: the file's stem and the line."""
         return f"{self.path.stem}:{number}"
 
     def reading(self, rows: Sequence[Row], read: int, **counts: int) -> Reading:
-        """The rows with how they were counted; none read, or an id twice, is an error.
+        """The rows with their counts; UserError where none was read, or an id occurs twice.
 
-        So are rows without gold outside test, the one split whose labels are stripped on purpose:
-        a file whose columns are lost looks the same.
+        Rows without gold are an error outside test, the one split whose labels are stripped on
+        purpose: a file whose columns are lost looks the same.
         """
         if not read:
             raise self.at(None, "no rows; expected some; fetch it again")
@@ -142,7 +142,7 @@ class RawFile:
         return {"no final newline": len(self.open_ended)} if self.open_ended else {}
 
     def label(self, number: int, value: object, names: Collection[str] = ()) -> str:
-        """A label of the task's set (or of `names`)."""
+        """The label; UserError where it is none of the task's (or of `names`)."""
         known = tuple(names) or self.record.labels
         if not isinstance(value, str) or value not in known:
             shown = ", ".join(known) + _near(value, known)
@@ -150,7 +150,7 @@ class RawFile:
         return value
 
     def is_own(self, number: int, language: object) -> bool:
-        """Whether a row of a file of several languages is of this one.
+        """Whether a row of a file of several languages is of this file's language.
 
         What is no language's code is an error: its row would be lost as another language's.
         """
@@ -178,11 +178,11 @@ class RawFile:
             """An object whose keys are unlike; of two equal ones Python would keep the last."""
             nonlocal closed
             closed += 1
-            found = dict(pairs)
-            if len(found) < len(pairs):
+            made = dict(pairs)
+            if len(made) < len(pairs):
                 keys = [key for key, _ in pairs]
                 raise _KeyTwice(next(key for key in keys if keys.count(key) > 1))
-            return found
+            return made
 
         try:
             value = json.loads(text, object_pairs_hook=once)
@@ -239,26 +239,27 @@ Reader = Callable[[RawFile], Reading]
 
 
 def text_field(raw: RawFile, number: int, value: dict[str, Any], key: str) -> str:
-    """A non-empty string of a JSON object."""
-    found = value.get(key)
-    if not isinstance(found, str) or not found.strip():
-        shown = "is missing" if key not in value else f"is {found!r}"
+    """The text of a key, which must not be blank; UserError otherwise."""
+    text = value.get(key)
+    if not isinstance(text, str) or not text.strip():
+        shown = "is missing" if key not in value else f"is {text!r}"
         raise raw.at(number, f"'{key}' {shown}; expected text")
-    return found
+    return text
 
 
 def whole_number(text: str) -> int | None:
-    """A number of decimal digits, too few to be refused by Python; None: it is something else."""
+    """The number that decimal digits write, at most 18 of them; None where it is something else."""
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def _end_of_object(text: str, number: int) -> int:
-    """Where the `number`-th object of a JSON text ends, in the order in which they end."""
+    """The position where the `number`-th object of a JSON text ends, counted as they end."""
     ends = (found.end() for found in _STRING_OR_END.finditer(text) if found[0] == "}")
     return next(islice(ends, number - 1, None))
 
 
 def _line(data: bytes, position: int) -> int:
+    """The number of the line that a byte is in."""
     return data.count(b"\n", 0, position) + 1
 
 

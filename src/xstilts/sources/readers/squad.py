@@ -30,20 +30,20 @@ BLANK = [("", 0)]  # what XTREME's script leaves of a test file's answers
 
 
 def squad(raw: RawFile) -> Reading:
-    """Any file of SQuAD's format."""
+    """SQuAD, XQuAD and MLQA: any file of SQuAD's format."""
     rows, read, relocated = _rows(raw)
     return raw.reading(rows, read, relocated_within_white_space=relocated)
 
 
 def tydiqa(raw: RawFile) -> Reading:
-    """TyDi QA: one file for all languages, of which this one's questions are kept, or one for each.
+    """TyDi QA's questions in one language, from a file of all languages or of this one alone.
 
     XTREME's train files have lost the language and the question's number from their ids, so that
     ids occur many times: there a row's place in the file is its id. A file of one language that
     holds another's questions is an error: jiant once trained "English" TyDi QA on all nine.
     """
     rows, _, relocated = _rows(raw)
-    own = f".{raw.language}." in raw.path.name
+    of_this_alone = f".{raw.language}." in raw.path.name
     kept: list[Row] = []
     renumbered = 0
     for number, row in enumerate(rows, 1):
@@ -56,13 +56,13 @@ def tydiqa(raw: RawFile) -> Reading:
             row["id"] = raw.row_id(number)
             renumbered += 1
         elif TYDIQA_NAMES[name[1]] != raw.language:
-            if own:
+            if of_this_alone:
                 raise raw.at(
                     None, f"id '{row['id']}' is not {raw.language}; expected one language a file"
                 )
             continue
         kept.append(row)
-    if not own and renumbered:
+    if not of_this_alone and renumbered:
         raise raw.at(
             None, f"id without a language; expected {raw.path.name} to name each question's"
         )
@@ -92,11 +92,11 @@ def _rows(raw: RawFile) -> tuple[list[Row], int, int]:
         if hidden:
             row |= {"answers": None, "answerable": None}
         else:
-            found = [
+            located = [
                 _located(raw, f"{path}.answers[{i}]", context, *a) for i, a in enumerate(given)
             ]
-            relocated += sum(moved for _, moved in found)
-            row |= {"answers": [answer for answer, _ in found], "answerable": bool(found)}
+            relocated += sum(moved for _, moved in located)
+            row |= {"answers": [answer for answer, _ in located], "answerable": bool(located)}
         rows.append(row)
     return rows, len(rows), relocated
 
@@ -122,7 +122,7 @@ def _questions(raw: RawFile) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
 
 
 def answers_at(raw: RawFile, path: str, qa: dict[str, Any]) -> list[tuple[str, int]]:
-    """(text, start) of each answer; none where is_impossible says so."""
+    """(text, start) of each answer of a question; none where is_impossible says so."""
     impossible = qa.get("is_impossible", False)
     if not isinstance(impossible, bool):
         raise raw.at(None, f"{path}.is_impossible: {impossible!r}; expected true or false")
@@ -131,7 +131,7 @@ def answers_at(raw: RawFile, path: str, qa: dict[str, Any]) -> list[tuple[str, i
         raise raw.at(None, f"{path}: is_impossible, and {len(answers)} answers; expected none")
     if not impossible and not answers:
         raise raw.at(None, f"{path}.answers: empty; expected an answer, or is_impossible: true")
-    found: list[tuple[str, int]] = []
+    texts: list[tuple[str, int]] = []
     for index, answer in enumerate(answers):
         where = f"{path}.answers[{index}]"
         text = answer.get("text") if isinstance(answer, dict) else None
@@ -140,21 +140,21 @@ def answers_at(raw: RawFile, path: str, qa: dict[str, Any]) -> list[tuple[str, i
             raise raw.at(None, f"{where}.text: {text!r}; expected text")
         if isinstance(start, bool) or not isinstance(start, int):
             raise raw.at(None, f"{where}.answer_start: {start!r}; expected a number of characters")
-        found.append((text, start))
-    return found
+        texts.append((text, start))
+    return texts
 
 
 def _located(
     raw: RawFile, path: str, context: str, text: str, start: int
 ) -> tuple[dict[str, Any], bool]:
-    """The answer at its place, and whether stray white space had to be passed to find it there."""
+    """(the answer where the context has it, whether it was moved past stray white space)."""
     if text and start >= 0 and context[start : start + len(text)] == text:
         return {"text": text, "start": start}, False
-    bare, place = text.strip(), start
-    while 0 <= place < len(context) and context[place].isspace():
-        place += 1
-    if bare and place >= 0 and context.startswith(bare, place):
-        return {"text": bare, "start": place}, True
+    bare, moved = text.strip(), start
+    while 0 <= moved < len(context) and context[moved].isspace():
+        moved += 1
+    if bare and moved >= 0 and context.startswith(bare, moved):
+        return {"text": bare, "start": moved}, True
     found = context[max(start, 0) : max(start, 0) + len(text)]
     raise raw.at(
         None, f"{path}.answer_start: {start} gives {found!r}; expected {text!r}; correct the offset"
@@ -162,7 +162,7 @@ def _located(
 
 
 def listed(raw: RawFile, path: str, value: Any, key: str) -> list[Any]:
-    """The list at a JSON path."""
+    """The list at a JSON path; UserError where there is none."""
     where = f"{path}.{key}".lstrip(".")
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, list):
@@ -172,7 +172,7 @@ def listed(raw: RawFile, path: str, value: Any, key: str) -> list[Any]:
 
 
 def text_at(raw: RawFile, path: str, value: Any, key: str) -> str:
-    """The text, not empty, at a JSON path."""
+    """The text at a JSON path, which must not be blank; UserError otherwise."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, str) or not found.strip():
         raise raw.at(None, f"{path}.{key}: {found!r}; expected text")

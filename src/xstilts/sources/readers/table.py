@@ -35,7 +35,7 @@ def xtreme_pairs(raw: RawFile) -> Reading:
 
 
 def three_columns(raw: RawFile) -> Reading:
-    """sentence1, sentence2, gold_label with a header (counterfactually augmented NLI)."""
+    """Counterfactually augmented NLI: sentence1, sentence2, gold_label, with a header."""
     rows = []
     for number, values in _table(raw, ("sentence1", "sentence2", "gold_label")):
         label = raw.label(number, values["gold_label"])
@@ -90,7 +90,7 @@ def glue_mnli(raw: RawFile) -> Reading:
 
 
 def glue_qqp(raw: RawFile) -> Reading:
-    """GLUE's QQP. Some lines are broken inside a question: what has under 6 columns is dropped."""
+    """GLUE's QQP; lines that are broken inside a question, with under 6 columns, are dropped."""
     lines = list(enumerate(raw.lines(), 1))
     header = lines[0][1].split("\t")
     labelled = header[-1] == "is_duplicate"
@@ -214,11 +214,12 @@ def _quoted(raw: RawFile, number: int, line: str) -> list[str]:
 
 
 def pair_row(name: str, text_a: str, text_b: str, label: str | None) -> Row:
+    """A row of the family classification."""
     return {"id": name, "text_a": text_a, "text_b": text_b, "label": label}
 
 
 def counted_pairs(raw: RawFile, rows: list[Row], read: int, **counts: int) -> Reading:
-    """With what is odd but stays, counted: PAWS-X's placeholders, and texts that are empty."""
+    """A reading of pairs, with counts of what is odd but stays: placeholders and empty texts."""
     texts = [(row["text_a"], row["text_b"]) for row in rows]
     empty = sum(not (a.strip() and b.strip()) for a, b in texts)
     placeholders = sum(PLACEHOLDER in pair for pair in texts) if raw.record.name == "pawsx" else 0

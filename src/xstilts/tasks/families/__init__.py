@@ -1,5 +1,8 @@
-"""The kinds of task: how each is encoded, trained, decoded and scored. A new family is a file and
-a line."""
+"""The kinds of task: how each is encoded, trained, decoded and scored.
+
+What enters: rows. What leaves: features, a loss, predictions, scores. A new family is a file and a
+line of FAMILIES.
+"""
 
 from __future__ import annotations
 

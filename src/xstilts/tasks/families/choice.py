@@ -1,5 +1,8 @@
-"""A context and several continuations or answers -> the right one. One score a (prompt, choice)
-pair."""
+"""A context and several continuations or answers -> the right one.
+
+What enters: rows of a context, perhaps a question, and choices. What leaves: the number of a
+choice. Each pair of prompt and choice gets one score.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from xstilts.tasks.metrics.accuracy import accuracy
 def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
-    """Prompt = context and question with a space between, as jiant's, against each choice."""
+    """Each row's prompt with each choice; a prompt is context, space, question, as jiant's."""
     group = settings.choices
     for row in rows:
         if len(row["choices"]) != group:

@@ -1,4 +1,7 @@
-"""A text or a pair of texts -> one label. Pooled first piece, dense + tanh, linear."""
+"""A text or a pair of texts -> one label.
+
+The head is jiant's: the first piece's state, dense + tanh, linear.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ def decode(
 def score(
     predictions: Sequence[str], rows: Sequence[Row], language: str, settings: TaskSettings
 ) -> dict[str, float]:
-    """Accuracy; where the record asks for it, the F1 of the last label (QQP's "duplicate")."""
+    """Accuracy, and where the record asks for it the F1 of the last label (QQP's "duplicate")."""
     references = [row["label"] for row in rows]
     scores = {"accuracy": accuracy(predictions, references)}
     if "f1" in settings.metrics:

@@ -1,5 +1,4 @@
-"""What several families share: pairs of texts to pieces, special pieces, padding, a linear layer's
-start."""
+"""What several families share: texts to pieces, special pieces, pooled and linear layers."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from xstilts.tasks.families.protocol import TaskSettings
 
 
 def linear(config: PretrainedConfig, size: int, inner: int | None = None) -> nn.Linear:
-    """N(0, initializer_range) weights and zero bias, as the encoders' own layers start."""
+    """A linear layer that starts as the encoders' own: N(0, initializer_range), zero bias."""
     layer = nn.Linear(inner or config.hidden_size, size)
     nn.init.normal_(layer.weight, std=getattr(config, "initializer_range", 0.02))
     nn.init.zeros_(layer.bias)
@@ -24,8 +23,7 @@ def linear(config: PretrainedConfig, size: int, inner: int | None = None) -> nn.
 
 
 class PooledHead(nn.Module):
-    """First piece, dense + tanh, dropout, linear: one line of `size` logits a sequence (jiant's
-    pooler head)."""
+    """jiant's pooler head: first piece, dense + tanh, dropout, linear -> (sequences, size)."""
 
     def __init__(self, config: PretrainedConfig, size: int) -> None:
         super().__init__()
@@ -40,7 +38,7 @@ class PooledHead(nn.Module):
 
 
 def dropout(config: PretrainedConfig) -> float:
-    """The encoder's own; architectures name it differently, and some have none."""
+    """The encoder's dropout, which architectures name differently; 0 where it has none."""
     names = ("classifier_dropout", "hidden_dropout_prob", "mlp_dropout")
     return float(
         next((value for name in names if (value := getattr(config, name, None)) is not None), 0.0)
@@ -53,8 +51,7 @@ def encode_texts(
     second: Sequence[str | None],
     max_length: int,
 ) -> tuple[dict[str, Ragged], int]:
-    """Texts or pairs to pieces with the model's own special pieces, the longer text cut first; how
-    many were cut."""
+    """(columns of pieces, how many were cut) of texts or pairs, whose longer text is cut first."""
     pairs = [(a, b) for a, b in zip(first, second, strict=True)]
     ids: list[list[int]] = [[]] * len(pairs)
     types: list[list[int]] = [[]] * len(pairs)
@@ -75,15 +72,15 @@ def encode_texts(
 def columns(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]]
 ) -> dict[str, Ragged]:
-    """input_ids, and token_type_ids where the model reads them."""
-    found = {"input_ids": Ragged.of(ids)}
+    """The columns input_ids, and token_type_ids where the model reads them."""
+    read = {"input_ids": Ragged.of(ids)}
     if "token_type_ids" in tokenizer.model_input_names:
-        found["token_type_ids"] = Ragged.of(types)
-    return found
+        read["token_type_ids"] = Ragged.of(types)
+    return read
 
 
 def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """The special pieces before and after a single text."""
+    """The special pieces before and after a single text, found by encoding one with and without."""
     bare = tokenizer(" a", add_special_tokens=False)["input_ids"]
     full = tokenizer(" a")["input_ids"]
     start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
@@ -91,6 +88,7 @@ def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 
 def label_ids(labels: Sequence[str]) -> dict[str, int]:
+    """Each label's number in the record's order."""
     return {label: index for index, label in enumerate(labels)}
 
 
@@ -100,5 +98,5 @@ def all_have(rows: Sequence[Row], column: str) -> bool:
 
 
 def cut_to_length(settings: TaskSettings) -> dict[str, Any]:
-    """The passport of a family that reads the beginning of what is too long."""
+    """The passport entry of a family that cuts what is too long to the beginning."""
     return {"truncation": f"{settings.max_length} pieces"}

@@ -1,8 +1,7 @@
-"""Masked language modelling on plain text, or on pairs (TLM, Conneau & Lample 2019) where rows
-have them.
+"""Masked language modelling on plain text, or on pairs where rows have them.
 
-The head is that of the architecture's own ForMaskedLM class, run on the masked pieces alone:
-250,000 logits a piece would not fit otherwise.
+Pairs are TLM's (Conneau & Lample 2019). The head is that of the architecture's own ForMaskedLM
+class, run on the masked pieces alone: 250,000 logits for every piece would not fit.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
-    """A pair is cut to the window; a single text that is longer gives several sequences."""
+    """Pairs, cut to the window, then single texts, of which a long one gives several sequences."""
     paired = [index for index, row in enumerate(rows) if row["pair"] is not None]
     single = [index for index, row in enumerate(rows) if row["pair"] is None]
-    found, cut = encode_texts(
+    pairs, cut = encode_texts(
         tokenizer,
         [rows[index]["text"] for index in paired],
         [rows[index]["pair"] for index in paired],
         settings.max_length,
     )
-    sequences = [found["input_ids"][index].tolist() for index in range(len(paired))]
+    sequences = [pairs["input_ids"][index].tolist() for index in range(len(paired))]
     types = [
-        found["token_type_ids"][i].tolist() if "token_type_ids" in found else []
+        pairs["token_type_ids"][i].tolist() if "token_type_ids" in pairs else []
         for i in range(len(paired))
     ]
     row_of = list(paired)
@@ -63,7 +62,7 @@ def encode(
 def collate(
     features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
 ) -> Batch:
-    """BERT's rule: of the chosen pieces 80 % become the mask, 10 % a random piece, 10 % stay."""
+    """A batch masked by BERT's rule: 80 % of chosen pieces become the mask, 10 % another piece."""
     batch = pad(features, examples, {"input_ids": tokens.pad})
     ids = batch["input_ids"].numpy()
     labels = np.full(ids.shape, IGNORE_INDEX, np.int64)
@@ -82,7 +81,7 @@ def collate(
 
 
 class _Given(nn.Module):
-    """Stands where a ForMaskedLM class has its encoder: hands the hidden states on as they come."""
+    """Stands in for the encoder of a ForMaskedLM class, and hands hidden states on as they come."""
 
     def __init__(self, embeddings: nn.Module) -> None:
         super().__init__()
@@ -93,8 +92,7 @@ class _Given(nn.Module):
 
 
 class MaskedLMHead(nn.Module):
-    """(sequences, length, dim) -> (masked pieces, vocabulary), tied to the encoder's embeddings by
-    `tie`."""
+    """(sequences, length, dim) -> (masked pieces, vocabulary), by the architecture's own head."""
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -103,6 +101,7 @@ class MaskedLMHead(nn.Module):
         self.model: PreTrainedModel = AutoModelForMaskedLM.from_config(small)  # type: ignore[no-untyped-call]
 
     def tie(self, encoder: PreTrainedModel) -> None:
+        """Make the output layer's weights the encoder's embeddings."""
         embeddings = encoder.get_input_embeddings()
         prefix = self.model.base_model_prefix
         setattr(self.model, prefix, _Given(getattr(encoder, "embeddings", embeddings)))
@@ -129,7 +128,7 @@ def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
-    """Per sequence, the best piece at each masked place."""
+    """Of each sequence the best piece for each mask."""
     counts = (batch["labels"] != IGNORE_INDEX).sum(dim=1).tolist()
     best = logits.argmax(dim=-1).cpu()
     return [part.numpy() for part in torch.split(best, counts)]
@@ -138,17 +137,17 @@ def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
 def decode(
     features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
 ) -> list[list[int]]:
-    """The pieces put in place of the masks, by row."""
-    found: list[list[int]] = [[] for _ in rows]
+    """Of each row the pieces that were put in place of its masks."""
+    pieces: list[list[int]] = [[] for _ in rows]
     for row, best in zip(features.rows, outputs, strict=True):
-        found[row] += best.tolist()
-    return found
+        pieces[row] += best.tolist()
+    return pieces
 
 
 def score(
     predictions: Sequence[list[int]], rows: Sequence[Row], language: str, settings: TaskSettings
 ) -> dict[str, float]:
-    """Text has no gold: nothing to score, and nothing of it enters any average."""
+    """No scores, since text has no gold."""
     return {}
 
 

@@ -1,7 +1,6 @@
-"""What every family offers. A family is a module; FAMILIES in __init__ names them all.
+"""The functions that every family has: a family is a module, named in `families.FAMILIES`.
 
-A family never asks which task it serves: the task's record, as `TaskSettings`, says what may
-differ.
+A family never asks which task it serves: the task's record, as `TaskSettings`, says what differs.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Output = NDArray[np.float32] | NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """What a family needs of a task's record and its section of params. Lengths are in pieces."""
+    """What a family needs of a task's record and section of params. Lengths are in pieces."""
 
     max_length: int
     labels: tuple[str, ...] = ()
@@ -40,8 +39,10 @@ class TaskSettings:
     pooling: str = "mean"
 
     def for_encoding(self) -> TaskSettings:
-        """What `encode` sees: nothing that only predicts or scores, so that tasks which read the
-        same rows alike, as XQuAD and MLQA read SQuAD, share their features."""
+        """The settings that `encode` sees: none that only predicts or scores.
+
+        So tasks that read the same rows alike, as XQuAD and MLQA read SQuAD, share their features.
+        """
         return TaskSettings(
             self.max_length,
             self.labels,
@@ -53,18 +54,21 @@ class TaskSettings:
 
 
 class Family(Protocol):
-    """Sequences of one example stand side by side; every row in has exactly one prediction out."""
+    """The functions of a family's module; each row that enters gets exactly one prediction.
+
+    Sequences of one example are neighbours.
+    """
 
     def encode(
         self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
     ) -> Features:
-        """Rows to sequences of pieces with their labels (IGNORE_INDEX where gold is hidden)."""
+        """The rows as sequences of pieces with labels (IGNORE_INDEX where gold is hidden)."""
         ...
 
     def collate(
         self, features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
     ) -> Batch:
-        """A padded batch. What is random in it depends on `seed` and the example alone."""
+        """A padded batch; what is random in it depends on `seed` and the example alone."""
         ...
 
     def head(self, config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
@@ -72,15 +76,15 @@ class Family(Protocol):
         ...
 
     def units(self, batch: Batch) -> int:
-        """What the loss is a mean over, counted: rows, words, masked pieces."""
+        """How many rows, words or masked pieces the loss is a mean over."""
         ...
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The SUM over units: micro-batches add up to the padded batch's."""
+        """The loss SUMMED over units, so that micro-batches add up to the whole batch's."""
         ...
 
     def outputs(self, logits: torch.Tensor, batch: Batch) -> list[Output]:
-        """One array a sequence, as small as decoding allows."""
+        """An array for each sequence, as small as decoding allows."""
         ...
 
     def decode(
@@ -90,7 +94,7 @@ class Family(Protocol):
         rows: Sequence[Row],
         settings: TaskSettings,
     ) -> list[Prediction]:
-        """One prediction a row, in the rows' order."""
+        """A prediction for each row, in the rows' order."""
         ...
 
     def score(
@@ -100,17 +104,17 @@ class Family(Protocol):
         language: str,
         settings: TaskSettings,
     ) -> dict[str, float]:
-        """Fractions. The official metric, from metrics/."""
+        """The official metrics of metrics/, as fractions."""
         ...
 
     def labelled(self, rows: Sequence[Row]) -> bool:
-        """Whether a table's gold is there: hidden test sets hold none."""
+        """Whether the rows have gold, which a hidden test set has not."""
         ...
 
     def passport_entries(
         self, settings: TaskSettings, thresholds: Mapping[str, float]
     ) -> dict[str, Any]:
-        """What a score means beside its metric: "truncation", and what else reading depends on.
+        """What a score means besides its metric: "truncation", and what else it depends on.
 
         thresholds: what `settle` set on each language's dev gold.
         """
@@ -119,7 +123,7 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class Tokens:
-    """Ids that padding and masking need, and how many pieces are masked."""
+    """The ids that padding and masking need, and the share of pieces to mask."""
 
     pad: int
     mask: int | None

@@ -1,9 +1,10 @@
 """A query -> the candidates that answer it, best first: XTREME-R's LAReQA and Mewsli-X.
 
-A dual encoder with shared weights (XTREME's third_party/bert.py): the first piece through dense +
-tanh, at length 1; a score is the dot product. Trained by a softmax over the candidates of the
-batch, times a learned scale that begins at 100. A sentence with its paragraph is read as a pair
-of texts in training and in ranking; XTREME's script joins the two without a seam when it ranks.
+A dual encoder with shared weights (XTREME's third_party/bert.py): a text's vector is its first
+piece's state through dense + tanh, normalised to length 1; a score is the dot product. It is
+trained by a softmax over the candidates of the batch, times a learned scale that begins at 100. A
+sentence with its paragraph is read as a pair of texts in training and in ranking; XTREME's script
+joins the two without a separator when it ranks.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ SCALE = 100.0
 def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
-    """A sequence for each text: English rows are pairs, (query, candidate) side by side; other
-    tables hold queries and candidates in rows of their own."""
+    """A sequence for each query and each candidate.
+
+    English rows that train are pairs, whose two sequences are one example; other tables hold
+    queries and candidates in rows of their own.
+    """
     paired = {row["query"] is not None and row["candidate"] is not None for row in rows}
     if len(paired) > 1:
         raise ValueError("pairs stand beside single queries or candidates; expected one kind")
@@ -77,13 +81,13 @@ def units(batch: Batch) -> int:
 
 
 def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Each query's own candidate against those of the whole batch. logits: (2 * pairs, dim).
+    """Softmax of each query's own candidate among those of the batch. logits: (2 * pairs, dim).
 
-    As in XTREME, a candidate that answers two of the queries stands against one of them.
+    As in XTREME, a candidate that answers two of the queries counts as wrong for one of them.
     """
     scores = logits[0::2].float() @ logits[1::2].float().T
-    own = torch.arange(len(scores), device=scores.device)
-    return functional.cross_entropy(scores, own, reduction="sum")
+    right_candidate = torch.arange(len(scores), device=scores.device)
+    return functional.cross_entropy(scores, right_candidate, reduction="sum")
 
 
 def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
@@ -95,18 +99,18 @@ def decode(
 ) -> list[list[str] | None]:
     """For a query the ids of the 20 best among the rows' candidates; None for a candidate alone."""
     sides = features.columns["side"].values
-    place = {int(features.rows[at]): int(at) for at in np.flatnonzero(sides == CANDIDATE)}
+    sequence_of = {int(features.rows[at]): int(at) for at in np.flatnonzero(sides == CANDIDATE)}
     pool = list(_candidates(rows))
-    asked = np.flatnonzero(sides == QUERY)
-    found: list[list[str] | None] = [None] * len(rows)
-    if not len(asked) or not pool:
+    query_sequences = np.flatnonzero(sides == QUERY)
+    rankings: list[list[str] | None] = [None] * len(rows)
+    if not len(query_sequences) or not pool:
         return [[] if row["query"] is not None else None for row in rows]
-    queries = np.stack([outputs[int(at)] for at in asked]).astype(np.float32)
-    candidates = np.stack([outputs[place[number]] for number in pool]).astype(np.float32)
+    queries = np.stack([outputs[int(at)] for at in query_sequences]).astype(np.float32)
+    candidates = np.stack([outputs[sequence_of[number]] for number in pool]).astype(np.float32)
     ids = [str(rows[number]["id"]) for number in pool]
-    for at, best in zip(asked, rank(queries, candidates), strict=True):
-        found[features.rows[at]] = [ids[number] for number in best]
-    return found
+    for at, best in zip(query_sequences, rank(queries, candidates), strict=True):
+        rankings[features.rows[at]] = [ids[number] for number in best]
+    return rankings
 
 
 def score(
@@ -117,23 +121,22 @@ def score(
 ) -> dict[str, float]:
     """mAP@20 over the queries; one whose right candidates are none of the rows' counts 0.
 
-    LAReQA's official number is over all languages' questions at once: the mean over its languages,
-    which have as many each. Mewsli-X's one right entity makes it the reciprocal rank, cut at 20.
-    Rows as they are kept have no texts: queries, whose gold is what `right` found.
+    LAReQA's official number is over all languages' questions at once: equal to the mean over its
+    languages, which have as many each. For Mewsli-X, with one right entity a query, it is the
+    reciprocal rank, cut at 20. Kept rows have no texts: they are queries, with what `right` gave.
     """
     texts = all("query" in row for row in rows)
     answers = right(rows) if texts else [row["gold"] for row in rows]
     targets, ranked = [], []
-    for prediction, row, found in zip(predictions, rows, answers, strict=True):
-        if found is not None:
-            targets.append(found or [f"no candidate for {row['id']}"])
+    for prediction, row, answer in zip(predictions, rows, answers, strict=True):
+        if answer is not None:
+            targets.append(answer or [f"no candidate for {row['id']}"])
             ranked.append(prediction or [])
     return {"map@20": map_at_k(targets, ranked)}
 
 
 def right(rows: Sequence[Row]) -> list[list[str] | None]:
-    """For a query the ids of the rows' candidates that answer it; None for a candidate alone, and
-    where gold is hidden."""
+    """For a query the ids of the candidates that answer it; None without gold or query."""
     answers: dict[str, list[str]] = {}
     for number in _candidates(rows):
         for name in rows[number]["gold"] or ():
@@ -141,13 +144,13 @@ def right(rows: Sequence[Row]) -> list[list[str] | None]:
     return [
         None
         if row["query"] is None or row["gold"] is None
-        else [one for name in row["gold"] for one in answers.get(name, [])]
+        else [candidate for name in row["gold"] for candidate in answers.get(name, [])]
         for row in rows
     ]
 
 
 def _candidates(rows: Sequence[Row]) -> Iterator[int]:
-    """Numbers of the rows to rank: of pairs with the same candidate, the first."""
+    """The numbers of the rows to rank; of pairs with the same candidate, the first."""
     seen: set[tuple[str, str | None]] = set()
     for number, row in enumerate(rows):
         text = (row["candidate"], row["context"])
@@ -158,7 +161,7 @@ def _candidates(rows: Sequence[Row]) -> Iterator[int]:
 
 
 def labelled(rows: Sequence[Row]) -> bool:
-    """A language may have candidates and no queries."""
+    """Whether the queries have gold; a table of candidates alone has none."""
     return all_have([row for row in rows if row["query"] is not None], "gold")
 
 

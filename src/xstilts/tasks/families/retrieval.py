@@ -1,8 +1,8 @@
-"""Sentence vectors straight from the encoder, and what they find: BUCC's mining, Tatoeba's nearest
-neighbour.
+"""A sentence -> its translation, by vectors straight from the encoder: BUCC and Tatoeba.
 
-Nothing is trained. A vector is the mean over all real pieces, special ones included, of one layer's
-states (XTREME's evaluate_retrieval.py), or the first piece's.
+BUCC mines pairs, Tatoeba takes the nearest neighbour; nothing is trained. A vector is the mean over
+all real pieces, special ones included, of one layer's states (XTREME's evaluate_retrieval.py), or
+the first piece's.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def collate(
 
 
 class Pooling(nn.Module):
-    """(sequences, length, dim) -> (sequences, dim); no weights."""
+    """Mean of the real pieces or the first: (sequences, length, dim) -> (sequences, dim)."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -76,18 +76,20 @@ def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
 def decode(
     features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
 ) -> list[dict[str, Any] | None]:
-    """Mining: for a foreign row {"id": English id, "score": margin} or None, before any threshold.
-    Nearest: for an English row {"id": the foreign row's}. None for the other side.
+    """The partners that the vectors find; None for rows that have none or are the other side.
+
+    Mining: for a foreign row {"id": English id, "score": margin}, before any threshold. Nearest:
+    for an English row {"id": the foreign row's}.
     """
     foreign = [index for index, row in enumerate(rows) if row["side"] == "foreign"]
     english = [index for index, row in enumerate(rows) if row["side"] == "english"]
     vectors = [_stacked(outputs, side) for side in (foreign, english)]
-    found: list[dict[str, Any] | None] = [None] * len(rows)
+    partners: list[dict[str, Any] | None] = [None] * len(rows)
     if settings.convention == NEAREST:
         best = mining.nearest(vectors[1], vectors[0])
-        for index, place in zip(english, best, strict=True):
-            found[index] = {"id": rows[foreign[place]]["id"]}
-        return found
+        for index, closest in zip(english, best, strict=True):
+            partners[index] = {"id": rows[foreign[closest]]["id"]}
+        return partners
     sides = [
         [rows[index][key] for index in side]
         for side in (foreign, english)
@@ -95,14 +97,14 @@ def decode(
     ]
     candidates = mining.mine(vectors[0], vectors[1], sides[1], sides[3])
     scores = mining.pair_scores(candidates, (sides[0], sides[1]), (sides[2], sides[3]))
-    place = {row_id: index for row_id, index in zip(sides[0], foreign, strict=True)}
+    row_of = {row_id: index for row_id, index in zip(sides[0], foreign, strict=True)}
     for (source, target), margin in scores.items():
-        found[place[source]] = {"id": target, "score": float(margin)}
-    return found
+        partners[row_of[source]] = {"id": target, "score": float(margin)}
+    return partners
 
 
 def _stacked(outputs: Sequence[Output], numbers: Sequence[int]) -> NDArray[np.float32]:
-    """(rows, dim): one side's vectors alone, for there may be 400,000 of them."""
+    """(rows, dim): one side's vectors, copied one by one, for there may be 400,000 of them."""
     first = outputs[numbers[0]] if numbers else np.zeros(0)
     side = np.empty((len(numbers), len(first)), np.float32)
     for place, number in enumerate(numbers):
@@ -115,11 +117,11 @@ def settle(
     dev: tuple[Sequence[Any], Sequence[Row]] | None,
     settings: TaskSettings,
 ) -> tuple[list[Any], float | None]:
-    """The official protocol's one use of another language's dev gold: BUCC's threshold, set when
-    all is frozen.
+    """Apply BUCC's threshold, which the official protocol sets on the language's own dev gold.
 
-    dev: (predictions, rows) of the language's dev split, with gold. Gives what passes, and the
-    threshold.
+    This is the one use of another language's dev gold, and comes when everything is frozen. dev:
+    (predictions, rows) of the language's dev split. Returns the predictions that pass, and the
+    threshold (None where there is none to set).
     """
     if settings.convention != MINING or dev is None:
         return list(predictions), None
@@ -129,38 +131,37 @@ def settle(
 
 
 def _pairs(predictions: Sequence[Any], rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """Mined pairs by falling score: predictions of foreign rows, as English ones have none."""
-    found = [
+    """The mined pairs by falling score; they are the predictions of foreign rows."""
+    pairs = [
         ((row["id"], prediction["id"]), prediction["score"])
         for row, prediction in zip(rows, predictions, strict=True)
         if prediction is not None
     ]
-    return dict(sorted(found, key=lambda item: -item[1]))
+    return dict(sorted(pairs, key=lambda item: -item[1]))
 
 
 def _gold(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """(foreign id, English id) of the partners; an English row has no gold (`tables.COLUMNS`)."""
+    """(foreign id, English id) of the right pairs, which foreign rows name (`tables.COLUMNS`)."""
     return [(row["id"], partner) for row in rows for partner in row["gold"] or ()]
 
 
 def score(
     predictions: Sequence[Any], rows: Sequence[Row], language: str, settings: TaskSettings
 ) -> dict[str, float]:
-    """Mining: precision, recall, F1 of the pairs. Nearest: accuracy over English rows (one
-    direction, XTREME)."""
+    """Precision, recall and F1 of mined pairs; accuracy of English rows' nearest, as XTREME."""
     if settings.convention == MINING:
         return mining.mining_f1(list(_pairs(predictions, rows)), _gold(rows))
     partner = {english: foreign for foreign, english in _gold(rows)}
-    asked = [
+    compared = [
         (p["id"], partner[row["id"]])
         for row, p in zip(rows, predictions, strict=True)
         if p is not None
     ]
-    return {"accuracy": accuracy([guess for guess, _ in asked], [gold for _, gold in asked])}
+    return {"accuracy": accuracy([guess for guess, _ in compared], [gold for _, gold in compared])}
 
 
 def labelled(rows: Sequence[Row]) -> bool:
-    """Gold stands at the foreign side: of the English rows all are without."""
+    """Whether some foreign row has gold; English rows never have."""
     return any(row["gold"] is not None for row in rows)
 
 

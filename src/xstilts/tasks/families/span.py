@@ -1,5 +1,4 @@
-"""A question and a context -> a span of the context, or nothing where the task has unanswerable
-questions.
+"""A question and a context -> a span of the context that answers it, or no answer.
 
 A context too long for the encoder is read in windows that share `doc_stride` pieces. Decoding
 follows the recipe of BERT's run_squad: n-best starts and ends, each piece counted only in the
@@ -39,8 +38,10 @@ LOST = (  # what `_loss` says of an answer, from none to worst; counted on the c
 def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
-    """Columns: char_start and char_end of each context piece (NO_CONTEXT elsewhere), best (1 where
-    the piece has its maximal context), labels: first and last piece of the first answer, NULL twice
+    """The windows of each question and its context.
+
+    Columns: char_start and char_end of each context piece (NO_CONTEXT elsewhere); best, 1 where the
+    piece has its maximal context; labels, the first and last piece of the first answer, NULL twice
     where it is not in the window.
     """
     questions, cut = _cut_questions(
@@ -62,21 +63,21 @@ def encode(
         row = rows[number]
         start, end = _spans(encoded.encodings[window], row["context"])
         answer = row["answers"][0] if row["answers"] else None
-        place = _place(start, end, answer) if answer else (NULL, NULL)
-        outside += bool(answer) and place == (NULL, NULL)
+        label = _place(start, end, answer) if answer else (NULL, NULL)
+        outside += bool(answer) and label == (NULL, NULL)
         starts.append(start)
         ends.append(end)
-        labels.append(place)
+        labels.append(label)
     best = _best_context(starts, row_of)
-    found = columns(tokenizer, encoded["input_ids"], [e.type_ids for e in encoded.encodings])
-    found |= {"char_start": Ragged.of(starts), "char_end": Ragged.of(ends)}
-    found |= {"best": Ragged.of(best), "labels": Ragged.of(labels)}
+    made = columns(tokenizer, encoded["input_ids"], [e.type_ids for e in encoded.encodings])
+    made |= {"char_start": Ragged.of(starts), "char_end": Ragged.of(ends)}
+    made |= {"best": Ragged.of(best), "labels": Ragged.of(labels)}
     counts = {
         "windows": len(row_of),
         "questions cut": cut,
         "windows without their answer": outside,
     }
-    features = Features(found, np.array(row_of, np.int32), counts=counts)
+    features = Features(made, np.array(row_of, np.int32), counts=counts)
     counts |= _lost(features, rows, settings.max_answer)
     return features
 
@@ -84,6 +85,7 @@ def encode(
 def _cut_questions(
     questions: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> tuple[list[str], int]:
+    """(questions of at most `limit` pieces, how many were longer)."""
     encoded = tokenizer(list(questions), add_special_tokens=False, return_offsets_mapping=True)
     kept = [
         question[: offsets[limit - 1][1]] if len(offsets) > limit else question
@@ -93,8 +95,7 @@ def _cut_questions(
 
 
 def _spans(encoding: Any, context: str) -> tuple[list[int], list[int]]:
-    """Characters of each context piece, white space at its edges left out (Metaspace pieces hold
-    it)."""
+    """[start, end) characters of each context piece, without white space at a piece's edges."""
     starts, ends = [], []
     for sequence, (start, end) in zip(encoding.sequence_ids, encoding.offsets, strict=True):
         if sequence != 1:
@@ -112,8 +113,7 @@ def _spans(encoding: Any, context: str) -> tuple[list[int], list[int]]:
 def _place(
     starts: Sequence[int], ends: Sequence[int], answer: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """First and last piece that touch the answer; NULL twice where the window does not hold all of
-    it."""
+    """The first and last piece of the answer; NULL twice where the window holds less than all."""
     text = answer["text"]
     first = answer["start"] + len(text) - len(text.lstrip())
     last = answer["start"] + len(text.rstrip())
@@ -128,7 +128,7 @@ def _place(
 
 
 def _lost(features: Features, rows: Sequence[Row], max_answer: int) -> dict[str, int]:
-    """How many first answers no logits can bring back, by cause: the mildest over the windows."""
+    """How many first answers no logits can give, by cause: the mildest of all windows."""
     least: dict[int, int] = {}
     for window, number in enumerate(features.rows.tolist()):
         if rows[number]["answers"]:
@@ -139,7 +139,7 @@ def _lost(features: Features, rows: Sequence[Row], max_answer: int) -> dict[str,
 
 
 def _loss(features: Features, window: int, row: Row, max_answer: int) -> int:
-    """Why decoding cannot give a row's first answer from a window, as its place in LOST."""
+    """The number in LOST of why decoding cannot give a row's first answer from a window."""
     first, last = features.columns["labels"][window].tolist()
     if (first, last) == (NULL, NULL):
         return LOST.index("answers in no window whole")
@@ -156,8 +156,9 @@ def _loss(features: Features, window: int, row: Row, max_answer: int) -> int:
 def _characters(
     features: Features, window: int, first: int, last: int, context: str
 ) -> tuple[int, int]:
-    """The characters of a span of pieces, without a bracket that opens its first piece and that
-    nothing closes: many tokenizers keep `(1856` or `(18` as a piece, and answers begin after it.
+    """[start, end) characters of a span of pieces, without an opening bracket that nothing closes.
+
+    Many tokenizers keep `(1856` or `(18` as a piece, and answers begin after the bracket.
     """
     starts, ends = features.columns["char_start"][window], features.columns["char_end"][window]
     start, end = int(starts[first]), int(ends[last])
@@ -169,7 +170,11 @@ def _characters(
 
 
 def _best_context(starts: Sequence[Sequence[int]], row_of: Sequence[int]) -> list[list[int]]:
-    """1 for each context piece in the window where it has most context on its poorer side."""
+    """1 for each context piece in the window where it has most context, 0 in the others.
+
+    A piece's context in a window is the number of pieces on its poorer side, plus a hundredth of
+    the window's length, as in BERT's run_squad.
+    """
     best: dict[tuple[int, int, int], tuple[float, int]] = {}
     keys: list[list[tuple[int, int, int] | None]] = []
     for window, (line, row) in enumerate(zip(starts, row_of, strict=True)):
@@ -201,8 +206,7 @@ def collate(
 
 
 class SpanHead(nn.Module):
-    """Linear to a start and an end logit for each piece: (sequences, length, 2); padding gets -inf
-    in effect."""
+    """Start and end logits of each piece: (sequences, length, 2); padding's are in effect -inf."""
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -233,7 +237,7 @@ def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
-    """(length, 2) a window, padding cut off."""
+    """The logits (length, 2) of each window, without those of padding."""
     lengths = batch["attention_mask"].sum(dim=1).tolist()
     return [
         line[:length] for line, length in zip(logits.float().cpu().numpy(), lengths, strict=True)
@@ -243,17 +247,19 @@ def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
 def decode(
     features: Features, outputs: Sequence[Output], rows: Sequence[Row], settings: TaskSettings
 ) -> list[dict[str, Any]]:
-    """{"text": best span, "na": null score minus the span's}: the larger `na`, the likelier there
-    is no answer."""
+    """{"text": best span, "na": null score minus the span's} of each row, over all its windows.
+
+    The larger `na`, the likelier there is no answer.
+    """
     best: list[tuple[float, str]] = [(-np.inf, "")] * len(rows)
     null = np.full(len(rows), np.inf)
     for window, (row, logits) in enumerate(zip(features.rows.tolist(), outputs, strict=True)):
         null[row] = min(null[row], float(logits[NULL, 0] + logits[NULL, 1]))
-        found = _best_span(features, window, logits, settings)
-        if found and found[0] > best[row][0]:
+        span = _best_span(features, window, logits, settings)
+        if span and span[0] > best[row][0]:
             context = rows[row]["context"]
-            start, end = _characters(features, window, *found[1:], context)
-            best[row] = (found[0], context[start:end])
+            start, end = _characters(features, window, *span[1:], context)
+            best[row] = (span[0], context[start:end])
     answers = []
     for (score, text), nothing in zip(best, null.tolist(), strict=True):
         margin = nothing - score if np.isfinite(score) else 1e4
@@ -264,15 +270,14 @@ def decode(
 def _best_span(
     features: Features, window: int, logits: Output, settings: TaskSettings
 ) -> tuple[float, int, int] | None:
-    """(score, first piece, last) of the best allowed pair among the n-best starts and ends of a
-    window."""
+    """(score, first piece, last) of the best allowed span of a window's n-best starts and ends."""
     starts, ends = features.columns["char_start"][window], features.columns["char_end"][window]
     allowed = np.flatnonzero((starts != NO_CONTEXT) & (ends > starts))
-    from_here = allowed[features.columns["best"][window][allowed] == 1]
-    if not len(from_here):
+    counted = allowed[features.columns["best"][window][allowed] == 1]  # as starts, only here
+    if not len(counted):
         return None
     n = settings.n_best
-    first = from_here[np.argsort(-logits[from_here, 0], kind="stable")[:n]]
+    first = counted[np.argsort(-logits[counted, 0], kind="stable")[:n]]
     last = allowed[np.argsort(-logits[allowed, 1], kind="stable")[:n]]
     scores = logits[first, 0][:, None] + logits[last, 1][None, :]
     length = last[None, :] - first[:, None] + 1
@@ -289,8 +294,10 @@ def score(
     language: str,
     settings: TaskSettings,
 ) -> dict[str, float]:
-    """SQuAD 1.1's or 2.0's numbers, or MLQA's where the language is one of its seven, by the
-    record's convention."""
+    """Exact match and F1 by the rules that the record names: SQuAD 1.1's, 2.0's or MLQA's.
+
+    MLQA has rules for its seven languages; in others SQuAD 1.1's apply.
+    """
     answers = {
         row["id"]: prediction["text"] for row, prediction in zip(rows, predictions, strict=True)
     }

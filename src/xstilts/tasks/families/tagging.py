@@ -28,8 +28,10 @@ NO_WORD = -1
 def encode(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> Features:
-    """Columns: word_starts, the place of each word's first piece, and labels, a tag for each
-    word."""
+    """Sentences as sequences of pieces, long ones split at word borders.
+
+    Columns: word_starts, the position of each word's first piece; labels, a tag for each word.
+    """
     ids = label_ids(settings.labels)
     before, after = frame(tokenizer)
     room = settings.max_length - len(before) - len(after)
@@ -41,28 +43,31 @@ def encode(
         wanted = [ids.get(tag, IGNORE_INDEX) for tag in tags]
         unseen += sum(tag is not None and tag not in ids for tag in tags)
         for first, last in _windows([len(pieces[word]) for word in row["tokens"]], room):
-            sequence, places = list(before), []
+            sequence, word_starts = list(before), []
             for word in row["tokens"][first:last]:
-                places.append(len(sequence))
+                word_starts.append(len(sequence))
                 sequence += pieces[word]
             sequences.append(sequence + after)
-            starts.append(places)
+            starts.append(word_starts)
             labels.append(wanted[first:last])
             row_of.append(number)
-    found = columns(tokenizer, sequences, [[0] * len(sequence) for sequence in sequences])
-    found |= {"word_starts": Ragged.of(starts), "labels": Ragged.of(labels)}
+    made = columns(tokenizer, sequences, [[0] * len(sequence) for sequence in sequences])
+    made |= {"word_starts": Ragged.of(starts), "labels": Ragged.of(labels)}
     counts = {
         "split sentences": len(row_of) - len(set(row_of)),
         "words cut to the window": cut,
         "tags outside the label set": unseen,
     }
-    return Features(found, np.array(row_of, np.int32), counts=counts)
+    return Features(made, np.array(row_of, np.int32), counts=counts)
 
 
 def _pieces(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, room: int
 ) -> tuple[dict[str, list[int]], int]:
-    """Each distinct word's pieces, as after a space; the unknown piece where it has none (B2)."""
+    """Each distinct word's pieces, as after a space; the unknown piece where it has none.
+
+    A tokenizer may drop a word of control characters whole, and it still needs one tag.
+    """
     words = sorted({word for row in rows for word in row["tokens"]})
     encoded = (
         tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"]
@@ -130,7 +135,7 @@ def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def outputs(logits: torch.Tensor, batch: Batch) -> list[Output]:
-    """The best tag of each word: 1,363 logits a word would not fit for CCG."""
+    """The best tag of each word, as CCG's 1,363 logits for every word would not fit."""
     best = logits.argmax(dim=-1).cpu().numpy()
     words = (batch["word_starts"] != NO_WORD).sum(dim=1).cpu().numpy()
     return [line[:count] for line, count in zip(best, words, strict=True)]
@@ -148,8 +153,7 @@ def decode(
 def score(
     predictions: Sequence[list[str]], rows: Sequence[Row], language: str, settings: TaskSettings
 ) -> dict[str, float]:
-    """Chunk F1 by the record's convention, token accuracy beside it; the record's metrics are
-    kept."""
+    """The record's metrics, among chunk F1 by its convention and accuracy of words."""
     references = [row["tags"] for row in rows]
     scores = {"accuracy": token_accuracy(predictions, references)}
     if settings.convention:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def accuracy(predictions: Sequence[object], references: Sequence[object]) -> float:
-    """Share of equal pairs, as `accuracy` of XTREME's evaluate.py; an error without any."""
+    """The share of equal pairs, as `accuracy` of XTREME's evaluate.py; ValueError without any."""
     _check(predictions, references)
     correct = sum(p == r for p, r in zip(predictions, references, strict=True))
     return correct / len(references)
@@ -15,7 +15,7 @@ def accuracy(predictions: Sequence[object], references: Sequence[object]) -> flo
 def binary_f1(
     predictions: Sequence[object], references: Sequence[object], positive: object = "1"
 ) -> float:
-    """F1 of the label `positive`, 0 where it is never right; GLUE's second number of QQP."""
+    """F1 of the label `positive`, 0 where it is never right: GLUE's second number of QQP."""
     _check(predictions, references)
     pairs = list(zip(predictions, references, strict=True))
     correct = sum(p == positive and r == positive for p, r in pairs)

@@ -32,7 +32,7 @@ STRIP = 8  # blocks of one side that meet a block of the other while it is at ha
 
 @dataclass(frozen=True)
 class Candidates:
-    """Mined pairs: their scores and the rows of their two sentences (of equal texts the last)."""
+    """Mined pairs: their scores, and the row of each sentence (of equal texts the last)."""
 
     scores: Doubles
     sources: Indices
@@ -61,14 +61,14 @@ _MARGINS: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 
 class _Nearest:
-    """The k best partners of every row so far, by falling similarity; the lower row wins a tie."""
+    """Each row's k best partners so far, by falling similarity; the lower row wins a tie."""
 
     def __init__(self, rows: int, neighbours: int) -> None:
         self.scores: Floats = np.full((rows, neighbours), -np.inf, dtype=np.float32)
         self.partners: Indices = np.full((rows, neighbours), -1, dtype=np.int64)
 
     def offer(self, owners: Indices, partners: Indices, scores: Floats) -> None:
-        """Let (owner, partner, similarity) triples compete with what is kept."""
+        """Let (owner, partner, similarity) triples compete with the best so far."""
         touched, width = np.unique(owners), self.scores.shape[1]
         owners = np.concatenate((owners, np.repeat(touched, width)))
         partners = np.concatenate((partners, self.partners[touched].ravel()))
@@ -99,7 +99,7 @@ Side = tuple[npt.NDArray[np.floating], Sequence[str]]
 
 
 def mine_by(rule: MiningRule, source: Side, target: Side, block: int = BLOCK) -> Candidates:
-    """As `mine`, by another rule of the same script; a side is (vectors, texts)."""
+    """As `mine`, but by any rule of the same script; a side is (vectors, texts)."""
     x_rows, y_rows = _checked(source), _checked(target)
     if not len(x_rows) or not len(y_rows):
         return Candidates(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -115,7 +115,10 @@ def mine_by(rule: MiningRule, source: Side, target: Side, block: int = BLOCK) ->
 
 
 def _checked(side: Side) -> Indices:
-    """The row that stands for each distinct text: officially its last, in order of the first."""
+    """The row that stands for each distinct text: its last one, as in XTREME's script.
+
+    The texts keep the order in which they first occur. ValueError where vectors are missing.
+    """
     vectors, texts = side
     if len(vectors) != len(texts):
         raise ValueError(f"{len(vectors)} vectors for {len(texts)} texts")
@@ -124,7 +127,7 @@ def _checked(side: Side) -> Indices:
 
 
 class _Vectors:
-    """Chosen rows of an array, normalised block by block so that no second copy of it exists."""
+    """Chosen rows of an array, normalised by blocks, so that the array is never copied whole."""
 
     def __init__(self, array: npt.NDArray[np.floating], rows: Indices) -> None:
         self.array, self.rows = array, rows
@@ -150,7 +153,7 @@ def _normalised(vectors: npt.NDArray[np.floating]) -> Floats:
 
 
 def _normalise(rows: Floats) -> Floats:
-    """In place; a row of zeros stays one, as in faiss."""
+    """Scale the rows to length 1, in place; a row of zeros stays one, as in faiss."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     rows /= np.where(lengths > 0, lengths, np.float32(1))[:, None]
     return rows
@@ -212,10 +215,11 @@ def _promising(
     axis: Literal[0, 1],
     mask: npt.NDArray[np.bool_],
 ) -> Offers:
-    """All of a block that may enter the k best along `axis`; its first value stands at `place`.
+    """The values of a block that may enter the k best along `axis`, as offers.
 
-    `mask`, of the block's shape, is written over. Blocks are offered in the order of their
-    partners, so one that only equals the worst kept loses to it.
+    place: the row and column of the block's first value. mask: an array of the block's shape, which
+    is written over. Blocks are offered in the order of their partners, so one that only equals the
+    worst kept loses to it.
     """
     width, start = nearest.scores.shape[1], place[1 - axis]
     floor = nearest.scores[start : start + block.shape[1 - axis], -1].copy()
@@ -236,7 +240,7 @@ Best = tuple[Doubles, Indices]
 
 
 def _best(nearest: _Nearest, own_mean: Floats, other_mean: Floats, margin: str) -> Best:
-    """(score, partner) of the highest margin among the neighbours of every row."""
+    """(score, partner) of the neighbour with the highest margin, for every row."""
     around = (own_mean[:, None] + other_mean[nearest.partners]) / np.float32(2)
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = _MARGINS[margin](nearest.scores, around).astype(np.float64)
@@ -253,9 +257,9 @@ def _mutual(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
 
 
 def _one_to_one(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
-    """Best of every source and of every target, by falling score, each sentence taken once.
+    """Both sides' best pairs by falling score, of which each sentence is taken once.
 
-    A pair of score 0 or less takes its two sentences out too, but is not kept, as official.
+    As in XTREME's script, a pair of score 0 or less uses up its two sentences but is not kept.
     """
     scores = np.concatenate((x_best[0], y_best[0]))
     sources = np.concatenate((np.arange(len(x_best[0])), y_best[1]))
@@ -300,7 +304,7 @@ def pair_scores(
 def _names(
     ids: Sequence[str], texts: Sequence[str], duplicates: Literal["drop", "expand"]
 ) -> Callable[[int], Sequence[str]]:
-    """From a row to the ids that a candidate with this row stands for."""
+    """A function from a row to the ids that a candidate with this row stands for."""
     if len(ids) != len(texts):
         raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
     by_text: dict[str, list[str]] = {}
@@ -314,7 +318,8 @@ def _names(
 def tune_threshold(scores: Mapping[Pair, float], gold: Collection[Pair]) -> float:
     """The score above which F1 on `gold` is best: midway to the next candidate, 0 if none is right.
 
-    At the last candidate the official code stops with an IndexError; there it is its own score.
+    Where the last candidate is the best place, XTREME's script stops with an IndexError; here the
+    threshold is then that candidate's score.
     """
     items = sorted(scores.items(), key=lambda item: -item[1])
     wanted = set(gold)
@@ -359,7 +364,7 @@ def nearest(
     block: int = BLOCK,
     distance: Literal["cosine", "l2"] = "cosine",
 ) -> Indices:
-    """For every query the row of the closest vector, of equally close ones the first.
+    """The row of the vector closest to each query, of equally close ones the first.
 
     XTREME's Tatoeba: queries are the English sentences, the database the others, cosine.
     """

@@ -29,7 +29,7 @@ _IDEOGRAPH = re.compile("([\u4e00-\u9fa5])")
 
 @cache
 def _is_punctuation(character: str) -> bool:
-    """All of Unicode's P and ASCII's punctuation, which holds symbols ($ + < = > ^ ` | ~) too."""
+    """Whether it is in Unicode's P or in ASCII's punctuation, which has symbols ($ + < = >) too."""
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 

@@ -17,7 +17,10 @@ SCORES_AT_ONCE = 2**26  # of a block of queries against all candidates: 256 MiB
 def average_precision_at_k(
     targets: Collection[Hashable], ranked: Sequence[Hashable], k: int | None = TOP_K
 ) -> float:
-    """AP of a ranking cut at k (None: whole) over min(targets, k); a repeat is no hit."""
+    """Average precision of a ranking cut at k (None: whole), over min(targets, k).
+
+    A target that is ranked twice counts once.
+    """
     if not targets:
         raise ValueError("a query without a right answer has no average precision")
     open_targets = set(targets)
@@ -51,7 +54,7 @@ def rank(
     k: int | None = TOP_K,
     block: int = 1024,
 ) -> npt.NDArray[np.int64]:
-    """The k candidates of highest dot product for every query, best first, of equal ones the first.
+    """The k candidates of highest dot product for each query, best first; of equal ones the first.
 
     Nothing is normalised: LAReQA scores by the plain product.
     """

@@ -27,7 +27,7 @@ def normalise(text: str) -> str:
 
 
 def overlap_f1(predicted: Sequence[str], gold: Sequence[str]) -> float:
-    """F1 of two bags of tokens, 0 without a common one (so also for two empty bags)."""
+    """F1 of two bags of tokens; 0 where none is common, so also for two empty bags."""
     common = sum((Counter(predicted) & Counter(gold)).values())
     if not common:
         return 0.0
@@ -41,12 +41,12 @@ def exact_match(prediction: str, reference: str) -> float:
 
 
 def f1(prediction: str, reference: str) -> float:
-    """F1 of 1.1: an answer that normalises to nothing gets 0 even against an empty gold."""
+    """F1 by SQuAD 1.1: an answer that normalises to nothing gets 0 even against an empty gold."""
     return overlap_f1(normalise(prediction).split(), normalise(reference).split())
 
 
 def squad1(predictions: Mapping[str, str], references: References) -> dict[str, float]:
-    """exact_match and f1: best over the golds, mean over all questions; no answer scores 0.
+    """exact_match and f1: best over a question's golds, mean over questions; no answer scores 0.
 
     A sequence of references counts a question id as often as it stands there.
     """
@@ -106,11 +106,12 @@ def squad2(
     na_scores: Mapping[str, float] | None = None,
     threshold: float = 1.0,
 ) -> dict[str, float]:
-    """exact, f1, total over all questions and as HasAns_*, NoAns_*; no gold answer = unanswerable.
+    """exact, f1 and total of SQuAD 2.0, over all questions and as HasAns_* and NoAns_*.
 
-    With `na_scores` an answer counts as "" where its no-answer score is above `threshold`, and
-    best_exact, best_f1 with their best_*_thresh stand beside. Thresholds are as given, the rest
-    fractions (total: a count). Every question needs an answer: the official script stops without.
+    A question without gold answers is unanswerable. With `na_scores` an answer counts as "" where
+    its no-answer score is above `threshold`; best_exact and best_f1, with their best_*_thresh, are
+    given too. Thresholds are as given, the rest fractions (total: a count). Every question needs an
+    answer: the official script stops without.
     """
     raw = raw_scores(predictions, references)
     exact, partial = dict(raw["exact"]), dict(raw["f1"])
@@ -173,11 +174,12 @@ def _best_threshold(
     scores: Mapping[str, float],
     na_scores: Mapping[str, float],
 ) -> tuple[float, float]:
-    """(best score, its threshold): start with every answer empty, then let them in by rising score.
+    """(best score, its threshold), walking the answers by rising no-answer score.
 
-    Ties are walked one by one in the order of `na_scores`. Any non-empty text for an unanswerable
-    question counts as wrong here, even one that normalises to nothing, so best_exact can lie below
-    exact. The threshold is 0 if nothing is gained.
+    At first every answer counts as empty; then they are let in one by one, equal scores in the
+    order of `na_scores`. Any non-empty text for an unanswerable question counts as wrong here, even
+    one that normalises to nothing, so best_exact can lie below exact. The threshold is 0 if nothing
+    is gained.
     """
     current = best = float(sum(not golds for golds in references.values()))
     at = 0.0

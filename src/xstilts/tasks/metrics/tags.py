@@ -46,7 +46,7 @@ def _starts(before: str, now: str, changed: bool) -> bool:
 
 
 def _joined(sentences: Sequence[Sequence[str]]) -> Iterator[str]:
-    """All tags in a row, an O after each sentence so that no chunk crosses, one more at the end."""
+    """All tags in a row, an O after each sentence so that no chunk goes on, one more at the end."""
     for sentence in sentences:
         yield from sentence
         yield OUTSIDE
@@ -94,7 +94,7 @@ def chunk_scores(
 def token_accuracy(
     predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
 ) -> float:
-    """Share of equal tags over all tokens; not the number that XTREME ranks POS by."""
+    """The share of equal tags over all tokens; not the number that XTREME gives for POS."""
     _check(predictions, references)
     total = sum(map(len, references))
     if not total:
@@ -108,7 +108,7 @@ def token_accuracy(
 
 
 def _check(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> None:
-    """Every gold token has one predicted tag: a cut sentence would make the score too high."""
+    """ValueError unless each token has one predicted tag: a cut sentence would score too high."""
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} tagged sentences for {len(references)} references")
     for number, (predicted, gold) in enumerate(zip(predictions, references, strict=True), 1):
