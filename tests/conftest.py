@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -24,3 +25,21 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of tests/small_world.py, to read alone: a worker makes it, the others wait."""
+    from tests import small_world  # which imports torch, as few tests here do
+
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "small-world"
+    with (root / "small-world.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            made = tmp_path_factory.mktemp("small-world")
+            with pytest.MonkeyPatch.context() as patch:
+                small_world.make(made, patch)
+            made.rename(folder)
+    return folder

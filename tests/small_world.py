@@ -41,7 +41,10 @@ def settings(**grid: object) -> Params:
 
 
 def make(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """params.yaml, data/target and cells/none/*/1 in `folder`, which becomes the current one."""
+    """params.yaml, data/ and cells/none/*/1 in `folder`, which becomes the current one.
+
+    Tests take the fixture `small_world`. data/intermediate/x is of a mixture that nothing trains.
+    """
     patch.chdir(folder)
     patch.setenv("XSTILTS_TRACKING", "off")
     sizes = {
@@ -53,7 +56,9 @@ def make(folder: Path, patch: pytest.MonkeyPatch) -> None:
     params.write(settings(), Path("params.yaml"), "a small world")
     pretrain_stage(settings())
     write_text(Path("studies/intermediate/none.yaml"), "{}\n")
-    prepare.prepare_intermediate({}, settings().source, Path("data/intermediate/none"))
+    prepare.prepare_text(settings().source, Path("data/text"))
+    for row, members in (("none", {}), ("x", {"mnli": None, "ccg": 8})):
+        prepare.prepare_intermediate(members, settings().source, Path("data/intermediate", row))
     intermediate_stage("none", 1, settings())
     for name in TARGETS:
         write_text(Path("studies/target", f"{name}.yaml"), "{}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.models import tiny_tokenizer
 from tests.rows import record, rows, section
-from tests.small_world import LANGUAGES, ROWS, make, settings
+from tests.small_world import LANGUAGES, ROWS, settings
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.formats.tables import folder_digest, read_table
@@ -26,7 +25,6 @@ from xstilts.looking.examples import AROUND, FIRST, LAST, WINDOWS, Example, Prin
 from xstilts.looking.families import HIDDEN, Seen
 from xstilts.looking.inspection import InspectOptions, inspect
 from xstilts.params import Params
-from xstilts.sources import prepare
 from xstilts.tasks.families import FAMILIES
 from xstilts.training.encoder import Tokenizer, special_tokens
 from xstilts.training.task import task
@@ -37,21 +35,10 @@ def tokenizer() -> Tokenizer:
     return tiny_tokenizer()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("world")
-    with pytest.MonkeyPatch.context() as patch:
-        make(folder, patch)
-        source = settings().source
-        prepare.prepare_intermediate({"mnli": None, "ccg": 8}, source, Path("data/intermediate/x"))
-        prepare.prepare_text(source, Path("data/text"))
-    yield folder
-
-
 @pytest.fixture(autouse=True)
 def _inside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "world" in request.fixturenames:
-        monkeypatch.chdir(request.getfixturevalue("world"))
+    if "small_world" in request.fixturenames:
+        monkeypatch.chdir(request.getfixturevalue("small_world"))
 
 
 def seen(family: Any, tokenizer: Tokenizer, found: list[dict[str, Any]] | None = None) -> Seen:
@@ -287,10 +274,10 @@ def line_for(lines: list[str], name: str) -> list[str]:
     return next(line for line in lines if line.startswith(f"{name} ")).split()
 
 
-def test_every_table_and_language_of_a_target_is_shown(world: Path) -> None:
-    before = folder_digest(world)
+def test_every_table_and_language_of_a_target_is_shown(small_world: Path) -> None:
+    before = folder_digest(small_world)
     lines = lines_of(settings(), "xquad", rows=8, examples=1)
-    assert folder_digest(world) == before  # nothing is written
+    assert folder_digest(small_world) == before  # nothing is written
     assert lines[0] == "xquad: span, at most 96 pieces, tokenizer of encoder"
     assert sum(line.startswith("== ") for line in lines) == LANGUAGES
     assert "== train-en" in lines and "== dev-qun" in lines
@@ -314,12 +301,12 @@ def test_every_table_and_language_of_a_target_is_shown(world: Path) -> None:
 
 
 @pytest.mark.parametrize("name", settings().targets)
-def test_every_target_can_be_looked_at(world: Path, name: str) -> None:
+def test_every_target_can_be_looked_at(small_world: Path, name: str) -> None:
     lines = lines_of(settings(), name, rows=5)
     assert sum(line.startswith("== ") for line in lines) >= LANGUAGES - 1
 
 
-def test_examples_are_the_median_and_the_longest(world: Path) -> None:
+def test_examples_are_the_median_and_the_longest(small_world: Path) -> None:
     (train,) = inspection._parts(settings(), "xnli", "")[:1]
     tokenizer, _ = inspection._tokenizer(settings())
     table = next(inspection._tables(train, tokenizer, InspectOptions()))
@@ -331,7 +318,7 @@ def test_examples_are_the_median_and_the_longest(world: Path) -> None:
     ]
 
 
-def test_members_of_a_row_have_its_settings_and_their_labels(world: Path) -> None:
+def test_members_of_a_row_have_its_settings_and_their_labels(small_world: Path) -> None:
     span = {"doc_stride": 8, "max_question": 8, "max_answer": 4}
     row = {"x": {"members": {"mnli": None, "ccg": 8}, "max_length": 64, "span": span}}
     base = settings().model_dump(mode="json")
@@ -343,7 +330,7 @@ def test_members_of_a_row_have_its_settings_and_their_labels(world: Path) -> Non
 
 
 def test_tokenizer_is_trained_where_phase_1_has_not_run(
-    world: Path, monkeypatch: pytest.MonkeyPatch
+    small_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = settings()
     own = params.pretrain.model_copy(update={"encoder": None, "vocabulary": 300})
@@ -368,7 +355,7 @@ def test_what_cannot_be_shown_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
             lines_of(settings(), name, row)
 
 
-def test_command_shows_the_languages_asked_for(world: Path) -> None:
+def test_command_shows_the_languages_asked_for(small_world: Path) -> None:
     run = CliRunner().invoke
     words = ["inspect", "udpos", "--language", "en", "--language", "qdv", "--examples", "1"]
     done = run(app, words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.small_world import ROWS, TARGETS, make
+from tests.small_world import ROWS, TARGETS
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card, task_number, write_card
@@ -23,14 +22,6 @@ from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import FAMILIES
 
 OLD, NEW, WORDS = "f1 (seqeval-0.0.12)", "f1 (seqeval-1.2.2)", "accuracy of words"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("world")
-    with pytest.MonkeyPatch.context() as patch:
-        make(folder, patch)
-    yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +82,9 @@ def only(folder: Path, **settings: int) -> Rescored:
 
 @pytest.mark.parametrize("task", TARGETS)
 def test_own_number_is_the_cards_on_every_task(
-    world: Path, monkeypatch: pytest.MonkeyPatch, task: str
+    small_world: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    monkeypatch.chdir(world)
+    monkeypatch.chdir(small_world)
     folder = cell_folder(f"none/{task}/1")
     card = read_card(folder)
     found = rescore(folder)
@@ -304,8 +295,8 @@ def test_a_foreign_card_is_one_line(change: dict[str, Any], where: str) -> None:
         rescore(folder)
 
 
-def test_command_shows_and_prints_json(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(world)
+def test_command_shows_and_prints_json(small_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small_world)
     run = CliRunner().invoke
     shown = run(app, ["rescore", "none/udpos/1", "cells/none/mlqa/1", "--dev-rows", "5"])
     assert shown.exit_code == 0, shown.output

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.small_world import LANGUAGES, ROWS, TARGETS, make, settings
+from tests.small_world import LANGUAGES, ROWS, TARGETS, settings
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.formats.cards import read_card, write_card
@@ -23,20 +22,12 @@ from xstilts.results.submission import SubmissionOptions, Written, write_submiss
 from xstilts.tasks.metrics.benchmark import TASKS
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("world")
-    with pytest.MonkeyPatch.context() as patch:
-        make(folder, patch)
-    yield folder
-
-
 @pytest.fixture(autouse=True)
-def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def world(small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy to spoil."""
     for name in ("params.yaml", "cells", "data"):
-        copy = shutil.copytree if (made / name).is_dir() else shutil.copy
-        copy(made / name, tmp_path / name)
+        copy = shutil.copytree if (small_world / name).is_dir() else shutil.copy
+        copy(small_world / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
 
 
