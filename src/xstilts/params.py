@@ -8,6 +8,7 @@ only what it changes, inherits the rest, and `xstilts use` writes it out in full
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -25,8 +26,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from xstilts.errors import UserError, nearest
+from xstilts.paths import PARAMS
 
-PARAMS = Path("params.yaml")
 BASELINE = "none"  # the intermediate without members
 
 Name = str
@@ -268,6 +269,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _grid_names_have_sections(self) -> Params:
+        problems: list[str] = []
         for kind, names, sections in (
             ("grid.intermediates", self.grid.intermediates, self.intermediates),
             ("grid.targets", self.grid.targets, self.targets),
@@ -275,11 +277,13 @@ class Params(Section):
             ("study.target", self.study.target, self.targets),
         ):
             where = "intermediates" if "intermediate" in kind else "targets"
-            for name in names:
-                if name not in sections:
-                    raise ValueError(
-                        f"{kind}: '{name}' has no section {where}.{name}{nearest(name, sections)}"
-                    )
+            problems += [
+                f"{kind}: '{name}' has no section {where}.{name}{nearest(name, sections)}"
+                for name in names
+                if name not in sections
+            ]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @model_validator(mode="after")
@@ -310,7 +314,8 @@ def load(path: Path = PARAMS) -> Params:
     """The params of a file; UserError where it is not valid or not complete."""
     raw = read_yaml(path)
     params = check(raw, path)
-    _require_all(raw, dump(params), path, "")
+    if missing := list(_missing(raw, dump(params), "")):
+        raise UserError("\n".join(f"{path}: {line}" for line in missing))
     return params
 
 
@@ -324,7 +329,8 @@ def check(raw: Any, path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{path}: {_one_line(error)}") from None
+        lines = [line for problem in error.errors(include_url=False) for line in _lines(problem)]
+        raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
 def dump(params: Params) -> dict[str, Any]:
@@ -349,31 +355,33 @@ def write(params: Params, path: Path, header: str) -> None:
     path.write_text(f"# {header}\n{text.getvalue()}", encoding="utf-8")
 
 
-def _require_all(raw: Any, full: Any, path: Path, where: str) -> None:
+def _missing(raw: Any, full: Any, where: str) -> Iterator[str]:
+    """A line for each setting that `full` has and `raw` lacks."""
     if not isinstance(full, dict) or not isinstance(raw, dict):
         return
     for key, value in full.items():
         name = f"{where}{key}"
-        if key not in raw:
-            raise UserError(
-                f"{path}: {name} is missing; every setting stands in this file, for DVC to see; "
+        if key in raw:
+            yield from _missing(raw[key], value, f"{name}.")
+        else:
+            yield (
+                f"{name} is missing; every setting stands in this file, for DVC to see; "
                 f"expected `{key}: {value}` (the default), or `xstilts use experiments/NAME.yaml`"
             )
-        _require_all(raw[key], value, path, f"{name}.")
 
 
-def _one_line(error: ValidationError) -> str:
-    """The first problem that pydantic found, as `key: what; expected`."""
-    problem = error.errors(include_url=False)[0]
+def _lines(problem: Mapping[str, Any]) -> list[str]:
+    """One of pydantic's problems, as `key what; expected`; of the grid's names a line for each."""
     keys = [str(key) for key in problem["loc"] if key not in ("trained", "frozen")]
     where = ".".join(keys)
     if problem["type"] == "extra_forbidden":
-        return f"{where} is not a setting{nearest(keys[-1], _fields(keys[:-1]))}"
+        return [f"{where} is not a setting{nearest(keys[-1], _fields(keys[:-1]))}"]
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message.startswith("Input") else message
     given = problem.get("input")
     shown = f"{given!r}: " if isinstance(given, str | int | float | bool | None) else ""
-    return f"{where}: {shown}{message.replace('input should', 'expected to')}".removeprefix(": ")
+    text = f"{where}: {shown}{message.replace('input should', 'expected to')}".removeprefix(": ")
+    return text.splitlines()
 
 
 def _fields(keys: list[str]) -> set[str]:

@@ -6,8 +6,10 @@ stage leaves what a rerun may use. dvc.yaml names the same folders, as DVC reads
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 DATA, MODELS, CELLS = Path("data"), Path("models"), Path("cells")
 STUDIES, REPORTS, WORK = Path("studies"), Path("reports"), Path("work")
 CODE = Path("code")  # what the stage `code` writes
@@ -75,3 +77,16 @@ def history(work: Path = WORK) -> Path:
 def layers(name: str) -> Path:
     """The folder that `xstilts layers` writes for INTERMEDIATE-TASK-REPLICATE."""
     return WORK / "layers" / name
+
+
+def to_root(*given: Path) -> list[Path]:
+    """Go to the folder of params.yaml and dvc.yaml, this one or the nearest above, as git and DVC
+    do. Returns the given paths, which were meant from here, as they are called from there."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / PARAMS).is_file() and (folder / PIPELINE).is_file():
+            break
+    else:
+        return list(given)  # whoever needs the root says so
+    os.chdir(folder)
+    return [path if folder == here else Path(os.path.relpath(here / path)) for path in given]

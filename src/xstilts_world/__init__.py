@@ -1,8 +1,8 @@
 """The embedded world: a small universe in six languages, with every task, all made from a seed.
 
 What enters: a task's record, a split, a language, a seed. What leaves: rows in the task's own
-format. `languages` and `read` are the Source protocol. Nothing is made at import; one table takes a
-second or two.
+format. `languages`, `locate` and `read` are the Source protocol. Nothing is made at import;
+one table takes a second or two.
 """
 
 from __future__ import annotations
@@ -53,18 +53,26 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     return PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
 
 
-def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
-    """The rows of one table; None where the world has no such split in that language."""
+def locate(record: Record, split: Split, language: str, source: SourceSettings) -> int | None:
+    """How many rows a table has; None where the world has no such split in that language."""
     if record.name not in TASKS:
         raise UserError(
             f"source.name: the world has no task '{record.name}'{nearest(record.name, TASKS)}"
         )
     if language not in languages(record, source):
         return None
-    make, train, dev, test = TASKS[record.name]
-    size = {"train": train, "dev": dev, "test": test}.get(split, 0)
-    if not size or (split == "train" and language != ENGLISH and record.name != "text"):
+    _, train, dev, test = TASKS[record.name]
+    if split == "train" and language != ENGLISH and record.name != "text":
+        return None
+    return {"train": train, "dev": dev, "test": test}.get(split) or None
+
+
+def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
+    """The rows of one table; None where the world has no such split in that language."""
+    size = locate(record, split, language, source)
+    if size is None:
         return None
     name = SAME_TRAIN.get(record.name, record.name) if split == "train" else record.name
+    make = TASKS[record.name][0]
     rows = make(asking.TableSpec(source.seed, name, split, language, size, record.labels))
     return Reading(rows, {"read": len(rows)})

@@ -13,8 +13,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from xstilts.cli.tools import IntermediateName, Replicate, TargetName, section_of, tools
-from xstilts.errors import UserError
+from xstilts.cli.tools import (
+    IntermediateName,
+    Replicate,
+    TargetName,
+    load_params,
+    section_of,
+    tools,
+)
+from xstilts.errors import UserError, of_disk
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,21 +40,34 @@ Stages = Annotated[
 
 
 def main() -> None:
-    """Run a command. A UserError is one line on stderr, with `--debug` the traceback too."""
+    """Run a command. A UserError is one line a problem on stderr, with `--debug` the traceback."""
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
     try:
         app()
-    except UserError as error:
-        if debug:
+    except Exception as error:
+        lines = str(error) if isinstance(error, UserError) else of_disk(error)
+        if debug or lines is None:
             raise
-        print(f"xstilts: {error}", file=sys.stderr)
+        for line in lines.splitlines():
+            print(f"xstilts: {line}", file=sys.stderr)
         sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"xstilts {version('xstilts')}")
+        raise typer.Exit
 
 
 @app.callback()
 def _all_commands(
     debug: Annotated[bool, typer.Option("--debug", help="Show an error's traceback.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Which it is.")
+    ] = False,
 ) -> None:
     """Which English intermediate task helps which target task, in which language, for your encoder.
 
@@ -70,9 +90,7 @@ def data_source(
     """
     if not pin:
         return
-    from xstilts.params import load
-
-    params = load()
+    params = load_params()
     if params.source.name != "hub":
         raise UserError(
             f"--pin: params.yaml: source.name is {params.source.name}; expected hub, whose "
@@ -92,10 +110,9 @@ def data_text() -> None:
     Example: xstilts data text
     """
     from xstilts import paths
-    from xstilts.params import load
     from xstilts.sources import prepare
 
-    prepare.prepare_text(load().source, paths.TEXT)
+    prepare.prepare_text(load_params().source, paths.TEXT)
 
 
 @data.command("intermediate")
@@ -105,10 +122,9 @@ def data_intermediate(name: IntermediateName) -> None:
     Example: xstilts data intermediate mnli
     """
     from xstilts import paths
-    from xstilts.params import load
     from xstilts.sources import prepare
 
-    params = load()
+    params = load_params()
     members = section_of(params.intermediates, "intermediates", name).members
     prepare.prepare_intermediate(members, params.source, paths.intermediate_data(name))
 
@@ -120,10 +136,9 @@ def data_target(task: TargetName) -> None:
     Example: xstilts data target xnli
     """
     from xstilts import paths
-    from xstilts.params import load
     from xstilts.sources import prepare
 
-    params = load()
+    params = load_params()
     section_of(params.targets, "targets", task)
     folder = paths.target_data(task)
     prepare.prepare_target(task, params.source, folder, params.grid.benchmark)
@@ -135,9 +150,7 @@ def pretrain() -> None:
 
     Example: xstilts pretrain
     """
-    from xstilts.params import load
-
-    params = load()  # what is wrong with params.yaml is said before torch is imported
+    params = load_params()  # what is wrong with params.yaml is said before torch is imported
     from xstilts.phases.pretrain import pretrain_stage
 
     pretrain_stage(params)
@@ -152,9 +165,7 @@ def study(
 
     Example: xstilts study target xnli
     """
-    from xstilts.params import load
-
-    params = load()
+    params = load_params()
     sections: Mapping[str, object] = (
         params.intermediates if phase == "intermediate" else params.targets
     )
@@ -170,9 +181,7 @@ def intermediate(name: IntermediateName, replicate: Replicate = 1) -> None:
 
     Example: xstilts intermediate mnli --replicate 1
     """
-    from xstilts.params import load
-
-    params = load()
+    params = load_params()
     section_of(params.intermediates, "intermediates", name)
     from xstilts.phases.intermediate import intermediate_stage
 
@@ -185,9 +194,7 @@ def target(intermediate: IntermediateName, task: TargetName, replicate: Replicat
 
     Example: xstilts target mnli xnli --replicate 1
     """
-    from xstilts.params import load
-
-    params = load()
+    params = load_params()
     section_of(params.intermediates, "intermediates", intermediate)
     section_of(params.targets, "targets", task)
     from xstilts.phases.target import target_stage
@@ -201,10 +208,9 @@ def report() -> None:
 
     Example: xstilts report
     """
-    from xstilts.params import load
     from xstilts.results.report import report_stage
 
-    params = load()
+    params = load_params()
     report_stage(params.experiment, params.grid)
 
 
@@ -224,17 +230,38 @@ def code() -> None:
 
 
 @app.command()
-def grid(stages: Stages = None, jobs: Jobs = 0) -> None:
+def grid(
+    stages: Stages = None,
+    jobs: Jobs = 0,
+    gpus: Annotated[
+        str, typer.Option(help="Cards, as CUDA counts them (0,1); a stage has one to itself.")
+    ] = "",
+) -> None:
     """Run every stage that is stale, several at a time; go on past a failed one.
 
-    Example: xstilts grid --jobs 4; xstilts grid target@mnli-xnli-1
-    """
-    from xstilts.running.grid import run_grid
+    Before the first, all that could stop them is looked up: params, files, encoder, GPU, room.
 
-    status = run_grid(jobs, stages or [])
+    Example: xstilts grid --jobs 4; xstilts grid --gpus 0,1; xstilts grid target@mnli-xnli-1
+    """
+    cards = _numbers(gpus)
+    params = load_params()
+    from xstilts.looking.check import require_ready
+    from xstilts.running.grid import cores, run_grid
+
+    room = require_ready(params, stages or [], jobs or len(cards) or cores(), cards)
+    print(room, file=sys.stderr)
+    status = run_grid(jobs, stages or [], cards)
     if status < 2:  # not where it was stopped
         log()
     raise typer.Exit(status)
+
+
+def _numbers(given: str) -> list[int]:
+    """Whole numbers, separated by commas; UserError where one is none."""
+    words = given.split(",") if given else []
+    if bad := [word for word in words if not word.strip().isdigit()]:
+        raise UserError(f"--gpus {given}: '{bad[0]}' is no number; expected 0 or 0,1; correct it")
+    return list(dict.fromkeys(map(int, words)))
 
 
 @app.command()
@@ -243,8 +270,11 @@ def stage(name: Annotated[str, typer.Argument(help="A stage or group, as in dvc.
 
     Example: xstilts stage target@mnli-xnli-1
     """
+    params = load_params()
+    from xstilts.looking.check import require_ready
     from xstilts.running.grid import run_stage
 
+    require_ready(params, [name])
     raise typer.Exit(run_stage(name))
 
 
@@ -255,10 +285,9 @@ def log() -> None:
     Example: xstilts log
     """
     from xstilts import paths
-    from xstilts.params import load
     from xstilts.running import tracking
 
-    params = load()
+    params = load_params()
     grid = params.grid
     names = product(grid.intermediates, grid.targets, grid.replicates)
     folders = [paths.cell(*name) for name in names]
@@ -270,15 +299,18 @@ def log() -> None:
 
 @app.command()
 def use(
-    experiment: Annotated[Path, typer.Argument(help="A file of experiments/.")],
+    experiment: Annotated[str, typer.Argument(help="A name in experiments/, or a file.")],
     force: Annotated[
         bool, typer.Option("--force", help="Replace a params.yaml that git does not have.")
     ] = False,
 ) -> None:
     """Write an experiment out in full as params.yaml.
 
-    Example: xstilts use experiments/files-small.yaml
+    Example: xstilts use files-small; xstilts use experiments/files-small.yaml
     """
-    from xstilts.running.experiments import use_experiment
+    from xstilts import paths
+    from xstilts.running.experiments import experiment_file, use_experiment
 
-    print(use_experiment(experiment, force))
+    given = Path(experiment)
+    (moved,) = paths.to_root(given)
+    print(use_experiment(experiment_file(str(moved if given.is_file() else given)), force))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from xstilts.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from xstilts.params import Params
 
 Section = TypeVar("Section")
 
@@ -30,15 +33,16 @@ def tasks(
 
     Example: xstilts tasks --group NLI
     """
+    from xstilts import paths
     from xstilts.looking.listing import listing
-    from xstilts.paths import DATA
 
-    entries = listing(DATA)
+    paths.to_root()
+    entries = listing(paths.DATA)
     groups = {entry["group"] for entry in entries}
-    if group and group not in groups:
+    if group and group.lower() not in {name.lower() for name in groups}:
         raise UserError(f"--group {group}: no such group{nearest(group, groups)}")
     for entry in entries:
-        if group in ("", entry["group"]):
+        if group.lower() in ("", entry["group"].lower()):
             print(f"{entry['name']:14} {entry['family']:15} {entry['group']:11} {entry['licence']}")
             codes = entry["languages"]
             print(f"{'':14} {entry['roles']}; {len(codes)}: {' '.join(codes)}")
@@ -61,12 +65,12 @@ def layers(
 
     Example: xstilts layers tatoeba --intermediate mnli
     """
-    from xstilts.params import load
+    from xstilts import paths
 
-    params = load()
+    given = paths.to_root(*([out] if out else []))
+    params = load_params()
     section_of(params.intermediates, "intermediates", intermediate)
     section = section_of(params.targets, "targets", task)
-    from xstilts import paths
     from xstilts.looking import layers as room
     from xstilts.training import encoder
 
@@ -74,7 +78,7 @@ def layers(
     ref = encoder.read_ref(paths.intermediate_model(intermediate, replicate))
     data = paths.target_data(task)
     scores = room.layers_of(ref, data, params.training, section.max_length, paths.FEATURES)
-    folder = out or paths.layers(name)
+    folder = given[0] if given else paths.layers(name)
     before = ", before its tuning" if getattr(section, "tuning", None) else ""
     print(room.write_layers(scores, f"{params.experiment}: {name}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")
@@ -124,10 +128,12 @@ def submission(
 
     Example: xstilts submission mnli --out mnli-1 --labels gold; xstilts score mnli-1 gold
     """
-    from xstilts.params import load
+    from xstilts import paths
     from xstilts.results.submission import SubmissionOptions, write_submission
 
-    params = load()
+    out, *gold = paths.to_root(out, *([labels] if labels else []))
+    labels = gold[0] if gold else None
+    params = load_params()
     if intermediate:
         section_of(params.intermediates, "intermediates", intermediate)
     written = write_submission(
@@ -158,10 +164,14 @@ def rescore(
     """
     import json
 
+    from xstilts import paths
     from xstilts.formats import kept
     from xstilts.results import rescoring
 
-    folders = [kept.cell_folder(name) for name in cells]
+    there = [Path(name).exists() for name in cells]
+    moved = paths.to_root(*map(Path, cells))
+    names = [str(m) if is_path else n for n, m, is_path in zip(cells, moved, there, strict=True)]
+    folders = [kept.cell_folder(name) for name in names]
     results = [split for folder in folders for split in rescoring.rescore(folder, dev_rows)]
     if as_json:
         print(
@@ -186,9 +196,7 @@ def inspect(
     """
     from shutil import get_terminal_size
 
-    from xstilts.params import load
-
-    params = load()
+    params = load_params()
     if intermediate:
         section_of(params.intermediates, "intermediates", intermediate)
     from xstilts.looking.inspection import InspectOptions, inspect
@@ -197,6 +205,15 @@ def inspect(
     options = InspectOptions(rows, examples, tuple(language or ()), width, whole)
     for line in inspect(params, task, intermediate, options):
         print(line)
+
+
+def load_params() -> Params:
+    """The params of the repository that this folder is in; from there on it is the folder."""
+    from xstilts import paths
+    from xstilts.params import load
+
+    paths.to_root()
+    return load()
 
 
 def section_of(sections: Mapping[str, Section], kind: str, name: str) -> Section:

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from xstilts import params
-from xstilts.errors import UserError
+from xstilts.errors import UserError, nearest
+from xstilts.paths import PARAMS
+
+EXPERIMENTS = Path("experiments")
 
 
 def resolve(experiment: Path) -> params.Params:
@@ -20,7 +23,22 @@ def resolve(experiment: Path) -> params.Params:
     return params.check(_inherited(experiment, ()), experiment)
 
 
-def use_experiment(experiment: Path, force: bool = False, target: Path = params.PARAMS) -> str:
+def experiment_file(given: str, folder: Path = EXPERIMENTS) -> Path:
+    """The file of an experiment, given by its path or by its name (world: experiments/world.yaml).
+
+    Raises UserError with the nearest name.
+    """
+    path = Path(given)
+    named = folder / f"{given}.yaml"
+    if path.is_file() or (path.suffix and path.name != given):
+        return path
+    if not named.is_file():
+        known = [file.stem for file in folder.glob("*.yaml")]
+        raise UserError(f"{given}: no such file, and no experiment{nearest(given, known)}")
+    return named
+
+
+def use_experiment(experiment: Path, force: bool = False, target: Path = PARAMS) -> str:
     """Replace `target` by the resolved experiment; UserError where the old one would be lost."""
     resolved = resolve(experiment)
     if not force and (problem := _would_be_lost(target)):

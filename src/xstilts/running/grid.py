@@ -27,7 +27,7 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xstilts.errors import UserError
+from xstilts.errors import UserError, nearest
 from xstilts.params import read_yaml
 from xstilts.paths import LOGS
 
@@ -60,6 +60,7 @@ class Running:
     process: subprocess.Popen[bytes]
     log: Path
     started: float
+    gpu: int | None  # the card that it has, as CUDA counts them; None: what the machine has
 
 
 @dataclass
@@ -73,14 +74,15 @@ class Progressed:
     took_s: dict[str, list[float]] = field(default_factory=dict)  # by group, of stages that ran
 
 
-def run_grid(jobs: int, targets: Sequence[str] = ()) -> int:
+def run_grid(jobs: int, targets: Sequence[str] = (), gpus: Sequence[int] = ()) -> int:
     """Run what is stale among `targets` and all they need. 0, or 1 where a stage failed.
 
-    jobs: stages at a time; 0: one a core. Raises UserError where DVC cannot read the graph.
+    jobs: stages at a time; 0: one for each of `gpus`, or a core. Raises UserError where DVC cannot
+    read the graph.
     """
     console = Console(stderr=True)
     graph = read_graph(console, targets)
-    driver = Driver(graph, jobs or _cores(), console)
+    driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus)
     with _signals() as signals:
         try:
             driver.run(signals)
@@ -143,6 +145,7 @@ def _graph(console: Console, targets: Sequence[str]) -> Graph:
     with lock_repo(repo):
         _mend_lock(console)
         graph = repo.index.graph  # edges lead from a stage to what it needs
+        _require_stages(targets, [stage.addressing for stage in graph])
         roots = [stage for target in targets for stage in repo.stage.collect(target)]
         stale = frozenset(repo.status())
     wanted = {node for stage in roots for node in networkx.descendants(graph, stage)}
@@ -155,6 +158,15 @@ def _graph(console: Console, targets: Sequence[str]) -> Graph:
         {s.addressing: frozenset(out.def_path for out in s.outs) for s in order},
         {s.addressing: _read_by(s, graph.successors(s)) for s in order},
     )
+
+
+def _require_stages(given: Iterable[str], names: Sequence[str]) -> None:
+    """UserError with the nearest where a name is no stage and no group of stages."""
+    groups = set(map(_group, names))
+    for name in given:
+        if name not in groups.union(names):
+            alike = [stage for stage in names if _group(stage) == _group(name)] or groups
+            raise UserError(f"dvc.yaml: no stage or group '{name}'{nearest(name, alike)}")
 
 
 def _read_by(stage: Any, others: Iterable[Any]) -> frozenset[str]:
@@ -174,9 +186,10 @@ def _read_by(stage: Any, others: Iterable[Any]) -> frozenset[str]:
 class Driver:
     """Starts stages that are ready, a number at a time, and notes how they ended."""
 
-    def __init__(self, graph: Graph, jobs: int, console: Console) -> None:
+    def __init__(self, graph: Graph, jobs: int, console: Console, gpus: Sequence[int] = ()) -> None:
         self.graph = graph
         self.jobs = jobs
+        self.gpus = gpus
         self.console = console
         self.running: dict[str, Running] = {}
         self.so_far = Progressed()
@@ -221,18 +234,25 @@ class Driver:
             ready = self.graph.needs[name] <= self.so_far.done and self._may_be_stale(name)
             if ready and self.not_before.get(name, 0.0) <= time.monotonic():
                 self.waiting.remove(name)
+                gpu = self._least_busy()
+                card = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
                 log = LOGS / f"{name.replace('/', '_')}.log"
                 log.parent.mkdir(parents=True, exist_ok=True)
                 with log.open("wb") as file:
                     process = subprocess.Popen(
                         _dvc("--single-item", name),
-                        env=_environment(THREADS | LATER),
+                        env=_environment(THREADS | LATER) | card,
                         stdin=subprocess.DEVNULL,
                         stdout=file,
                         stderr=subprocess.STDOUT,
                         start_new_session=True,  # a terminal's Ctrl-C reaches the driver alone
                     )
-                self.running[name] = Running(process, log, time.monotonic())
+                self.running[name] = Running(process, log, time.monotonic(), gpu)
+
+    def _least_busy(self) -> int | None:
+        """The card with the fewest stages on it, of those that were named."""
+        busy = [stage.gpu for stage in self.running.values()]
+        return min(self.gpus, key=busy.count, default=None)
 
     def _collect(self) -> bool:
         """Note every stage that ended; whether there was one."""
@@ -334,7 +354,7 @@ def _group(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -21,6 +21,15 @@ class Source(Protocol):
         """The task's languages that this source has, in the record's order."""
         ...
 
+    def locate(
+        self, record: Record, split: Split, language: str, source: SourceSettings
+    ) -> object | None:
+        """What there is of a table, without reading it; None where `read` gives None.
+
+        Raises UserError for a file that should be there and is not.
+        """
+        ...
+
     def read(
         self, record: Record, split: Split, language: str, source: SourceSettings
     ) -> Reading | None:

@@ -36,10 +36,17 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     return tuple(code for code in record.languages if code in files.languages)
 
 
-def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
-    """The rows of a split and language, or None. Train rows are English, but for plain text."""
-    files = task_files(record, source)
-    named: list[FileSpec] | None = getattr(files, split, None)
+Place = tuple[FileSpec, list[Path]]  # a file or pattern, and the files that it names
+
+
+def locate(
+    record: Record, split: Split, language: str, source: SourceSettings
+) -> list[Place] | None:
+    """Where a table's rows lie, which is looked up and not read; None where there is no such table.
+
+    Train rows are English, but for plain text. UserError for a file that should be there.
+    """
+    named: list[FileSpec] | None = getattr(task_files(record, source), split, None)
     if split == "train" and language != ENGLISH and not record.is_text:
         return None
     if named is not None:
@@ -50,26 +57,30 @@ def read(record: Record, split: Split, language: str, source: SourceSettings) ->
             for spec in named
             if (spoken if spec.languages is None else language in spec.languages)
         ]
-        if not named:
-            return None
-        places = [_place(record, spec, language, source) for spec in named]
-    elif language not in (*languages(record, source), POOL) or not _exists(record, split, language):
+        return [_place(record, spec, language, source) for spec in named] or None
+    if language not in (*languages(record, source), POOL) or not _exists(record, split, language):
         return None
-    else:
-        entry = catalogue.ENTRIES.get(record.name)
-        if entry is None or split not in entry.files:
-            raise UserError(
-                f"params.yaml: source.tasks.{record.name}.{split}: nobody knows where its files "
-                "lie; expected them here, or `files` of its entry in tasks/catalogue"
-            )
-        places = [_first(record, split, slot, language, source) for slot in entry.files[split]]
+    entry = catalogue.ENTRIES.get(record.name)
+    if entry is None or split not in entry.files:
+        raise UserError(
+            f"params.yaml: source.tasks.{record.name}.{split}: nobody knows where its files "
+            "lie; expected them here, or `files` of its entry in tasks/catalogue"
+        )
+    return [_first(record, split, slot, language, source) for slot in entry.files[split]]
+
+
+def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
+    """The rows of a split and language, or None. Train rows are English, but for plain text."""
+    places = locate(record, split, language, source)
+    if places is None:
+        return None
     readings = [
         _read_place(spec, paths, record, (split, language), source) for spec, paths in places
     ]
     whole = joined(readings, record, [_shown(spec, language, source) for spec, _ in places])
     official = catalogue.official_size(record, split, language)
     counts = whole.counts if official is None else {**whole.counts, "official": official}
-    return Reading(whole.rows, counts, files.note)
+    return Reading(whole.rows, counts, task_files(record, source).note)
 
 
 def task_files(record: Record, source: SourceSettings) -> TaskFiles:
@@ -121,9 +132,7 @@ def _paths(spec: FileSpec, language: str, source: SourceSettings) -> list[Path]:
     return paths
 
 
-def _place(
-    record: Record, spec: FileSpec, language: str, source: SourceSettings
-) -> tuple[FileSpec, list[Path]]:
+def _place(record: Record, spec: FileSpec, language: str, source: SourceSettings) -> Place:
     """A spec of params with its files; UserError where they are missing."""
     paths = _paths(spec, language, source)
     if not paths:
@@ -136,7 +145,7 @@ def _place(
 
 def _first(
     record: Record, split: Split, slot: Sequence[FileSpec], language: str, source: SourceSettings
-) -> tuple[FileSpec, list[Path]]:
+) -> Place:
     """The first spec of a slot whose files exist, and these; UserError where none does."""
     for spec in slot:
         if paths := _paths(spec, language, source):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +36,50 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     return files.languages(record, source)
 
 
-def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
-    """The rows of a split and language, or None. Train rows are English."""
+@dataclass(frozen=True)
+class Place:
+    """The files of a table in one repository. config: the name that it has in this revision."""
+
+    repository: Repository
+    snapshot: snapshots.Snapshot
+    config: str
+    files: list[str]
+
+
+def locate(
+    record: Record, split: Split, language: str, source: SourceSettings
+) -> list[Place] | None:
+    """Where a table's rows lie, which is looked up and not read; None where there is no such table.
+
+    Train rows are English. UserError for a repository, revision or file that should be there.
+    """
     copy = _copy(record, source)
-    official = catalogue.official_size(record, split, language)
     foreign_train = split == "train" and language != ENGLISH
     published = catalogue.is_published(record, split, language)  # with or without a known size
     if not published or foreign_train or language not in languages(record, source):
         return None
-    readings, notes = [], []
+    places = []
     for repository in copy:
         _require_language(repository, record, language)
         snapshot = _snapshot(repository, record, source)
-        readings.append(_read_part(repository, snapshot, record, split, language))
-        notes += [f"Hub: {snapshot.id} at {snapshot.revision}", repository.note]
-        official = repository.sizes.get(f"{split}-{language}", official)
-    joined = files.joined(readings, record, [repository.id for repository in copy])
+        configs = _filled(repository.configs, language)
+        config, found = snapshots.files_of(snapshot, configs, repository.splits[split])
+        places.append(Place(repository, snapshot, config, found))
+    return places
+
+
+def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
+    """The rows of a split and language, or None. Train rows are English."""
+    places = locate(record, split, language, source)
+    if places is None:
+        return None
+    official = catalogue.official_size(record, split, language)
+    readings, notes = [], []
+    for place in places:
+        readings.append(_read_place(place, record, split, language))
+        notes += [f"Hub: {place.snapshot.id} at {place.snapshot.revision}", place.repository.note]
+        official = place.repository.sizes.get(f"{split}-{language}", official)
+    joined = files.joined(readings, record, [place.repository.id for place in places])
     given = files.task_files(record, source).note
     note = "; ".join(dict.fromkeys(filter(None, [*notes, given])))
     counts = joined.counts if official is None else {**joined.counts, "official": official}
@@ -160,23 +188,21 @@ def _snapshot(repository: Repository, record: Record, source: SourceSettings) ->
     return snapshots.at_revision(repository.id, revision, source.mirror, lock)
 
 
-def _read_part(
-    repository: Repository,
-    snapshot: snapshots.Snapshot,
-    record: Record,
-    split: Split,
-    language: str,
-) -> Reading:
-    """The rows of one repository, split and language."""
+def _filled(configs: Sequence[str], language: str) -> list[str]:
+    """A repository's configurations in a language."""
     name = LANGUAGE_NAMES.get(language, "")
     fields = {"language": language, "iso3": ISO3.get(language, ""), "name": name}
     fields["former"] = FORMER_NAMES.get(name, name)
-    configs = [config.format(**fields) for config in repository.configs]
-    config, found = snapshots.files_of(snapshot, configs, repository.splits[split])
-    place = f"{snapshot.id}@{snapshot.revision[:12]}/{config}/{repository.splits[split]}"
-    raw = Columns(Path(place), record, split, language)
+    return [config.format(**fields) for config in configs]
+
+
+def _read_place(place: Place, record: Record, split: Split, language: str) -> Reading:
+    """A repository's rows of one split and language, read as its columns are."""
+    repository, snapshot = place.repository, place.snapshot
+    where = f"{snapshot.id}@{snapshot.revision[:12]}/{place.config}/{repository.splits[split]}"
+    raw = Columns(Path(where), record, split, language)
     try:
-        features, rows = snapshots.table([snapshot.local(file) for file in found])
+        features, rows = snapshots.table([snapshot.local(file) for file in place.files])
     except UnicodeDecodeError as error:  # Parquet does not check its texts
         raise raw.at(None, f"a text that is not UTF-8: {error}; fetch it again") from None
     _require_columns(raw, repository.columns.split(), features)

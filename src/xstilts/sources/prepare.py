@@ -173,7 +173,7 @@ def _steps(target: Record, rows_from: Source, source: SourceSettings) -> list[Re
         return []
     if not target.trained:  # the encoder is tuned before its vectors are taken (XTREME-R's Tatoeba)
         return [record_of(name) for name in target.train_from]
-    if rows_from.read(target, "train", ENGLISH, source) is not None or not target.train_from:
+    if rows_from.locate(target, "train", ENGLISH, source) is not None or not target.train_from:
         return [target]
     return [record_of(name) for name in target.train_from]
 

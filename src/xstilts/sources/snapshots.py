@@ -29,7 +29,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from xstilts.errors import UserError, nearest
+from xstilts.errors import Unreachable, UserError, nearest
 
 CARD = "README.md"
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})(-[0-9a-f]+)?\.parquet$")
@@ -109,9 +109,9 @@ def resolved(name: str, revision: str, mirror: str | None) -> Snapshot:
     return Snapshot(name, folder.name, tuple(sorted(inside)), folder)
 
 
-def _unreachable(name: str, error: Exception) -> UserError:
+def _unreachable(name: str, error: Exception) -> Unreachable:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(
+    return Unreachable(
         f"{name}: the Hub cannot be reached: {reason}; expected it online; try again, or set "
         "source.mirror to a folder that mirrors it"
     )
