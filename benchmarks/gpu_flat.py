@@ -1,4 +1,4 @@
-"""What another design of the loop would give on a GPU: flat tokens, no syncs, graphs, compilation. JSON lines.
+"""Another design of the loop, on a GPU: flat tokens, no syncs, graphs, compilation. JSON lines.
 
     python benchmarks/gpu_flat.py --out DIR             # all groups, under 150 s on one H100 / H200
     python benchmarks/gpu_flat.py --out DIR --groups graph-nli,overlap --seconds 60

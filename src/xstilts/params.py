@@ -236,8 +236,6 @@ class StudySettings(Section):
 
 
 class Studies(Section):
-    """The studies by phase and name."""
-
     intermediate: dict[Name, StudySettings] = {}
     target: dict[Name, StudySettings] = {}
 
@@ -336,10 +334,8 @@ def check(raw: Any, path: Path) -> Params:
 def dump(params: Params) -> dict[str, Any]:
     """All settings as plain values, with a study section for every name of the grid."""
     values = params.model_dump(mode="json")
-    for phase, names in (
-        ("intermediate", params.grid.intermediates),
-        ("target", params.grid.targets),
-    ):
+    grid = params.grid
+    for phase, names in (("intermediate", grid.intermediates), ("target", grid.targets)):
         for name in names:
             values["study"][phase].setdefault(name, StudySettings().model_dump(mode="json"))
     return values
@@ -390,13 +386,8 @@ def _fields(keys: list[str]) -> set[str]:
     for key in keys:
         parts = [part for kind in types for part in _parts(kind)]
         types = [_below(part, key) for part in parts if _below(part, key) is not None]
-    return {
-        name
-        for kind in types
-        for part in _parts(kind)
-        if _is_section(part)
-        for name in part.model_fields
-    }
+    sections = [part for kind in types for part in _parts(kind) if _is_section(part)]
+    return {name for section in sections for name in section.model_fields}
 
 
 def _parts(annotation: Any) -> list[Any]:

@@ -55,6 +55,7 @@ def plain_text(spec: TableSpec) -> list[Row]:
             story = _story(stream, spec.split)
             text, pair = _told(_mixing(stream, t), story), _told(_mixing(stream, second), story)
         elif way < 80:
+            # Half in the same language, since the tasks' pairs of texts are in one language, too.
             second = second if stream.chance(50) else t
             text, pair = _retold(stream, spec.split, _mixing(stream, t), _mixing(stream, second))
         elif way < 90:

@@ -79,6 +79,7 @@ def layers(
     data = paths.target_data(task)
     scores = room.layers_of(ref, data, params.training, section.max_length, paths.FEATURES)
     folder = given[0] if given else paths.layers(name)
+    # XTREME-R tunes the encoder within the cell; what is looked at here is phase 2's.
     before = ", before its tuning" if getattr(section, "tuning", None) else ""
     print(room.write_layers(scores, f"{params.experiment}: {name}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")

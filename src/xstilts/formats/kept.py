@@ -77,7 +77,7 @@ def read_kept(folder: Path, card: Card, split: str, language: str) -> Kept:
         raise UserError(f"{path}: no such file; expected the cell's predictions; run {where}")
     lines = []
     texts = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    for number, text in enumerate(texts, 1):  # no splitlines: answers may hold U+2028
+    for number, text in enumerate(texts, 1):  # no splitlines: answers may hold U+2028, a line end
         try:
             line = json.loads(text)
         except json.JSONDecodeError:

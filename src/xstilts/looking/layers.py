@@ -108,6 +108,7 @@ def layer_scores(encoder: LayerEncoder, data: Path) -> Iterator[Score]:
             if not chosen.family.labelled(table.rows):
                 continue
             features = encode(table, chosen, encoder.tokenizer, encoder.cache)
+            # On disk: a table's vectors of all layers and poolings do not fit in memory.
             with tempfile.TemporaryDirectory() as folder:
                 for way, vectors in encoder.vectors(table, Path(folder)).items():
                     mined = retrieval.decode(features, list(vectors), table.rows, chosen.settings)

@@ -196,6 +196,7 @@ def weigh(members: Sequence[Member], section: IntermediateSettings) -> tuple[lis
     p ~ min(n, cap) ** (1 / T): proportional T = 1, uniform any; steps = sum of
     epochs x ceil(min(n, cap) / batch).
     """
+    # ANLI+'s parts count one by one, as five tasks do, though they share a head.
     sizes = [min(len(member.index), section.cap or len(member.index)) for member in members]
     powers = {"proportional": 1.0, "uniform": 0.0, "temperature": 1 / section.temperature}
     power = powers[section.sampling]

@@ -23,6 +23,7 @@ def pretrain_stage(params: Params) -> None:
         _name_encoder(section.encoder, params)
         return
     text = folder_digest(TEXT)
+    # The key says whether a checkpoint is this stage's: the text counts, not where it came from.
     key = key_of(section, params.training, text)
     run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
     tables = pretraining.read_texts(TEXT)

@@ -83,6 +83,7 @@ def _is_written_out(target: Path) -> bool:
     made = re.match(r"# Written in full by `xstilts use (.+)`\n", target.read_text("utf-8"))
     if not made:
         return False
+    # Written anew and compared: the header alone does not say that nobody edited what follows.
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / target.name
         try:
@@ -108,6 +109,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid over `base`, key by key; a list, a number and `members` are replaced whole."""
     result = dict(base)
     for key, value in over.items():
+        # Members are a set, not settings: an experiment that names other tasks means only those.
         both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "members"
         result[key] = _merged(base[key], value) if both else value
     return result

@@ -170,10 +170,7 @@ def _require_stages(given: Iterable[str], names: Sequence[str]) -> None:
 
 
 def _read_by(stage: Any, others: Iterable[Any]) -> frozenset[str]:
-    """The outputs of `others` that a stage depends on; it need not read all of them (`code`'s).
-
-    A dependency may be a folder around outputs (`cells`), or be inside one.
-    """
+    """The outputs of `others` that a stage depends on, or that lie in a folder it depends on."""
     wanted = [f"{dep.fs_path}/" for dep in stage.deps]
     outputs = [(out.def_path, f"{out.fs_path}/") for other in others for out in other.outs]
     return frozenset(
@@ -335,10 +332,7 @@ def _outputs() -> dict[str, Any]:
 
 
 def _mend_lock(console: Console) -> None:
-    """Put a dvc.lock aside that a kill cut short, since DVC rewrites it in place.
-
-    The run cache gives back every output, so hardly anything runs again.
-    """
+    """Put aside a dvc.lock that a kill cut short; DVC's run cache then gives back every output."""
     try:
         readable = not LOCK.exists() or isinstance(read_yaml(LOCK), dict)
     except UserError:
@@ -374,11 +368,8 @@ def _progress(console: Console, total: int) -> Iterator[Progress]:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that came while the block ran, which they do not interrupt.
-
-    So no child is lost between its start and our note of it.
-    """
-    came: list[int] = []
+    """The SIGINT and SIGTERM that came while the block ran, which they do not interrupt."""
+    came: list[int] = []  # uninterrupted, no child is lost between its start and our note of it
 
     def note(number: int, _: FrameType | None) -> None:
         came.append(number)
@@ -392,10 +383,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End the commands that DVC runs, but let DVC itself come to its end; after STOP_S kill both.
-
-    Killed while it writes dvc.lock, DVC would leave half a file.
-    """
+    """End the commands that DVC runs and let DVC come to its end; after STOP_S kill both."""
     deadline = time.monotonic() + STOP_S
     while alive := [process for process in processes if process.poll() is None]:
         late = time.monotonic() > deadline

@@ -66,6 +66,7 @@ class History:
         ]
         curve.sort(key=lambda line: int(line["step"]))
         run: Line = {}
+        # A training that begins at 0 is a new one: what an older run sent belongs to other numbers.
         if training > 1 or step:
             for line in lines:
                 run = line if "run" in line else {} if "finished" in line else run

@@ -55,10 +55,7 @@ def open_run(experiment: str, name: str, work: Path) -> Run:
 
 
 class Run:
-    """A run of MLflow, whose errors it never raises.
-
-    begin, step, step, ..., then finish, finish_trial or fail.
-    """
+    """A run: begin, step, step, ..., then finish, finish_trial or fail; raises no MLflow error."""
 
     def __init__(self, experiment: str, cell: str, work: Path) -> None:
         self.experiment, self.cell, self.work = experiment, cell, work

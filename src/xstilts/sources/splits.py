@@ -25,6 +25,7 @@ def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row
         sizes[group_of(row)] += 1
     taken: set[str] = set()
     wanted = share * len(rows)
+    # By a hash and not by a shuffled list: a group more or less moves no other group's place.
     for group in sorted(sizes, key=lambda name: (_draw(seed, name), name)):
         if wanted <= 0 or len(taken) == len(sizes) - 1:
             break
@@ -54,6 +55,8 @@ def limited(rows: Sequence[Row], limit: int | None, seed: int, family: FamilyNam
     for index, row in enumerate(rows):
         strata[_stratum(row) if stratified else ("", "")].append(index)
     places: list[tuple[float, tuple[str, str], int]] = []
+    # Each stratum's rows are spread evenly over [0, 1): any prefix of the merged order has them in
+    # proportion.
     for stratum, members in strata.items():
         drawn = sorted(members, key=lambda index: _draw(seed, _name(rows[index], index)))
         places += [((k + 0.5) / len(drawn), stratum, index) for k, index in enumerate(drawn)]

@@ -63,6 +63,8 @@ def micro_batches(
     tokens, except that an example is never cut. A shortest-path over the sorted lengths: exact, and
     0.2 ms for 32 examples.
     """
+    # cost[end]: the least for the `end` longest; each batch is as wide as the example it begins
+    # with, so the last batch's beginning is all that is to be chosen.
     order = np.argsort(-lengths, kind="stable")
     width = lengths[order] * group  # padded tokens an example costs in the batch that it opens
     n = len(order)

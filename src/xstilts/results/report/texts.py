@@ -256,4 +256,4 @@ def _csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
 
 
 def _absent(value: Any) -> bool:
-    return value is None or value != value  # NaN
+    return value is None or value != value  # NaN equals nothing, not even itself

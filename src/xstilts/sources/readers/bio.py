@@ -43,6 +43,7 @@ def _sentences(raw: RawFile, prefix: str) -> Reading:
     groups = list(_groups(raw))
     sentences = [words for words in groups if words]
     wanted = raw.cut(sentences)
+    # One column in all of the file, or two: a stripped file has words alone.
     columns = len(sentences[0][0][1])
     if columns not in (1, 2):
         number = sentences[0][0][0]

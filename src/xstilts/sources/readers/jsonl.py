@@ -151,6 +151,7 @@ def copa(raw: RawFile) -> Reading:
     """COPA and XCOPA. XTREME's script sets every test label to 0: that is a stripped file."""
     objects = raw.cut(raw.objects())
     hidden = _hidden(raw, objects, "label")
+    # XTREME strips by writing zeros, which cannot be told from labels in a file of one object.
     if raw.split == "test" and len(objects) > 1:
         hidden = hidden or all(value["label"] == 0 for _, value in objects)
     rows: list[Row] = []

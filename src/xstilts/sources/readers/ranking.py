@@ -58,6 +58,7 @@ def _paragraph(raw: RawFile, number: int, path: str, paragraph: Any) -> tuple[li
         if len(answers) != 1 or answers == BLANK:
             raise raw.at(None, f"{below}.answers: {answers!r}; expected one answer, with text")
         begin = answers[0][1]
+        # By its text, not its place: where a sentence stands twice, both are right.
         right = next((context[s:e] for s, e in breaks if s <= begin < e), None)
         if right is None:
             continue

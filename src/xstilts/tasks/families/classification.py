@@ -38,6 +38,7 @@ def encode(
         settings.max_length,
     )
     ids = label_ids(settings.labels)
+    # The record's order, not a file's: copies of a data set number their labels differently.
     columns["labels"] = Ragged.of(
         [[IGNORE_INDEX if row["label"] is None else ids[row["label"]]] for row in rows]
     )

@@ -81,6 +81,7 @@ def columns(
 
 def frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """The special pieces before and after a single text, found by encoding one with and without."""
+    # Which pieces a tokenizer adds is written in its own processor, in a form of its own.
     bare = tokenizer(" a", add_special_tokens=False)["input_ids"]
     full = tokenizer(" a")["input_ids"]
     start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)

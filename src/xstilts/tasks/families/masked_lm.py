@@ -68,6 +68,7 @@ def collate(
     labels = np.full(ids.shape, IGNORE_INDEX, np.int64)
     assert tokens.mask is not None
     for line, targets, example in zip(ids, labels, examples, strict=True):
+        # Of the example and not of its place in the batch, which depends on the token budget.
         rng = np.random.default_rng([*seed, int(example)])
         chance, kind = rng.random((2, len(line)))
         chosen = (chance < tokens.mask_probability) & ~np.isin(line, tokens.special)
@@ -96,6 +97,7 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
+        # transformers builds the head only with an encoder, which is then thrown away: one layer.
         small = copy.deepcopy(config)
         small.num_hidden_layers = 1
         self.model: PreTrainedModel = AutoModelForMaskedLM.from_config(small)  # type: ignore[no-untyped-call]

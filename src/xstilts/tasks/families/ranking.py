@@ -153,6 +153,8 @@ def _candidates(rows: Sequence[Row]) -> Iterator[int]:
     """The numbers of the rows to rank; of pairs with the same candidate, the first."""
     seen: set[tuple[str, str | None]] = set()
     for number, row in enumerate(rows):
+        # Pairs repeat a sentence for each of its questions. Rows without a query are the official
+        # candidate set, where equal texts of two entities are two candidates.
         text = (row["candidate"], row["context"])
         if row["candidate"] is None or (row["query"] is not None and text in seen):
             continue

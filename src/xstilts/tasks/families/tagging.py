@@ -40,6 +40,7 @@ def encode(
     unseen = 0
     for number, row in enumerate(rows):
         tags = row["tags"] or [None] * len(row["tokens"])
+        # A tag that no training row has (CCG) cannot be learnt; its word still gets a prediction.
         wanted = [ids.get(tag, IGNORE_INDEX) for tag in tags]
         unseen += sum(tag is not None and tag not in ids for tag in tags)
         for first, last in _windows([len(pieces[word]) for word in row["tokens"]], room):

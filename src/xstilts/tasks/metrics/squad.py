@@ -186,6 +186,7 @@ def _best_threshold(
     for question in sorted(na_scores, key=na_scores.__getitem__):
         if question not in scores:
             continue
+        # An unanswerable question scored 1 as long as its answer was empty: any text loses that.
         if references[question]:
             current += scores[question]
         elif predictions[question]:

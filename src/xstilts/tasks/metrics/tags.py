@@ -64,7 +64,7 @@ def chunks(sentences: Sequence[Sequence[str]], convention: Convention) -> set[Ch
     for position, tag in enumerate(_joined(sentences)):
         now, type_now = _split(tag, convention)
         changed = type_now != type_before
-        if _ends(before, now, changed):
+        if _ends(before, now, changed):  # before _starts: one tag may end a chunk and begin one
             found.add((type_before, start, position - 1))
         if _starts(before, now, changed):
             start = position
