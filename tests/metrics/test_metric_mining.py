@@ -8,16 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.tasks.metrics import mining
-from xstilts.tasks.metrics.mining import MiningRule
 
 CASES = {"bucc_1": "de", "bucc_2": "ru"}
-VARIANTS = {
-    "intersect_ratio": MiningRule(retrieval="intersect"),
-    "max_distance": MiningRule(margin="distance"),
-    "max_absolute": MiningRule(margin="absolute"),
-    "max_ratio_k7": MiningRule(neighbours=7),
-    "max_ratio_shift": MiningRule(shift=True),
-}
 SMALL = settings(max_examples=30, deadline=None)
 BOTH = pytest.mark.parametrize("case", list(CASES))
 PAIRS = st.dictionaries(
@@ -42,10 +34,15 @@ def load(golden, case):
     return *sides, gold
 
 
-def scored(golden, case, rule, block=mining.BLOCK):
+def scored(golden, case, neighbours=4, block=mining.BLOCK):
     (x, x_texts, x_ids), (y, y_texts, y_ids), gold = load(golden, case)
-    candidates = mining.mine_by(rule, (x, x_texts), (y, y_texts), block)
+    candidates = mining.mine(x, y, x_texts, y_texts, neighbours, block)
     return candidates, mining.pair_scores(candidates, (x_ids, x_texts), (y_ids, y_texts)), gold
+
+
+def extract(scores, threshold):
+    """The pairs with at least this score, as retrieval.settle takes them."""
+    return [pair for pair, score in scores.items() if score >= threshold]
 
 
 def tuples(pairs):
@@ -54,18 +51,17 @@ def tuples(pairs):
 
 @BOTH
 @pytest.mark.parametrize("block", [mining.BLOCK, 37])
-@pytest.mark.parametrize("variant", [None, *VARIANTS])
-def test_candidates_and_threshold_golden(golden, read, case, variant, block) -> None:
+@pytest.mark.parametrize("neighbours", [4, 7])
+def test_candidates_and_threshold_golden(golden, read, case, neighbours, block) -> None:
     expected = read(f"retrieval/{case}/expected.json")
-    if variant is not None:
-        expected = expected["variants"][variant]
-    rule = MiningRule() if variant is None else VARIANTS[variant]
-    candidates, scores, gold = scored(golden, case, rule, block)
+    if neighbours == 7:
+        expected = expected["variants"]["max_ratio_k7"]
+    candidates, scores, gold = scored(golden, case, neighbours, block)
     assert len(candidates.scores) == expected["mined_lines"]
     assert scores == pytest.approx({(x, y): s for x, y, s in expected["candidates"]}, abs=1e-5)
     threshold = mining.tune_threshold(scores, gold)
     assert threshold == pytest.approx(expected["threshold"], abs=1e-5)
-    pairs = mining.extract(scores, threshold)
+    pairs = extract(scores, threshold)
     assert len(pairs) == expected.get("n_pairs", len(expected.get("pairs", ())))
     found = {k: 100 * v for k, v in mining.mining_f1(pairs, gold).items()}
     assert [found["precision"], found["recall"], found["f1"]] == pytest.approx(
@@ -76,9 +72,9 @@ def test_candidates_and_threshold_golden(golden, read, case, variant, block) -> 
 @BOTH
 def test_mine_extracts_the_official_pairs(golden, read, case) -> None:
     expected = read(f"retrieval/{case}/expected.json")
-    _, scores, gold = scored(golden, case, MiningRule())
+    _, scores, gold = scored(golden, case)
     (x, x_texts, _), (y, y_texts, _), _ = load(golden, case)
-    pairs = mining.extract(scores, mining.tune_threshold(scores, gold))
+    pairs = extract(scores, mining.tune_threshold(scores, gold))
     assert set(pairs) == set(tuples(expected["pairs"]))
     found = {k: 100 * v for k, v in mining.mining_f1(pairs, gold).items()}
     assert found == pytest.approx(expected["evaluate_py"], abs=1e-9)
@@ -86,25 +82,22 @@ def test_mine_extracts_the_official_pairs(golden, read, case) -> None:
 
 
 def test_threshold_of_dev_applies_to_test(golden, read) -> None:
-    _, dev_scores, dev_gold = scored(golden, "bucc_1", MiningRule())
+    _, dev_scores, dev_gold = scored(golden, "bucc_1")
     threshold = mining.tune_threshold(dev_scores, dev_gold)
     expected = read("retrieval/bucc_2/expected.json")["with_threshold_of_bucc_1"]
-    _, scores, gold = scored(golden, "bucc_2", MiningRule())
-    pairs = mining.extract(scores, threshold)
+    _, scores, gold = scored(golden, "bucc_2")
+    pairs = extract(scores, threshold)
     assert set(pairs) == set(tuples(expected["pairs"]))
     found = {k: 100 * v for k, v in mining.mining_f1(pairs, gold).items()}
     assert found == pytest.approx(expected["evaluate_py"], abs=1e-9)
 
 
-@pytest.mark.parametrize("distance", ["cosine", "l2"])
 @pytest.mark.parametrize("block", [mining.BLOCK, 64])
-def test_nearest_tatoeba_golden(golden, read, distance, block) -> None:
-    folder, expected = (
-        golden("retrieval/tatoeba"),
-        read("retrieval/tatoeba/expected.json")[distance],
-    )
+def test_nearest_tatoeba_golden(golden, read, block) -> None:
+    folder = golden("retrieval/tatoeba")
+    expected = read("retrieval/tatoeba/expected.json")["cosine"]
     source, english = np.load(folder / "src.npy"), np.load(folder / "eng.npy")
-    found = mining.nearest(english, source, block, distance)
+    found = mining.nearest(english, source, block)
     assert found.tolist() == expected["top1"]
     gold = np.array([int(row) for row in lines(folder / "gold.tsv")])
     assert 100 * (found == gold).mean() == pytest.approx(expected["accuracy"], abs=1e-9)
@@ -119,12 +112,10 @@ def test_last_of_equal_lines_stands_for_all() -> None:
     }
 
 
-def test_repeated_sentences_have_no_id_unless_expanded() -> None:
+def test_repeated_sentences_have_no_id() -> None:
     found = mining.Candidates(np.array([1.5]), np.array([1]), np.array([0]))
     sides = (["x1", "x2"], ["a", "a"]), (["y1"], ["u"])
     assert mining.pair_scores(found, *sides) == {}
-    expanded = mining.pair_scores(found, *sides, duplicates="expand")
-    assert expanded == {("x1", "y1"): 1.5, ("x2", "y1"): 1.5}
 
 
 def test_white_space_alone_repeats_a_sentence() -> None:
@@ -198,9 +189,9 @@ def test_mined_pairs_are_one_to_one_and_find_copies(seed, rows) -> None:
 @given(PAIRS, st.sets(st.sampled_from("abcdef")))
 def test_tuned_threshold_is_the_best(scores, right) -> None:
     gold = [pair for pair in scores if pair[0] in right] or [next(iter(scores))]
-    best = mining.mining_f1(mining.extract(scores, mining.tune_threshold(scores, gold)), gold)["f1"]
+    best = mining.mining_f1(extract(scores, mining.tune_threshold(scores, gold)), gold)["f1"]
     for cut in scores.values():
-        assert mining.mining_f1(mining.extract(scores, cut), gold)["f1"] <= best + 1e-12
+        assert mining.mining_f1(extract(scores, cut), gold)["f1"] <= best + 1e-12
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvw"))), PAIRS)

@@ -52,16 +52,6 @@ def test_squad2_golden(read, case, options) -> None:
 
 
 @pytest.mark.parametrize("case", ["case_1", "case_2", "case_3"])
-def test_squad2_average_precision_golden(read, case) -> None:
-    references = dict(questions(read(f"squad2/{case}/data.json")))
-    predictions, na = read(f"squad2/{case}/pred.json"), read(f"squad2/{case}/na_prob.json")
-    scores = squad.squad2(predictions, references, na)
-    scores |= squad.squad2_average_precision(predictions, references, na)
-    expected = read(f"squad2/{case}/expected.json")["na_prob_p"]
-    assert in_percent(scores) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("case", ["case_1", "case_2", "case_3"])
 def test_squad2_per_question_golden(read, case) -> None:
     references = dict(questions(read(f"squad2/{case}/data.json")))
     raw = squad.raw_scores(read(f"squad2/{case}/pred.json"), references)
@@ -98,10 +88,6 @@ def test_missing_values_are_refused() -> None:
         squad.squad2({}, {"q": []})
     with pytest.raises(ValueError, match="no no-answer score"):
         squad.squad2({"q": ""}, {"q": []}, {})
-
-
-def test_average_precision_needs_an_answerable_question() -> None:
-    assert squad.squad2_average_precision({"q": ""}, {"q": []}, {"q": 0.0}) == {}
 
 
 @given(TEXT)

@@ -8,7 +8,8 @@ a piece of a block's products, so 400,000 x 400,000 rows of 1,024 numbers fit in
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -37,27 +38,6 @@ class Candidates:
     scores: Doubles
     sources: Indices
     targets: Indices
-
-
-@dataclass(frozen=True)
-class MiningRule:
-    """How pairs are scored and picked; the defaults are what XTREME's BUCC uses.
-
-    `max` walks both sides' best pairs by falling score and takes each sentence once; `intersect`
-    takes the pairs that are each other's best. `shift` moves each side's mean onto the other's.
-    """
-
-    neighbours: int = 4
-    retrieval: Literal["max", "intersect"] = "max"
-    margin: Literal["ratio", "distance", "absolute"] = "ratio"
-    shift: bool = False
-
-
-_MARGINS: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "ratio": lambda cosine, around: cosine / around,
-    "distance": lambda cosine, around: cosine - around,
-    "absolute": lambda cosine, around: cosine,
-}
 
 
 class _Nearest:
@@ -91,35 +71,23 @@ def mine(
 
     Vectors are (rows, dimension), not yet normalised; texts are the lines themselves, one a row.
     """
-    rule = MiningRule(neighbours=neighbours)
-    return mine_by(rule, (source, source_texts), (target, target_texts), block)
-
-
-Side = tuple[npt.NDArray[np.floating], Sequence[str]]
-
-
-def mine_by(rule: MiningRule, source: Side, target: Side, block: int = BLOCK) -> Candidates:
-    """As `mine`, but by any rule of the same script; a side is (vectors, texts)."""
-    x_rows, y_rows = _checked(source), _checked(target)
+    x_rows, y_rows = _checked(source, source_texts), _checked(target, target_texts)
     if not len(x_rows) or not len(y_rows):
         return Candidates(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    x = _Vectors(source[0], x_rows)
-    y = _Vectors(target[0], y_rows)
-    forward, backward = _neighbours(x, y, rule, block)
+    forward, backward = _neighbours(
+        _Vectors(source, x_rows), _Vectors(target, y_rows), neighbours, block
+    )
     x_mean, y_mean = forward.scores.mean(axis=1), backward.scores.mean(axis=1)
-    x_best = _best(forward, x_mean, y_mean, rule.margin)
-    y_best = _best(backward, y_mean, x_mean, rule.margin)
-    pick = _mutual if rule.retrieval == "intersect" else _one_to_one
-    scores, sources, targets = pick(x_best, y_best)
+    x_best, y_best = _best(forward, x_mean, y_mean), _best(backward, y_mean, x_mean)
+    scores, sources, targets = _one_to_one(x_best, y_best)
     return Candidates(scores, x_rows[sources], y_rows[targets])
 
 
-def _checked(side: Side) -> Indices:
+def _checked(vectors: npt.NDArray[np.floating], texts: Sequence[str]) -> Indices:
     """The row that stands for each distinct text: its last one, as in XTREME's script.
 
     The texts keep the order in which they first occur. ValueError where vectors are missing.
     """
-    vectors, texts = side
     if len(vectors) != len(texts):
         raise ValueError(f"{len(vectors)} vectors for {len(texts)} texts")
     last = {text: row for row, text in enumerate(texts)}
@@ -140,12 +108,6 @@ class _Vectors:
             self.array[self.rows[start : start + size]].astype(np.float32, copy=False)
         )
 
-    def mean(self, size: int) -> Floats:
-        total = np.zeros(self.array.shape[1], dtype=np.float64)
-        for start in range(0, len(self), size):
-            total += self.block(start, size).sum(axis=0, dtype=np.float64)
-        return (total / len(self)).astype(np.float32)
-
 
 def _normalised(vectors: npt.NDArray[np.floating]) -> Floats:
     """Indices of length 1 in float32, in a new array."""
@@ -159,20 +121,10 @@ def _normalise(rows: Floats) -> Floats:
     return rows
 
 
-def _float32(vectors: npt.NDArray[np.floating]) -> Floats:
-    return vectors.astype(np.float32, copy=False)
-
-
-def _neighbours(
-    x: _Vectors, y: _Vectors, rule: MiningRule, block: int
-) -> tuple[_Nearest, _Nearest]:
-    """Nearest targets of every source and the reverse, from one pass over the cosines.
-
-    Shifted, the two directions differ by a term of the partner alone, added here.
-    """
-    forward = _Nearest(len(x), min(rule.neighbours, len(y)))
-    backward = _Nearest(len(y), min(rule.neighbours, len(x)))
-    delta = x.mean(block) - y.mean(block) if rule.shift else None
+def _neighbours(x: _Vectors, y: _Vectors, neighbours: int, block: int) -> tuple[_Nearest, _Nearest]:
+    """The nearest targets of every source and the reverse, from one pass over the cosines."""
+    forward = _Nearest(len(x), min(neighbours, len(y)))
+    backward = _Nearest(len(y), min(neighbours, len(x)))
     piece, room = min(max(block // PIECES, 1), len(x)), threading.local()
 
     def furnish() -> None:
@@ -185,13 +137,10 @@ def _neighbours(
         x_block = strip[start : start + piece]
         shape, area = (len(x_block), len(y_block)), len(x_block) * len(y_block)
         cosines, above = room.cosines[:area].reshape(shape), room.above[:area].reshape(shape)
-        to_target = to_source = np.matmul(x_block, y_block.T, out=cosines)
-        if delta is not None:
-            to_target = cosines - (y_block @ delta)[None, :]
-            to_source = cosines + (x_block @ delta)[:, None]
+        np.matmul(x_block, y_block.T, out=cosines)
         place = first + start, column
-        forward.offer(*_promising(to_target, forward, place, 1, above))
-        return _promising(to_source, backward, place, 0, above)
+        forward.offer(*_promising(cosines, forward, place, 1, above))
+        return _promising(cosines, backward, place, 0, above)
 
     # Threads that share out products of one thread each are faster than one product of them all:
     # they share the comparing, too, and none waits, busily, for the next product.
@@ -239,21 +188,17 @@ def _promising(
 Best = tuple[Doubles, Indices]
 
 
-def _best(nearest: _Nearest, own_mean: Floats, other_mean: Floats, margin: str) -> Best:
-    """(score, partner) of the neighbour with the highest margin, for every row."""
+def _best(nearest: _Nearest, own_mean: Floats, other_mean: Floats) -> Best:
+    """(score, partner) of the neighbour with the highest margin, for every row.
+
+    The margin is the cosine's ratio to the mean cosine of both sentences' neighbours.
+    """
     around = (own_mean[:, None] + other_mean[nearest.partners]) / np.float32(2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = _MARGINS[margin](nearest.scores, around).astype(np.float64)
+        scores = (nearest.scores / around).astype(np.float64)
     choice = scores.argmax(axis=1)
     rows = np.arange(len(scores))
     return scores[rows, choice], nearest.partners[rows, choice]
-
-
-def _mutual(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
-    """Pairs that are each other's best, in the order of the sources, whatever their score."""
-    scores, targets = x_best
-    sources = np.flatnonzero(y_best[1][targets] == np.arange(len(targets)))
-    return scores[sources], sources, targets[sources]
 
 
 def _one_to_one(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
@@ -280,39 +225,30 @@ def _one_to_one(x_best: Best, y_best: Best) -> tuple[Doubles, Indices, Indices]:
 Named = tuple[Sequence[str], Sequence[str]]
 
 
-def pair_scores(
-    candidates: Candidates,
-    source: Named,
-    target: Named,
-    duplicates: Literal["drop", "expand"] = "drop",
-) -> dict[Pair, float]:
+def pair_scores(candidates: Candidates, source: Named, target: Named) -> dict[Pair, float]:
     """{(source id, target id): score} in the candidates' order; a side is (ids, texts).
 
     XTREME gives no id to a sentence that stands on more than one line of its side (outer white
-    space aside), so it is never extracted: `drop`. jiant names every line of the merged text:
-    `expand`, not comparable with XTREME's numbers.
+    space aside), so it is never extracted. jiant names every line of the merged text, which does
+    not compare with XTREME's numbers.
     """
-    names = [_names(*side, duplicates) for side in (source, target)]
+    ids = [_ids_once(*side) for side in (source, target)]
     result: dict[Pair, float] = {}
     columns = (candidates.scores.tolist(), candidates.sources.tolist(), candidates.targets.tolist())
     for score, x, y in zip(*columns, strict=True):
-        for pair in ((a, b) for a in names[0](x) for b in names[1](y)):
-            result[pair] = max(score, result.get(pair, score))
+        pair = ids[0][x], ids[1][y]
+        if pair[0] is not None and pair[1] is not None:
+            result[pair[0], pair[1]] = score
     return result
 
 
-def _names(
-    ids: Sequence[str], texts: Sequence[str], duplicates: Literal["drop", "expand"]
-) -> Callable[[int], Sequence[str]]:
-    """A function from a row to the ids that a candidate with this row stands for."""
+def _ids_once(ids: Sequence[str], texts: Sequence[str]) -> list[str | None]:
+    """The ids, None where the text is on more than one line."""
     if len(ids) != len(texts):
         raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
-    by_text: dict[str, list[str]] = {}
-    for name, text in zip(ids, texts, strict=True):
-        by_text.setdefault(text.strip() if duplicates == "drop" else text, []).append(name)
-    if duplicates == "expand":
-        return lambda row: by_text[texts[row]]
-    return lambda row: ids[row : row + 1] if len(by_text[texts[row].strip()]) == 1 else ()
+    bare = [text.strip() for text in texts]
+    lines = Counter(bare)
+    return [name if lines[text] == 1 else None for name, text in zip(ids, bare, strict=True)]
 
 
 def tune_threshold(scores: Mapping[Pair, float], gold: Collection[Pair]) -> float:
@@ -337,11 +273,6 @@ def tune_threshold(scores: Mapping[Pair, float], gold: Collection[Pair]) -> floa
     return threshold
 
 
-def extract(scores: Mapping[Pair, float], threshold: float) -> list[Pair]:
-    """The pairs with at least this score, in their order."""
-    return [pair for pair, score in scores.items() if score >= threshold]
-
-
 def mining_f1(
     pairs: Collection[tuple[str, ...]], gold: Collection[tuple[str, ...]]
 ) -> dict[str, float]:
@@ -362,24 +293,19 @@ def nearest(
     queries: npt.NDArray[np.floating],
     database: npt.NDArray[np.floating],
     block: int = BLOCK,
-    distance: Literal["cosine", "l2"] = "cosine",
 ) -> Indices:
     """The row of the vector closest to each query, of equally close ones the first.
 
-    XTREME's Tatoeba: queries are the English sentences, the database the others, cosine.
+    XTREME's Tatoeba: queries are the English sentences, the database the others, by cosine.
     """
     if not len(database):
         raise ValueError("no vectors to search in")
-    prepare = _normalised if distance == "cosine" else _float32
     result = np.zeros(len(queries), dtype=np.int64)
     for start in range(0, len(queries), block):
-        wanted = prepare(queries[start : start + block])
+        wanted = _normalised(queries[start : start + block])
         best = np.full(len(wanted), -np.inf, dtype=np.float32)
         for first in range(0, len(database), block):
-            others = prepare(database[first : first + block])
-            closeness = wanted @ others.T
-            if distance == "l2":
-                closeness -= np.einsum("ij,ij->i", others, others) / np.float32(2)
+            closeness = wanted @ _normalised(database[first : first + block]).T
             choice = closeness.argmax(axis=1)
             value = closeness[np.arange(len(wanted)), choice]
             better = value > best

@@ -194,37 +194,3 @@ def _best_threshold(
         if current > best:
             best, at = current, na_scores[question]
     return best / len(scores), at
-
-
-def squad2_average_precision(
-    predictions: Mapping[str, str],
-    references: Mapping[str, Sequence[str]],
-    na_scores: Mapping[str, float],
-) -> dict[str, float]:
-    """pr_exact_ap, pr_f1_ap, pr_oracle_ap: what evaluate-v2.0.py adds with an output folder.
-
-    Only answerable questions can score here, but every one takes a rank.
-    """
-    answerable = [question for question, golds in references.items() if golds]
-    if not answerable:
-        return {}
-    raw = raw_scores(predictions, references)
-    raw["oracle"] = dict.fromkeys(answerable, 1.0)
-    return {
-        f"pr_{name}_ap": _average_precision({q: scores[q] for q in answerable}, na_scores)
-        for name, scores in raw.items()
-    }
-
-
-def _average_precision(scores: Mapping[str, float], na_scores: Mapping[str, float]) -> float:
-    """Area under the steps of precision over recall, one step for each distinct no-answer score."""
-    order = sorted(na_scores, key=na_scores.__getitem__)
-    area = right = recall_before = 0.0
-    for rank, question in enumerate(order, 1):
-        right += scores.get(question, 0.0)
-        last = rank == len(order)
-        if last or na_scores[question] != na_scores[order[rank]]:
-            recall = right / len(scores)
-            area += right / rank * (recall - recall_before)
-            recall_before = recall
-    return area
