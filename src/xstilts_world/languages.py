@@ -107,12 +107,12 @@ def write(word: str, script: str) -> str:
     if script in ("latin", "cyrillic", "greek"):
         out = lower.translate(str.maketrans(LATIN, LETTERS[script]))
         return out[:1].upper() + out[1:] if is_name(word) else out
-    out, place = "", 0
-    while place < len(lower):
-        consonant = lower[place] if lower[place] not in VOWELS else "_"
-        place += consonant != "_"
-        vowel = lower[place] if place < len(lower) and lower[place] in VOWELS else "_"
-        place += vowel != "_"
+    out, at = "", 0
+    while at < len(lower):
+        consonant = lower[at] if lower[at] not in VOWELS else "_"
+        at += consonant != "_"
+        vowel = lower[at] if at < len(lower) and lower[at] in VOWELS else "_"
+        at += vowel != "_"
         if script == "kana":
             out += KANA[consonant][VOWELS.find(vowel)]  # no vowel: u
         elif consonant == "_":
@@ -130,7 +130,7 @@ def lexicon(seed: int, code: str) -> dict[str, str]:
     """{concept, synonym (concept + "2") or feature: root in Latin letters}; no two are equal."""
     language, stream = LANGUAGES[code], Stream(seed, "lexicon", code)
     if code == "en":
-        own = {concept: concept for concept in CONCEPTS}
+        same = {concept: concept for concept in CONCEPTS}
         features = {
             "plural": "s",
             "to": "to",
@@ -140,7 +140,7 @@ def lexicon(seed: int, code: str) -> dict[str, str]:
             "neg": "never",
             "the": "the",
         }
-        return own | {f"{word}2": other for word, other in SYNONYMS.items()} | features
+        return same | {f"{word}2": other for word, other in SYNONYMS.items()} | features
     relative = lexicon(seed, language.kin[0]) if language.kin[0] else {}
     english = lexicon(seed, "en")
     changes = str.maketrans(*language.sounds)

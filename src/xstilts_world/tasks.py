@@ -128,10 +128,10 @@ def _said_twice(
             # The second's split, as in NLI: no pair of one task trains where another tests on it.
             return second, [(first, draw_style(stream)), (second, draw_style(stream))]
 
-        said = belonging(spec.split, pair)
-        while len({english.text([english.sentence(e, s, question)]) for e, s in said}) == 1:
-            said = belonging(spec.split, pair)
-        a, b = (t.text([t.sentence(event, style, question)]) for event, style in said)
+        events = belonging(spec.split, pair)
+        while len({english.text([english.sentence(e, s, question)]) for e, s in events}) == 1:
+            events = belonging(spec.split, pair)
+        a, b = (t.text([t.sentence(event, style, question)]) for event, style in events)
         row = {"id": spec.row_id(index), "text_a": a, "text_b": b, "label": str(int(same))}
         rows.append(row | {"part": None})
     return rows

@@ -137,9 +137,8 @@ def submission(
     params = load_params()
     if intermediate:
         section_of(params.intermediates, "intermediates", intermediate)
-    written = write_submission(
-        params, SubmissionOptions(intermediate, replicate, incomplete), out, labels
-    )
+    options = SubmissionOptions(intermediate, replicate, incomplete)
+    written = write_submission(params, options, out, labels)
     for task, entry in written.manifest["tasks"].items():
         languages = len(entry["languages"])
         print(f"{out / task}: {languages} languages of {entry['cell']}, {entry['chosen as']}")
@@ -175,9 +174,8 @@ def rescore(
     folders = [kept.cell_folder(name) for name in names]
     results = [split for folder in folders for split in rescoring.rescore(folder, dev_rows)]
     if as_json:
-        print(
-            json.dumps([rescoring.plain(split) for split in results], indent=2, ensure_ascii=False)
-        )
+        plain = [rescoring.plain(split) for split in results]
+        print(json.dumps(plain, indent=2, ensure_ascii=False))
     else:
         print("\n\n".join(rescoring.render(split) for split in results))
 

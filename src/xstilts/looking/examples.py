@@ -99,13 +99,13 @@ class Printer:
 
         Shown are the first and last pieces and those around a mark, unless marks are everywhere.
         """
-        near = {place + step for place, mark in enumerate(marks) if mark not in ("", ELSEWHERE)
-                for step in range(-AROUND, AROUND + 1)}  # fmt: skip
+        marked = [position for position, mark in enumerate(marks) if mark not in ("", ELSEWHERE)]
+        near = {position + step for position in marked for step in range(-AROUND, AROUND + 1)}
         if self.look.every_word or len(near) > 3 * FIRST:
             near = set()
         kept = [
-            self.whole or place < FIRST or place >= len(ids) - LAST or place in near
-            for place in range(len(ids))
+            self.whole or position < FIRST or position >= len(ids) - LAST or position in near
+            for position in range(len(ids))
         ]
         columns: list[tuple[str, str]] = []
         left = 0

@@ -126,8 +126,8 @@ def _answer(task: Task, tokens: Tokens, features: Features, sequence: int) -> Ma
         for in_context, counts in zip(context, best, strict=True)
     ]
     first, last = features.columns["labels"][sequence].tolist()
-    for place in range(first, last + 1):
-        marks[place] = NONE if first == NULL else "answer"
+    for position in range(first, last + 1):
+        marks[position] = NONE if first == NULL else "answer"
     return ids, marks
 
 

@@ -105,7 +105,7 @@ def _parts(params: Params, name: str, intermediate: str) -> list[Part]:
         settings = TaskSettings(params.pretrain.max_length)  # as pretraining has it
         text = Task(name, "masked_lm", FAMILIES["masked_lm"], settings, name)
         return [Part("", folder, text, params.pretrain.mask_probability)]
-    members = {member for one in params.intermediates.values() for member in one.members}
+    members = {member for mixture in params.intermediates.values() for member in mixture.members}
     known = (
         params.intermediates[intermediate].members
         if intermediate
@@ -244,7 +244,7 @@ def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
         order = sorted(counts, key=lambda name: (-counts[name], name))
         if len(counts) <= LABELS:  # in the record's order; of very many the most frequent
             wanted = look.order or seen.task.settings.labels
-            known = {name: place for place, name in enumerate(wanted)}
+            known = {name: rank for rank, name in enumerate(wanted)}
             order.sort(key=lambda name: known.get(name, len(known)))
         shown = [f"{name} {100 * counts[name] / total:.1f}" for name in order[:LABELS]]
         others = len(order) - len(shown)

@@ -29,13 +29,9 @@ def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[di
 
 def _prepared(data: Path, task: Record) -> dict[str, int]:
     """Rows of each prepared table: the most of any stage's, as an intermediate may have a limit."""
-    target = paths.target_data(task.name, data)
-    folders = [
-        target,
-        *paths.trainings(target),
-        *paths.intermediate_data("", data).glob(f"*/{task.name}"),
-    ]
-    folders += [data / paths.TEXT.name] if task.is_text else []
+    target, text = paths.target_data(task.name, data), data / paths.TEXT.name
+    members = paths.intermediate_data("", data).glob(f"*/{task.name}")
+    folders = [target, *paths.trainings(target), *members, *([text] if task.is_text else [])]
     sizes: dict[str, int] = {}
     for folder in folders:
         if not (folder / "counts.json").is_file():

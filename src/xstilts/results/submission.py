@@ -162,23 +162,23 @@ def _folder(task: str, place: Place) -> Path:
 
 
 def _choose(
-    found: Mapping[str, Mapping[Place, Card]], options: SubmissionOptions
+    by_task: Mapping[str, Mapping[Place, Card]], options: SubmissionOptions
 ) -> dict[str, Chosen]:
     """For each task the cell with the highest English dev score; of equal ones the grid's first.
 
     Retrieval trains nothing and has no English dev (its dev gold is other languages', which must
     not select): there the encoder with the highest mean English dev over the trained targets.
     """
-    dev = {task: _dev_scores(task, cards) for task, cards in found.items()}
+    dev = {task: _dev_scores(task, cards) for task, cards in by_task.items()}
     trained = [scores for scores in dev.values() if scores]
-    places = {place for cards in found.values() for place in cards}
+    places = {place for cards in by_task.values() for place in cards}
     means = {
         place: fmean(scores[place] for scores in trained)
         for place in places
         if trained and all(place in scores for scores in trained)
     }
     chosen = {}
-    for task, cards in found.items():
+    for task, cards in by_task.items():
         scores = {place: (dev[task] or means).get(place) for place in cards}
         known = {place: score for place, score in scores.items() if score is not None}
         if len(cards) == 1:

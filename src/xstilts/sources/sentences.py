@@ -30,12 +30,12 @@ def sentences(text: str) -> list[tuple[int, int]]:
     They are XQuAD-R's in all of its English passages at hand (a test). A title, an initial or
     another abbreviation of the list ends none.
     """
-    found, start = [], len(text) - len(text.lstrip())
+    spans, start = [], len(text) - len(text.lstrip())
     for match in _END.finditer(text):
         if not _is_abbreviation(text[start : match.start()], match[0]):
-            found.append((start, match.start(1)))
+            spans.append((start, match.start(1)))
             start = match.end()
-    return [*found, (start, len(text.rstrip()))] if text.strip() else []
+    return [*spans, (start, len(text.rstrip()))] if text.strip() else []
 
 
 def _is_abbreviation(before: str, ending: str) -> bool:

@@ -132,25 +132,25 @@ def files_of(found_in: Snapshot, configs: Sequence[str], split: str) -> tuple[st
     else:
         raise found_in.at(f"no configuration '{configs[0]}'{nearest(configs[0], known)}")
     patterns = [pattern for _, name, pattern in places if fnmatchcase(name, split)]
-    found = [
+    files = [
         file
         for file in found_in.files
         if any(fnmatchcase(file, pattern) for pattern in patterns) and file.endswith(".parquet")
     ]
-    if not found:
+    if not files:
         raise found_in.at(
             f"no Parquet file of {wanted}, {split}; expected {', '.join(patterns) or 'the split'}; "
             "fetch it, or pin a revision that has it"
         )
-    for shard in filter(None, map(_SHARD.search, found)):
+    for shard in filter(None, map(_SHARD.search, files)):
         total = int(shard[2])
         stem = shard.string[: shard.start()]
-        there = sum(file.startswith(f"{stem}-") for file in found)
+        there = sum(file.startswith(f"{stem}-") for file in files)
         if there != total:
             raise found_in.at(
                 f"{stem}: {there} of {total} shards; expected all of them; fetch the rest"
             )
-    return wanted, found
+    return wanted, files
 
 
 def _declared(found_in: Snapshot) -> Iterator[tuple[str, str, str]]:

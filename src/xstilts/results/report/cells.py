@@ -119,21 +119,21 @@ def spoken(column: Column, zero_shot: bool) -> list[str]:
     return [name for name in column.languages if not (zero_shot and name == ENGLISH)]
 
 
-def names(found: GridNumbers) -> set[str]:
+def names(by_cell: GridNumbers) -> set[str]:
     """The targets and averages that have numbers, the same in every replicate."""
-    return set(next(iter(next(iter(found.values())).values())))
+    return set(next(iter(next(iter(by_cell.values())).values())))
 
 
-def score(found: GridNumbers, intermediate: str, name: str) -> Estimate:
-    return _estimate([values[name] for values in found[intermediate].values()])
+def score(by_cell: GridNumbers, intermediate: str, name: str) -> Estimate:
+    return _estimate([values[name] for values in by_cell[intermediate].values()])
 
 
-def gain(found: GridNumbers, intermediate: str, name: str) -> Estimate | None:
+def gain(by_cell: GridNumbers, intermediate: str, name: str) -> Estimate | None:
     """Difference to the baseline, replicate by replicate; None where there is none."""
-    if intermediate == BASELINE or BASELINE not in found:
+    if intermediate == BASELINE or BASELINE not in by_cell:
         return None
-    base = found[BASELINE]
-    return _estimate([values[name] - base[r][name] for r, values in found[intermediate].items()])
+    base = by_cell[BASELINE]
+    return _estimate([values[name] - base[r][name] for r, values in by_cell[intermediate].items()])
 
 
 def _estimate(values: Sequence[float]) -> Estimate:

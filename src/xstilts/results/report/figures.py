@@ -14,15 +14,16 @@ def heatmap(results: Results, path: Path) -> None:
     """Differences to the baseline in points, all languages; scores where there is no baseline."""
     from matplotlib.figure import Figure
 
-    found = numbers(results, zero_shot=False)
-    columns = [name for name in (*results.targets, MEAN) if name in names(found)]
+    by_cell = numbers(results, zero_shot=False)
+    columns = [name for name in (*results.targets, MEAN) if name in names(by_cell)]
     others = [name for name in results.intermediates if name != BASELINE]
     compared = bool(others) and BASELINE in results.intermediates
     shown = others if compared else list(results.intermediates)
     values = []
     for intermediate in shown:
         both = [
-            (gain(found, intermediate, name), score(found, intermediate, name)) for name in columns
+            (gain(by_cell, intermediate, name), score(by_cell, intermediate, name))
+            for name in columns
         ]
         values.append([100 * (gained or own).mean for gained, own in both])
     scale = max([SMALLEST_SCALE, *(abs(value) for line in values for value in line)])

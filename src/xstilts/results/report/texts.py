@@ -41,13 +41,13 @@ def report_text(results: Results) -> str:
     both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
     titles = TITLES | {"all": ALL[results.benchmark]}
     parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results), PICTURE]
-    for zero_shot, found in both:
-        there = names(found)
+    for zero_shot, by_cell in both:
+        there = names(by_cell)
         title = "Zero-shot languages (without English)" if zero_shot else "All languages"
         targets = [name for name in results.targets if name in there]
         averages = [name for name in (MEAN, *AVERAGES) if name in there]
-        parts += [f"## {title}", _grid(results.intermediates, found, targets, titles)]
-        parts += [f"### Averages: {title}", _grid(results.intermediates, found, averages, titles)]
+        parts += [f"## {title}", _grid(by_cell, targets, titles)]
+        parts += [f"### Averages: {title}", _grid(by_cell, averages, titles)]
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
     parts += ["## By language"]
@@ -80,12 +80,12 @@ def grid_csv(results: Results) -> str:
     """A line for each intermediate and target or average, over replicates, fractions."""
     lines: list[Sequence[Any]] = []
     for zero_shot in (False, True):
-        found = numbers(results, zero_shot)
+        by_cell = numbers(results, zero_shot)
         for intermediate in results.intermediates:
             for name in (*results.targets, MEAN, *AVERAGES):
-                if name in names(found):
-                    gained = gain(found, intermediate, name) or Estimate(float("nan"), None)
-                    value = score(found, intermediate, name)
+                if name in names(by_cell):
+                    gained = gain(by_cell, intermediate, name) or Estimate(float("nan"), None)
+                    value = score(by_cell, intermediate, name)
                     languages = "zero-shot" if zero_shot else "all"
                     pairs = (value.mean, value.spread, gained.mean, gained.spread)
                     lines.append((intermediate, name, languages, *pairs))
@@ -95,12 +95,12 @@ def grid_csv(results: Results) -> str:
 
 def targets_csv(results: Results) -> str:
     """For `dvc plots`: gains over the baseline in percent points, zero-shot languages."""
-    found = numbers(results, zero_shot=True)
+    by_cell = numbers(results, zero_shot=True)
     lines = [
-        (intermediate, name, 100 * score(found, intermediate, name).mean, 100 * gained.mean)
+        (intermediate, name, 100 * score(by_cell, intermediate, name).mean, 100 * gained.mean)
         for intermediate in results.intermediates
         for name in results.targets
-        if name in names(found) and (gained := gain(found, intermediate, name))
+        if name in names(by_cell) and (gained := gain(by_cell, intermediate, name))
     ]
     return _csv(("intermediate", "target", "score", "difference"), lines)
 
@@ -108,14 +108,14 @@ def targets_csv(results: Results) -> str:
 def metrics(results: Results) -> dict[str, Any]:
     """For `dvc metrics`: percent with two decimals, by intermediate."""
     kinds = {"all languages": False, "zero-shot": True}
-    found = {kind: numbers(results, zero_shot) for kind, zero_shot in kinds.items()}
+    by_cell = {kind: numbers(results, zero_shot) for kind, zero_shot in kinds.items()}
     return {
         intermediate: {
             kind: {
                 name: round(100 * score(values, intermediate, name).mean, 2)
                 for name in names(values)
             }
-            for kind, values in found.items()
+            for kind, values in by_cell.items()
         }
         for intermediate in results.intermediates
     }
@@ -137,24 +137,11 @@ def _how_to_read(results: Results) -> str:
     return " ".join(lines)
 
 
-def _grid(
-    intermediates: Sequence[str],
-    found: GridNumbers,
-    columns: Sequence[str],
-    titles: Mapping[str, str],
-) -> str:
+def _grid(by_cell: GridNumbers, columns: Sequence[str], titles: Mapping[str, str]) -> str:
+    """A table with a line for each intermediate and a column for each target or average."""
     if not columns:
         return "No target is scored in these languages."
-    body = [
-        [
-            intermediate,
-            *(
-                _shown(score(found, intermediate, name), gain(found, intermediate, name))
-                for name in columns
-            ),
-        ]
-        for intermediate in intermediates
-    ]
+    body = [[name, *(_cell(by_cell, name, column) for column in columns)] for name in by_cell]
     return _table(["intermediate", *(titles.get(name, name) for name in columns)], body)
 
 
@@ -162,17 +149,11 @@ def _languages(results: Results, column: Column) -> str:
     """A target's table: a line for each language, a column for each intermediate."""
     body = []
     for language in column.languages:
-        found = {
-            intermediate: {
-                r: {language: column.number(intermediate, r, language)} for r in results.replicates
-            }
-            for intermediate in results.intermediates
+        by_cell = {
+            name: {r: {language: column.number(name, r, language)} for r in results.replicates}
+            for name in results.intermediates
         }
-        values = [
-            _shown(score(found, r, language), gain(found, r, language))
-            for r in results.intermediates
-        ]
-        body.append([language, *values])
+        body.append([language, *(_cell(by_cell, name, language) for name in by_cell)])
     return _table(["language", *results.intermediates], body)
 
 
@@ -228,7 +209,9 @@ def _cells(results: Results) -> Iterable[tuple[str, Column, int, Card]]:
                 yield intermediate, column, replicate, column.cards[intermediate, replicate]
 
 
-def _shown(value: Estimate, gained: Estimate | None) -> str:
+def _cell(by_cell: GridNumbers, intermediate: str, name: str) -> str:
+    """A score with its spread, and in brackets the difference to the baseline."""
+    value, gained = score(by_cell, intermediate, name), gain(by_cell, intermediate, name)
     text = _percent(value.mean) + _spread(value)
     return f"{text} ({_percent(gained.mean, '+')}{_spread(gained)})" if gained else text
 

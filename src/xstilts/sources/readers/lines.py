@@ -47,13 +47,18 @@ def _task(raw: RawFile, number: int, lines: list[str]) -> Row:
 def laser(raw: RawFile) -> Reading:
     """LASER's Tatoeba: line i of tatoeba.deu-eng.deu is translated by tatoeba.deu-eng.eng's."""
     foreign = raw.lines()
-    english_file = raw.beside(f"{raw.path.stem}.eng")
+    return aligned(raw, foreign, _as_long(raw, foreign, "eng")[1])
+
+
+def _as_long(raw: RawFile, foreign: list[str], code: str) -> tuple[RawFile, list[str]]:
+    """The English file beside a foreign one, and its lines; UserError unless they are as many."""
+    english_file = raw.beside(f"{raw.path.stem}.{code}")
     english = english_file.lines()
     if len(foreign) != len(english):
         raise english_file.at(
             None, f"{len(english)} lines; expected {len(foreign)}, as {raw.path.name} has"
         )
-    return aligned(raw, foreign, english)
+    return english_file, english
 
 
 def aligned(raw: RawFile, foreign: list[str], english: list[str]) -> Reading:
@@ -75,12 +80,7 @@ def aligned(raw: RawFile, foreign: list[str], english: list[str]) -> Reading:
 def tatoeba_sorted(raw: RawFile) -> Reading:
     """XTREME's Tatoeba, whose English side is sorted, so that the gold is lost: never scored."""
     foreign = raw.lines()
-    english_file = raw.beside(f"{raw.path.stem}.en")
-    english = english_file.lines()
-    if len(foreign) != len(english):
-        raise english_file.at(
-            None, f"{len(english)} lines; expected {len(foreign)}, as {raw.path.name} has"
-        )
+    english_file, english = _as_long(raw, foreign, "en")
     for number in range(1, len(english)):
         if english[number] < english[number - 1]:
             raise english_file.at(

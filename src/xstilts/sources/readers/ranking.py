@@ -143,18 +143,18 @@ def _entity(raw: RawFile, number: int, value: dict[str, Any]) -> Row:
 
 def _context(raw: RawFile, number: int, value: dict[str, Any]) -> dict[str, Any]:
     """{"text", "language", "spans"} of an article or of a part of one."""
-    found = value.get("context")
-    if not isinstance(found, dict):
-        raise raw.at(number, f"'context' is {found!r}; expected an object")
-    language = text_field(raw, number, found, "language")
-    if not found.get("text"):
+    context = value.get("context")
+    if not isinstance(context, dict):
+        raise raw.at(number, f"'context' is {context!r}; expected an object")
+    language = text_field(raw, number, context, "language")
+    if not context.get("text"):
         raise raw.at(
             number,
             "'text' is empty, as the article texts of the archive are; expected the file that "
             "get-mewsli-x.sh makes of it",
         )
-    text = text_field(raw, number, found, "text")
-    return {"text": text, "language": language, "spans": _spans(raw, number, found, text)}
+    text = text_field(raw, number, context, "text")
+    return {"text": text, "language": language, "spans": _spans(raw, number, context, text)}
 
 
 def _mention(raw: RawFile, number: int, context: dict[str, Any], mention: Any) -> Row:

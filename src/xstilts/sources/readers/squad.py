@@ -155,9 +155,9 @@ def _located(
         moved += 1
     if bare and moved >= 0 and context.startswith(bare, moved):
         return {"text": bare, "start": moved}, True
-    found = context[max(start, 0) : max(start, 0) + len(text)]
+    there = context[max(start, 0) : max(start, 0) + len(text)]
     raise raw.at(
-        None, f"{path}.answer_start: {start} gives {found!r}; expected {text!r}; correct the offset"
+        None, f"{path}.answer_start: {start} gives {there!r}; expected {text!r}; correct the offset"
     )
 
 

@@ -192,15 +192,15 @@ def _table(raw: RawFile, needed: Sequence[str], last: str = "") -> list[tuple[in
     if twice := [name for name in needed if header.count(name) > 1]:
         raise raw.at(1, f"column '{twice[0]}' twice; expected each once; correct the header")
     least = max(map(header.index, (*needed, last))) + 1 if last else len(header)
-    found: list[tuple[int, dict[str, str]]] = []
+    records: list[tuple[int, dict[str, str]]] = []
     for number, line in raw.cut(lines[1:]):
         values = line.split("\t")
         if not least <= len(values) <= len(header):
             raise raw.at(number, f"{len(values)} columns; expected {len(header)}, as in the header")
-        found.append((number, dict(zip(header, values, strict=False))))
-    if not found:
+        records.append((number, dict(zip(header, values, strict=False))))
+    if not records:
         raise raw.at(None, "a header and no rows; expected rows; fetch it again")
-    return found
+    return records
 
 
 def _quoted(raw: RawFile, number: int, line: str) -> list[str]:

@@ -59,17 +59,17 @@ def chunks(sentences: Sequence[Sequence[str]], convention: Convention) -> set[Ch
     As `get_entities` of seqeval, its quirk included: the start is never reset, so a chunk that ends
     without having been opened begins where the last one did.
     """
-    found: set[Chunk] = set()
+    closed: set[Chunk] = set()
     start, before, type_before = 0, OUTSIDE, ""
     for position, tag in enumerate(_joined(sentences)):
         now, type_now = _split(tag, convention)
         changed = type_now != type_before
         if _ends(before, now, changed):  # before _starts: one tag may end a chunk and begin one
-            found.add((type_before, start, position - 1))
+            closed.add((type_before, start, position - 1))
         if _starts(before, now, changed):
             start = position
         before, type_before = now, type_now
-    return found
+    return closed
 
 
 def chunk_scores(
