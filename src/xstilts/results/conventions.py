@@ -30,24 +30,7 @@ class Rule:
 
 
 Variant = tuple[str, Sequence[Prediction], Sequence[int]]  # name, predictions, the rows that count
-
-
-def _no_rules(own: TaskSettings, language: str) -> list[Rule]:
-    return []
-
-
-def _no_variants(
-    own: TaskSettings, predictions: Sequence[Prediction], texts: Sequence[Row]
-) -> Iterator[Variant]:
-    return iter(())
-
-
-def _nothing_lost(convention: str) -> list[str]:
-    return []
-
-
-def _no_other_mean(own: Numbers, asked: Mapping[str, int]) -> list[str]:
-    return []
+ByTexts = Callable[[TaskSettings, Sequence[Prediction], Sequence[Row]], Iterator[Variant]]
 
 
 @dataclass(frozen=True)
@@ -60,19 +43,12 @@ class Conventions:
     jiant's choice of dev rows applies.
     """
 
-    rules: Callable[[TaskSettings, str], list[Rule]] = _no_rules
-    by_texts: Callable[[TaskSettings, Sequence[Prediction], Sequence[Row]], Iterator[Variant]] = (
-        _no_variants
-    )
-    lost: Callable[[str], list[str]] = _nothing_lost
-    whole: Callable[[Numbers, Mapping[str, int]], list[str]] = _no_other_mean
+    rules: Callable[[TaskSettings, str], list[Rule]] = lambda own, language: []
+    by_texts: ByTexts | None = None
+    lost: Callable[[str], list[str]] = lambda convention: []
+    whole: Callable[[Numbers, Mapping[str, int]], list[str]] = lambda own, queries: []
     names: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     first_rows: bool = True
-
-    @property
-    def reads_texts(self) -> bool:
-        """Whether some convention needs the table's texts."""
-        return self.by_texts is not _no_variants
 
 
 def _without_placeholders(
@@ -123,9 +99,9 @@ def _vectors(convention: str) -> list[str]:
     return [] if convention == NEAREST else [lost]
 
 
-def _over_queries(own: Numbers, asked: Mapping[str, int]) -> list[str]:
+def _over_queries(own: Numbers, queries: Mapping[str, int]) -> list[str]:
     """LAReQA's official mean over all queries; equal to the mean over languages of equal size."""
-    mean = sum(number * asked[code] for code, number in own.items()) / sum(asked.values())
+    mean = sum(number * queries[code] for code, number in own.items()) / sum(queries.values())
     return [f"mean over the queries of all languages at once (LAReQA's): {100 * mean:.2f}"]
 
 

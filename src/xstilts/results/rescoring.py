@@ -115,7 +115,7 @@ def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
     """Notes on conventions that cannot be computed here, and on names that promise too much."""
     conventions = _conventions(card)
     notes = conventions.lost(_convention(card))
-    if not notes and conventions.reads_texts and unread:
+    if not notes and conventions.by_texts and unread:
         notes.append(
             f"{target_data(card.target)}: not this cell's tables: no convention about texts"
         )
@@ -142,7 +142,7 @@ def _numbers(card: Card, language: _Language, dev_rows: int) -> dict[str, float]
     numbers = {_name(card, own): number(own, kept.predictions, gold)}
     for rule in conventions.rules(own.settings, kept.language):
         numbers.setdefault(_name(card, rule), number(rule, kept.predictions, gold))
-    if language.texts is not None:
+    if conventions.by_texts and language.texts is not None:
         variants = conventions.by_texts(own.settings, kept.predictions, language.texts)
         for name, predictions, rows in variants:
             numbers[name] = of_some(rows, predictions)

@@ -7,7 +7,7 @@ from typing import Any
 
 from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, text_field
-from xstilts.sources.readers.table import NO_MAJORITY
+from xstilts.sources.readers.table import NO_MAJORITY, pair_row
 from xstilts.sources.reading import Reading
 
 LETTERS = {"c": "contradiction", "e": "entailment", "n": "neutral"}
@@ -30,11 +30,7 @@ def snli(raw: RawFile) -> Reading:
         if value.get("gold_label") == NO_MAJORITY:
             continue
         label = None if hidden else raw.label(number, value["gold_label"])
-        texts = (
-            text_field(raw, number, value, "sentence1"),
-            text_field(raw, number, value, "sentence2"),
-        )
-        rows.append(_pair(text_field(raw, number, value, "pairID"), *texts, label))
+        rows.append(_pair(raw, number, value, ("pairID", "sentence1", "sentence2"), label))
     dropped = len(objects) - len(rows)
     return raw.reading(rows, len(objects), dropped_no_majority_label=dropped)
 
@@ -46,11 +42,7 @@ def anli(raw: RawFile) -> Reading:
     rows: list[Row] = []
     for number, value in objects:
         label = None if hidden else _letter(raw, number, value["label"])
-        texts = (
-            text_field(raw, number, value, "context"),
-            text_field(raw, number, value, "hypothesis"),
-        )
-        rows.append(_pair(text_field(raw, number, value, "uid"), *texts, label))
+        rows.append(_pair(raw, number, value, ("uid", "context", "hypothesis"), label))
     return raw.reading(rows, len(rows))
 
 
@@ -62,11 +54,8 @@ def chaosnli(raw: RawFile) -> Reading:
         if not isinstance(pair, dict):
             raise raw.at(number, f"'example' is {pair!r}; expected premise and hypothesis")
         label = _letter(raw, number, value.get("majority_label"))
-        texts = (
-            text_field(raw, number, pair, "premise"),
-            text_field(raw, number, pair, "hypothesis"),
-        )
-        rows.append(_pair(text_field(raw, number, value, "uid"), *texts, label))
+        named = {**pair, "uid": value.get("uid")}
+        rows.append(_pair(raw, number, named, ("uid", "premise", "hypothesis"), label))
     return raw.reading(rows, len(rows))
 
 
@@ -195,8 +184,12 @@ def _column(values: object, key: str) -> list[object]:
     return [value.get(key) if isinstance(value, dict) else None for value in listed]
 
 
-def _pair(name: str, text_a: str, text_b: str, label: str | None) -> Row:
-    return {"id": name, "text_a": text_a, "text_b": text_b, "label": label}
+def _pair(
+    raw: RawFile, number: int, value: dict[str, Any], keys: Sequence[str], label: str | None
+) -> Row:
+    """The row of an object. keys: those of its id and of its two texts."""
+    name, text_a, text_b = (text_field(raw, number, value, key) for key in keys)
+    return pair_row(name, text_a, text_b, label)
 
 
 def _choice(
