@@ -1,9 +1,9 @@
-"""The code as far as it can change a number: a digest of all that a command imports, in the end.
+"""Digests of the code that can change a number: of all modules that a command imports.
 
 What enters: the package's source text; no module is imported to be read. What leaves: a digest for
 each kind of command, which the stages of dvc.yaml depend on and which names work folders, studies'
-journals and encoded tables. A digest is of the syntax tree without docstrings, so that a comment, a
-docstring and a formatting run move none, and equal on every Python from 3.11 on.
+journals and encoded tables. It is made of the syntax trees without docstrings: a comment, a
+docstring or a formatting run changes none, and every Python from 3.11 on gives the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EXCEPTIONS = (
 
 
 def write(folder: Path) -> None:
-    """The stage `code`: folder/KIND.txt for each kind."""
+    """The stage `code`: write folder/KIND.txt for each kind of command."""
     with _ours() as code:
         for kind in COMMANDS:
             _replace(folder / f"{kind}.txt", code.of_kind(kind))
@@ -51,20 +51,23 @@ def write(folder: Path) -> None:
 
 @cache
 def kind_digest(kind: str) -> str:
-    """Of everything that can change what a command of this kind writes: 16 hex digits."""
+    """A digest (16 hex digits) of all code that can change what a kind of command writes."""
     with _ours() as code:
         return _short(code.of_kind(kind))
 
 
 @cache
 def room_digest(room: str) -> str:
-    """Of a folder's modules (`xstilts.tasks.metrics`) and all that they import: 16 hex digits."""
+    """A digest (16 hex digits) of a folder's modules and all that they import.
+
+    room: the folder as a module, `xstilts.tasks.metrics`.
+    """
     with _ours() as code:
         return _short(code.of_room(room))
 
 
 class Facts(NamedTuple):
-    """What is asked of a module or a function once it is parsed."""
+    """What is known of a module or a function once it was parsed."""
 
     source: str  # digest of the file's name and bytes that this is of
     digest: str  # of the tree
@@ -72,9 +75,9 @@ class Facts(NamedTuple):
 
 
 class Code:
-    """The modules of a package, each read once, when it is asked for.
+    """The modules of a package and what they import; each is read once, when it is needed.
 
-    facts: by module or MODULE:FUNCTION, of earlier bytes, too; what is new or other is added.
+    facts: by module or MODULE:FUNCTION, perhaps of earlier bytes; what is new or other is added.
     """
 
     def __init__(self, package: Path = PACKAGE, facts: dict[str, Facts] | None = None) -> None:
@@ -85,19 +88,21 @@ class Code:
         self.texts: dict[str, tuple[bytes, str]] = {}  # each file's bytes and their digest
 
     def of_kind(self, kind: str) -> str:
-        """A line for each of a kind's commands and each module in their closure: name, digest."""
-        own = {f"{self.main}:{function}" for function in COMMANDS[kind]}
-        roots = {name for part in own for name in self.named(part)}
-        return _lines(self.digests(own | self.closure(roots)))
+        """Lines of name and digest: a kind's commands, and each module in their closure."""
+        commands = {f"{self.main}:{function}" for function in COMMANDS[kind]}
+        roots = {name for command in commands for name in self.named(command)}
+        return _lines(self.digests(commands | self.closure(roots)))
 
     def of_room(self, room: str) -> str:
-        """The same lines for the modules of a folder and their closure."""
+        """Lines of name and digest for the modules of a folder and their closure."""
         roots = [name for name in self.files if f"{name}.".startswith(f"{room}.")]
         return _lines(self.digests(self.closure(roots)))
 
     def closure(self, roots: Iterable[str]) -> set[str]:
-        """The modules that `roots` import in the end, at the top or in a function, with the
-        `__init__` of each one's folders; without EXCEPTIONS, which are not followed either."""
+        """All modules that `roots` import, directly or through others, at the top or in a function.
+
+        With the `__init__` of each one's folders; without EXCEPTIONS and what they alone import.
+        """
         todo, seen = set(roots), set(EXCEPTIONS)
         while todo := todo - seen:
             name = todo.pop()
@@ -107,14 +112,17 @@ class Code:
         return seen.difference(EXCEPTIONS)
 
     def named(self, part: str) -> set[str]:
-        """Our modules that a module or MODULE:FUNCTION imports, or names in a string: that is how
-        a source is found."""
+        """Our modules that a module or MODULE:FUNCTION imports, or names in a string.
+
+        Strings count because a source is imported by its name (`sources.SOURCES`).
+        """
         return self.files.keys() & self.of(part).names
 
     def digests(self, parts: Iterable[str]) -> dict[str, str]:
         return {part: self.of(part).digest for part in parts}
 
     def of(self, part: str) -> Facts:
+        """The facts of a module or MODULE:FUNCTION, parsed only if its bytes are new."""
         name, _, function = part.partition(":")
         if name not in self.texts:
             path = self.files[name]
@@ -140,30 +148,34 @@ def _function(tree: ast.Module, name: str) -> ast.AST:
 
 @cache
 def _names(tree: ast.AST, inside: str) -> list[str]:
-    """What a tree, which stands in folder `inside`, imports or has as a string, and may be ours."""
-    found = set()
+    """The names under the package that a tree of folder `inside` imports or has as a string."""
+    mentioned = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            mentioned |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             origin = resolve_name("." * node.level + (node.module or ""), inside)
-            found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
+            # `from a import b`: b may be a module or a name in a, so both are kept.
+            mentioned |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
+            mentioned.add(node.value)
     package = inside.partition(".")[0]
-    return sorted(name for name in found if f"{name}.".startswith(f"{package}."))
+    return sorted(name for name in mentioned if f"{name}.".startswith(f"{package}."))
 
 
 @cache  # of a tree that is in the cache above: a closure's modules are mostly another's, too
 def tree_digest(tree: ast.AST) -> str:
-    """Of types and fields that are there: a Python that knows more fields has them empty."""
+    """A digest of a tree's types and of the fields that hold something.
+
+    Empty fields are left out, since a newer Python's nodes have more of them.
+    """
     parts: list[str] = []
     _write(tree, parts.append)
     return _short("".join(parts).encode())
 
 
 def _write(value: Any, put: Callable[[str], None]) -> None:
-    """A tree's parts in order. No two trees have equal ones: every string in it is quoted."""
+    """Put a tree as text, in parts; unlike trees give unlike texts, as every string is quoted."""
     if isinstance(value, ast.AST):
         put(f"{type(value).__name__}(")
         for name in value._fields:
@@ -187,7 +199,7 @@ def _write(value: Any, put: Callable[[str], None]) -> None:
 
 
 def _is_text(node: Any) -> bool:
-    """A string that stands alone does nothing: a docstring, of a module or under a field."""
+    """Whether a statement is a string alone, which does nothing: a docstring."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -196,8 +208,10 @@ def _is_text(node: Any) -> bool:
 
 
 def _pieces(node: ast.JoinedStr) -> list[Any]:
-    """An f-string's parts with neighbouring strings joined: Pythons cut them in different places,
-    and some leave empty ones."""
+    """An f-string's parts with neighbouring strings joined and empty ones left out.
+
+    Python versions cut the same f-string in different places.
+    """
     parts: list[Any] = []
     for part in node.values:
         text = str(part.value) if isinstance(part, ast.Constant) else None
@@ -211,7 +225,7 @@ def _pieces(node: ast.JoinedStr) -> list[Any]:
 
 
 def _dotted(path: Path) -> str:
-    """xstilts/a/b.py -> xstilts.a.b; a folder is its `__init__`."""
+    """A path as a module's name: xstilts/a/b.py -> xstilts.a.b, a/__init__.py -> a."""
     parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -226,16 +240,18 @@ def _short(data: bytes | str) -> str:
 
 @contextmanager
 def _ours() -> Iterator[Code]:
-    """Our sources, with what any process has found in the very same bytes: to parse them all takes
-    0.3 s, which a cell of the world would notice. Where two processes keep theirs at once, the
-    last one's stay; the other's are looked for again."""
+    """Our package, with the facts that earlier processes found and kept; new ones are kept too.
+
+    To parse all modules takes 0.3 s, which a cell of the world would notice. Where two processes
+    keep theirs at once, the last one's stay; the other's are looked for again.
+    """
     by, before = _short(Path(__file__).read_bytes()), _kept()
     facts = before["facts"] if before.get("by") == by else {}
     code = Code(PACKAGE, {part: Facts(*fact) for part, fact in facts.items()})
     yield code
-    here = {p: list(fact) for p, fact in code.facts.items() if p.partition(":")[0] in code.files}
-    if here != facts:
-        _replace(KEPT, json.dumps({"by": by, "facts": here}))
+    known = {p: list(fact) for p, fact in code.facts.items() if p.partition(":")[0] in code.files}
+    if known != facts:
+        _replace(KEPT, json.dumps({"by": by, "facts": known}))
 
 
 def _kept() -> dict[str, Any]:
@@ -245,7 +261,7 @@ def _kept() -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Never opens the old file, which may be a link into DVC's cache."""
+    """Replace a file; the old one, which may be a link into DVC's cache, is never opened."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.write_text(text, encoding="utf-8", newline="\n")

@@ -58,9 +58,12 @@ def score_submission(
     benchmark: str = "xtreme",
     convention: str = "seqeval-0.0.12",
 ) -> dict[str, Any]:
-    """What evaluate.py writes (percent), and beside it: benchmark, convention, unanswered
-    ({task: {language: questions without prediction}}), not_scored (tasks without a folder), partial
-    ({task: languages that the folder's manifest says are not in it})."""
+    """What evaluate.py writes, in percent, and how it came about.
+
+    Besides its scores: benchmark, convention, unanswered ({task: {language: questions without
+    prediction}}), not_scored (tasks without a folder), partial ({task: languages that the folder's
+    manifest says are not in it}).
+    """
     if benchmark not in TASKS:
         raise UserError(f"--benchmark {benchmark}: not a benchmark{nearest(benchmark, TASKS)}")
     known = get_args(Convention)
@@ -110,8 +113,11 @@ def file_name(task: str, language: str) -> str:
 
 
 def _languages(predictions: Path, benchmark: str) -> Languages:
-    """The benchmark's; unless a manifest says which were written out of which (`submission`): a
-    source may have languages of its own, and a folder may be incomplete on purpose."""
+    """The languages to score of each task: the benchmark's, or those that a manifest names.
+
+    A source may have languages of its own, and a folder of `submission` may be incomplete on
+    purpose.
+    """
     official = TASKS[benchmark]
     path = predictions / MANIFEST
     manifest: dict[str, Any] = read_object(path) if path.is_file() else {}

@@ -40,8 +40,10 @@ CATEGORIES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def task_score(metrics: Mapping[str, float]) -> float:
-    """The one number of a task, `avg_metric` of evaluate.py: (EM + F1) / 2 for QA, F1 for tags and
-    BUCC, else accuracy or mAP@20."""
+    """The one number of a task, `avg_metric` of evaluate.py.
+
+    (EM + F1) / 2 for QA, F1 for tags and BUCC, else accuracy or mAP@20.
+    """
     if "exact_match" in metrics:
         return (metrics["exact_match"] + metrics["f1"]) / 2
     for name in ("f1", "accuracy", "map@20"):
