@@ -23,15 +23,7 @@ from xstilts_world.meaning import (
     belonging,
     draw_story,
 )
-from xstilts_world.speaking import (
-    LISTED,
-    PLAIN,
-    Mixing,
-    Token,
-    Tongue,
-    draw_style,
-    tongue,
-)
+from xstilts_world.speaking import LISTED, PLAIN, Mixing, Token, Tongue, draw_style, tongue
 
 LINKS = {"entailment": "so", "contradiction": "but", "neutral": "also"}
 GLOSSARY = [*LISTED, *GIVEN]

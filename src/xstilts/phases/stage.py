@@ -62,10 +62,7 @@ def finish(run: Run, card: Card, out: Path, work: Path) -> None:
 
 
 def build(
-    encoder: PreTrainedModel,
-    tasks: Sequence[Task],
-    base: EncoderRef,
-    training: TrainingSettings,
+    encoder: PreTrainedModel, tasks: Sequence[Task], base: EncoderRef, training: TrainingSettings
 ) -> Model:
     """The encoder with a fresh head for each head's name among the tasks.
 

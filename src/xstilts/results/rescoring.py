@@ -21,13 +21,7 @@ from xstilts.formats.tables import ENGLISH, Row, read_table, table_path
 from xstilts.params import TrainingSettings
 from xstilts.paths import target_data
 from xstilts.phases.members import chosen_rows
-from xstilts.results.conventions import (
-    CONVENTIONS,
-    NORMALISERS,
-    Conventions,
-    Numbers,
-    Rule,
-)
+from xstilts.results.conventions import CONVENTIONS, NORMALISERS, Conventions, Numbers, Rule
 from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Prediction, TaskSettings

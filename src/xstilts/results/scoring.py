@@ -53,10 +53,7 @@ class _Scorer:
 
 
 def score_submission(
-    predictions: Path,
-    labels: Path,
-    benchmark: str = "xtreme",
-    convention: str = "seqeval-0.0.12",
+    predictions: Path, labels: Path, benchmark: str = "xtreme", convention: str = "seqeval-0.0.12"
 ) -> dict[str, Any]:
     """What evaluate.py writes, in percent, and how it came about.
 

@@ -85,12 +85,7 @@ class Run:
         values = {name: float(value) for name, value in metrics.items()}
         self._last = step
         step += self._before
-        line = {
-            "step": step,
-            "time": logbook.now(),
-            "training": self._training,
-            "metrics": values,
-        }
+        line = {"step": step, "time": logbook.now(), "training": self._training, "metrics": values}
         self._history.append(line)
         if step > self._sent:  # else it was sent before the training was killed
             self._waiting.append(line)

@@ -14,10 +14,7 @@ from xstilts.paths import CELLS, REPORTS
 
 
 def report_stage(
-    experiment: str,
-    grid: GridSettings,
-    cells: Path = CELLS,
-    out: Path = REPORTS,
+    experiment: str, grid: GridSettings, cells: Path = CELLS, out: Path = REPORTS
 ) -> None:
     """Write report.md, scores.csv, grid.csv, targets.csv, metrics.json and heatmap.png."""
     from xstilts.results.report import figures, texts

@@ -28,11 +28,7 @@ from xstilts.results.report.cells import (
 
 NOTHING = "-"
 PICTURE = "![Differences to the baseline](heatmap.png)"
-TITLES = {
-    MEAN: "mean of targets",
-    "qa": "QA",
-    "without_retrieval": "without retrieval",
-}
+TITLES = {MEAN: "mean of targets", "qa": "QA", "without_retrieval": "without retrieval"}
 ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
 
 

@@ -15,7 +15,7 @@ from xstilts.formats.tables import Row
 from xstilts.sources.readers import jsonl, squad
 from xstilts.sources.readers.lines import aligned
 from xstilts.sources.readers.raw import RawFile, text_field
-from xstilts.sources.readers.table import counted_pairs, pair_row
+from xstilts.sources.readers.table import choice_row, counted_pairs, pair_row
 from xstilts.sources.reading import Reading
 
 IDS = ("uid", "idx", "id")  # what copies call a pair's own name; without one: its place
@@ -175,11 +175,12 @@ def cosmosqa(raw: Columns) -> Reading:
     """Cosmos QA, with the official CSV's columns; the label is the right answer's number from 0."""
     rows: list[Row] = []
     for number, record in raw.objects():
-        texts = [text_field(raw, number, record, key) for key in ("id", "context", "question")]
+        keys = ("id", "context", "question")
+        name, context, question = (text_field(raw, number, record, key) for key in keys)
         answers = [f"answer{index}" for index in range(raw.record.choices)]
         choices = [text_field(raw, number, record, key) for key in answers]
-        row = dict(zip(("id", "context", "question"), texts, strict=True))
-        rows.append(row | {"choices": choices, "label": raw.choice(number, record["label"])})
+        label = raw.choice(number, record["label"])
+        rows.append(choice_row(name, context, question, choices, label))
     return raw.reading(rows, len(rows))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, text_field
-from xstilts.sources.readers.table import NO_MAJORITY, pair_row
+from xstilts.sources.readers.table import NO_MAJORITY, choice_row, pair_row
 from xstilts.sources.reading import Reading
 
 LETTERS = {"c": "contradiction", "e": "entailment", "n": "neutral"}
@@ -74,7 +74,7 @@ def hellaswag(raw: RawFile) -> Reading:
         choices = [f"{start} {ending}".strip() for ending in endings]
         label = None if hidden else raw.choice(number, value["label"])
         context = text_field(raw, number, value, "ctx_a")
-        rows.append(_choice(str(value["ind"]), context, None, choices, label))
+        rows.append(choice_row(str(value["ind"]), context, None, choices, label))
     return raw.reading(rows, len(rows))
 
 
@@ -99,7 +99,7 @@ def commonsenseqa(raw: RawFile) -> Reading:
             raise raw.at(number, f"choices labelled {labels!r}; expected {', '.join(names)}")
         label = None if hidden else names.index(raw.label(number, value["answerKey"], names))
         options = _texts(raw, number, "choices", texts)
-        rows.append(_choice(text_field(raw, number, value, "id"), stem, None, options, label))
+        rows.append(choice_row(text_field(raw, number, value, "id"), stem, None, options, label))
     return raw.reading(rows, len(rows))
 
 
@@ -111,7 +111,9 @@ def cosmosqa(raw: RawFile) -> Reading:
             text_field(raw, number, value, f"answer{index}") for index in range(raw.record.choices)
         ]
         context, question = (text_field(raw, number, value, key) for key in ("context", "question"))
-        rows.append(_choice(text_field(raw, number, value, "id"), context, question, choices, None))
+        rows.append(
+            choice_row(text_field(raw, number, value, "id"), context, question, choices, None)
+        )
     return raw.reading(rows, len(rows))
 
 
@@ -132,7 +134,7 @@ def siqa(raw: RawFile) -> Reading:
     for (number, value), gold in zip(objects, golds, strict=True):
         choices = [text_field(raw, number, value, f"answer{letter}") for letter in "ABC"]
         context, question = (text_field(raw, number, value, key) for key in ("context", "question"))
-        rows.append(_choice(raw.row_id(number), context, question, choices, gold))
+        rows.append(choice_row(raw.row_id(number), context, question, choices, gold))
     return raw.reading(rows, len(rows))
 
 
@@ -153,7 +155,7 @@ def copa(raw: RawFile) -> Reading:
         choices = [text_field(raw, number, value, key) for key in ("choice1", "choice2")]
         label = None if hidden else raw.choice(number, value["label"])
         premise = text_field(raw, number, value, "premise")
-        rows.append(_choice(str(value["idx"]), premise, _COPA_QUESTIONS[kind], choices, label))
+        rows.append(choice_row(str(value["idx"]), premise, _COPA_QUESTIONS[kind], choices, label))
     return raw.reading(rows, len(rows))
 
 
@@ -190,15 +192,3 @@ def _pair(
     """The row of an object. keys: those of its id and of its two texts."""
     name, text_a, text_b = (text_field(raw, number, value, key) for key in keys)
     return pair_row(name, text_a, text_b, label)
-
-
-def _choice(
-    name: str, context: str, question: str | None, choices: list[str], label: int | None
-) -> Row:
-    return {
-        "id": name,
-        "context": context,
-        "question": question,
-        "choices": choices,
-        "label": label,
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, whole_number
+from xstilts.sources.readers.table import choice_row
 from xstilts.sources.reading import Reading
 
 _TEXT6 = 6  # lines a task: "activity: context", the right ending's number, four endings
@@ -40,8 +41,7 @@ def _task(raw: RawFile, number: int, lines: list[str]) -> Row:
         raise raw.at(number + 1, f"label {label!r}; expected a number from 0 to 3")
     if blank := [i for i, choice in enumerate(choices) if not choice.strip()]:
         raise raw.at(number + 2 + blank[0], "a blank ending; expected text")
-    row = {"id": raw.row_id(number), "context": context, "question": None, "choices": choices}
-    return row | {"label": raw.choice(number + 1, right)}
+    return choice_row(raw.row_id(number), context, None, choices, raw.choice(number + 1, right))
 
 
 def laser(raw: RawFile) -> Reading:

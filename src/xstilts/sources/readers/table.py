@@ -143,15 +143,7 @@ def cosmosqa(raw: RawFile) -> Reading:
         name, context, question, *choices, label = values
         if (right := whole_number(label)) is None:
             raise raw.at(number, f"label {label!r}; expected a number from 0 to {len(answers) - 1}")
-        gold = raw.choice(number, right)
-        row = {
-            "id": name,
-            "context": context,
-            "question": question,
-            "choices": choices,
-            "label": gold,
-        }
-        rows.append(row)
+        rows.append(choice_row(name, context, question, choices, raw.choice(number, right)))
     return raw.reading(rows, len(rows))
 
 
@@ -216,6 +208,14 @@ def _quoted(raw: RawFile, number: int, line: str) -> list[str]:
 def pair_row(name: str, text_a: str, text_b: str, label: str | None) -> Row:
     """A row of the family classification."""
     return {"id": name, "text_a": text_a, "text_b": text_b, "label": label}
+
+
+def choice_row(
+    name: str, context: str, question: str | None, choices: list[str], label: int | None
+) -> Row:
+    """A row of the family choice."""
+    row = {"id": name, "context": context, "question": question, "choices": choices}
+    return row | {"label": label}
 
 
 def counted_pairs(raw: RawFile, rows: list[Row], read: int, **counts: int) -> Reading:

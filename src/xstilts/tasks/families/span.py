@@ -72,11 +72,7 @@ def encode(
     made = columns(tokenizer, encoded["input_ids"], [e.type_ids for e in encoded.encodings])
     made |= {"char_start": Ragged.of(starts), "char_end": Ragged.of(ends)}
     made |= {"best": Ragged.of(best), "labels": Ragged.of(labels)}
-    counts = {
-        "windows": len(row_of),
-        "questions cut": cut,
-        "windows without their answer": outside,
-    }
+    counts = {"windows": len(row_of), "questions cut": cut, "windows without their answer": outside}
     features = Features(made, np.array(row_of, np.int32), counts=counts)
     counts |= _lost(features, rows, settings.max_answer)
     return features

@@ -145,10 +145,7 @@ def _neighbours(x: _Vectors, y: _Vectors, neighbours: int, block: int) -> tuple[
     # Threads that share out products of one thread each are faster than one product of them all:
     # they share the comparing, too, and none waits, busily, for the next product.
     libraries = threadpool_info()
-    threads = max(
-        (lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"),
-        default=1,
-    )
+    threads = max((lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"), default=1)
     tall, strip = STRIP * block, x.block(0, 0)
     workers = min(threads, STRIP * PIECES)  # a strip has no more pieces
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers, initializer=furnish) as pool:
@@ -293,9 +290,7 @@ def mining_f1(
 
 
 def nearest(
-    queries: npt.NDArray[np.floating],
-    database: npt.NDArray[np.floating],
-    block: int = BLOCK,
+    queries: npt.NDArray[np.floating], database: npt.NDArray[np.floating], block: int = BLOCK
 ) -> Indices:
     """The row of the vector closest to each query, of equally close ones the first.
 
