@@ -39,29 +39,29 @@ STEP = (
 XSTILTS = f"""\
 #!{sys.executable}
 {PREFACE}
-from xstilts import code, params
-from xstilts.tasks import metrics  # writes bytecode beside a dependency
-settings = params.load()
 kind, names = words[0], words[1:]
-if kind == "code":  # of the copy's sources
+if kind == "code":  # of the copy's sources; the import writes bytecode beside them
+    from xstilts import code
     code.write(Path("code"))
     sys.exit()
+from ruamel.yaml import YAML
+settings = YAML(typ="safe").load(Path("params.yaml"))
 replicate = names[-1] if kind in ("intermediate", "target") else ""
 out, needs, section = {{
-    "data": lambda: (Path("data", *names), [], settings.source),
-    "pretrain": lambda: (Path("models/pretrain"), ["data/text"], settings.pretrain),
+    "data": lambda: (Path("data", *names), [], settings["source"]),
+    "pretrain": lambda: (Path("models/pretrain"), ["data/text"], settings["pretrain"]),
     "study": lambda: (Path("studies", *names), [], ""),
     "intermediate": lambda: (
         Path("models", *words),
         ["models/pretrain", f"data/intermediate/{{names[0]}}"],
-        settings.intermediates[names[0]],
+        settings["intermediates"][names[0]],
     ),
     "target": lambda: (
         Path("cells", *names),
         [f"models/intermediate/{{names[0]}}/{{replicate}}", f"data/target/{{names[1]}}"],
-        settings.targets[names[1]],
+        settings["targets"][names[1]],
     ),
-    "report": lambda: (Path("reports"), ["cells"], settings.grid),
+    "report": lambda: (Path("reports"), ["cells"], settings["grid"]),
 }}[kind]()
 if kind == "study":
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,10 @@ def real_graph(folder: Path, grid: dict[str, Any]) -> Path:
     (folder / "bin/xstilts").write_text(XSTILTS)
     (folder / "bin/xstilts").chmod(0o755)
     return folder
+
+
+def copy(folder: Path, to: Path) -> Path:
+    return shutil.copytree(folder, to, symlinks=True, ignore=shutil.ignore_patterns("tmp"))
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
