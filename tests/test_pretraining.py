@@ -26,35 +26,41 @@ from xstilts.phases import pretraining
 from xstilts.params import PretrainSettings, TrainingSettings
 from xstilts.training.context import Context
 
-text, out, work = (Path(word) for word in sys.argv[1:4])
-settings = PretrainSettings(architecture=sys.argv[4], vocabulary=120, layers=2, keep_layers=1,
-                            hidden=16, heads=2, intermediate=16, steps=4, batch_size=8,
-                            max_length=32)
-training = TrainingSettings(device="cpu")
-tables = pretraining.read_texts(text)
-tokenizer = pretraining.train_tokenizer(tables, settings)
-context = Context(training, tokenizer, work, work.parent / "features")
-model, progress = pretraining.pretrain(settings, tables, context)
-pretraining.save(model, tokenizer, out)
-assert len(progress.history) == 1 and progress.history[0]["loss"] > 0
+text, outs = (Path(word) for word in sys.argv[1:3])
+for architecture in sys.argv[3:]:
+    settings = PretrainSettings(architecture=architecture, vocabulary=120, layers=2, keep_layers=1,
+                                hidden=16, heads=2, intermediate=16, steps=4, batch_size=8,
+                                max_length=32)
+    work = outs / f"work-{architecture}"
+    tables = pretraining.read_texts(text)
+    tokenizer = pretraining.train_tokenizer(tables, settings)
+    context = Context(TrainingSettings(device="cpu"), tokenizer, work / "w", work / "features")
+    model, progress = pretraining.pretrain(settings, tables, context)
+    pretraining.save(model, tokenizer, outs / architecture)
+    assert len(progress.history) == 1 and progress.history[0]["loss"] > 0
 """
+ARCHITECTURES = ("xlm-roberta", "modernbert")
 
 
-@pytest.mark.parametrize("architecture", ["xlm-roberta", "modernbert"])
-def test_pretraining_twice_gives_equal_bytes_that_load(tmp_path: Path, architecture: str) -> None:
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What each of two processes made of the same text; their hash seeds differ."""
+    folder = tmp_path_factory.mktemp("pretraining")
     for language in ("en", "de"):
         rows = [{"text": text, "pair": TEXTS[0] if n else None} for n, text in enumerate(TEXTS * 4)]
-        write_table(tmp_path / "text", "masked_lm", "train", language, rows)
-    outs = [tmp_path / "a", tmp_path / "b"]
-    for number, out in enumerate(outs):
-        words = [
-            str(tmp_path / "text"),
-            str(out),
-            str(tmp_path / f"work-{number}" / "w"),
-            architecture,
-        ]
+        write_table(folder / "text", "masked_lm", "train", language, rows)
+    for number in range(2):
+        words = [str(folder / "text"), str(folder / str(number)), *ARCHITECTURES]
         environment = {**os.environ, "PYTHONHASHSEED": str(number)}
         subprocess.run([sys.executable, "-c", RUN, *words], check=True, env=environment)
+    return [folder / str(number) for number in range(2)]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_pretraining_twice_gives_equal_bytes_that_load(
+    twice: list[Path], architecture: str
+) -> None:
+    outs = [folder / architecture for folder in twice]
     assert folder_digest(outs[0]) == folder_digest(outs[1])
     ref = EncoderRef("here", str(outs[0]), None, "")
     tokenizer = encoders.load_tokenizer(ref)
