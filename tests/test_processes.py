@@ -1,19 +1,21 @@
-"""Several processes compute the step of one: two on gloo, against one, on a CPU."""
+"""Processes of their own: two on gloo compute the step of one; a killed one is gone on from."""
 
 from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
+import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.forked import start
 from tests.models import tiny_encoder
+from tests.moments import moments
 from tests.test_training import CPU, member
 from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
@@ -40,9 +42,10 @@ def trained(names: Sequence[str], ref: EncoderRef, work: Path) -> dict[str, Any]
     return {"losses": losses, "weights": model.state_dict()}
 
 
-def process(folder: Path) -> None:
+def process(_: Connection, folder: Path, environment: dict[str, str]) -> None:
     """Body of one of several: every training, the first process's results kept in `folder`."""
-    ref, rank = EncoderRef("xlm-r", str(folder / "model"), None, "x"), os.environ["RANK"]
+    os.environ |= environment
+    ref, rank = EncoderRef("xlm-r", str(folder / "model"), None, "x"), environment["RANK"]
     for name, families in TRAININGS.items():
         found = trained(families, ref, folder / name / rank)
         assert torch.distributed.get_world_size() == 2
@@ -58,17 +61,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    body = "import sys; from pathlib import Path; from tests.test_processes import process; "
-    command = [sys.executable, "-c", f"{body}process(Path(sys.argv[1]))", str(made)]
     shared = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": port, "OMP_NUM_THREADS": 1}  # fmt: skip
+              "MASTER_PORT": port}  # fmt: skip
     started = []
     for rank in range(2):
         own = {**shared, "RANK": rank, "LOCAL_RANK": rank}
-        environment = os.environ | {name: str(value) for name, value in own.items()}
-        started.append(subprocess.Popen(command, env=environment))
+        started.append(start(process, made, {name: str(value) for name, value in own.items()})[0])
     try:
-        assert [one.wait(timeout=300) for one in started] == [0, 0]
+        for one in started:
+            one.join(timeout=300)
+        assert [one.exitcode for one in started] == [0, 0]
     finally:
         for one in started:
             one.kill()
@@ -87,3 +89,43 @@ def test_two_processes_train_as_one(folder: Path, name: str, tmp_path: Path) -> 
             torch.testing.assert_close(two["weights"][key], value, rtol=0, atol=1e-5, msg=key)
     moved = max((one["weights"][f"encoder.{k}"] - v).abs().max() for k, v in initial.items())
     assert moved > 1e-3  # else equal weights would say nothing
+
+
+def killable(told: Connection, folder: Path, work: Path) -> None:
+    ref = encoders.EncoderRef("xlm-r", str(folder), None, "x")
+    tokenizer = encoders.load_tokenizer(ref)
+    members = [member("classification", tokenizer, 7), member("tagging", tokenizer, 5)]
+    torch.manual_seed(3)
+    model = build(encoders.load_encoder(ref), [m.task for m in members], ref, CPU)
+    context = Context(CPU, tokenizer, work, work)
+    told.send("started")
+    progress, selection = train(model, members, Plan(1e-3, 120, 4, seed=5), context)
+    total = sum(float(p.double().sum()) for p in model.parameters())
+    told.send(f"{progress.history} {selection} {total!r}")
+
+
+def run(folder: Path, work: Path, kill_after: float | None = None) -> str:
+    process, told = start(killable, folder, work)
+    assert told.recv() == "started"
+    if kill_after is not None:
+        checkpoint = work / "checkpoint.pt"
+        while not checkpoint.exists() and process.is_alive():
+            time.sleep(0.005)
+        time.sleep(kill_after)
+        process.kill()
+    process.join()
+    return str(told.recv()) if process.exitcode == 0 else ""
+
+
+def test_training_killed_twice_ends_as_one_never_killed(tmp_path: Path) -> None:
+    tiny_encoder("xlm-r", tmp_path / "model")
+    straight = run(tmp_path / "model", tmp_path / "straight")
+    work = tmp_path / "killed"
+    steps, moment = [], moments()
+    for longest in (0.1, 0.4):
+        delay = moment.uniform(0.02, longest)
+        print(f"killed {delay:.3f} s after its first checkpoint")
+        run(tmp_path / "model", work, delay)
+        steps.append(torch.load(work / "checkpoint.pt")["progress"]["step"])
+    assert 0 < steps[0] <= steps[1] < 120
+    assert run(tmp_path / "model", work) == straight

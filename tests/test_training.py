@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +16,6 @@ from accelerate.state import AcceleratorState
 from transformers import get_linear_schedule_with_warmup
 
 from tests.models import tiny_encoder
-from tests.moments import moments
 from tests.rows import record, rows, section
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table
@@ -216,60 +211,6 @@ def test_bf16_trains_near_fp32_and_keeps_its_masters(tmp_path: Path) -> None:
     assert losses["bf16"] != losses["fp32"]  # autocast was on
     assert losses["bf16"] == pytest.approx(losses["fp32"], abs=0.02)
     assert losses["fp32"][-1] < losses["fp32"][0] - 0.03  # and something was learnt
-
-
-RUN = """
-import sys
-from pathlib import Path
-import torch
-from tests.models import tiny_encoder
-from tests.test_training import CPU, member
-from xstilts.training import encoder as encoders
-from xstilts.training.encoder import EncoderRef
-from xstilts.phases.stage import build
-from xstilts.training.context import Context
-from xstilts.training.loop import Plan, train
-
-folder, work = Path(sys.argv[1]), Path(sys.argv[2])
-ref = EncoderRef("xlm-r", str(folder), None, "x")
-tokenizer = encoders.load_tokenizer(ref)
-members = [member("classification", tokenizer, 7), member("tagging", tokenizer, 5)]
-torch.manual_seed(3)
-model = build(encoders.load_encoder(ref), [m.task for m in members], ref, CPU)
-context = Context(CPU, tokenizer, work, work)
-print("started", flush=True)
-progress, selection = train(model, members, Plan(1e-3, 120, 4, seed=5), context)
-total = sum(float(p.double().sum()) for p in model.parameters())
-print(progress.history, selection, repr(total))
-"""
-
-
-def _run(folder: Path, work: Path, kill_after: float | None = None) -> str:
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder), str(work)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "started\n"
-    if kill_after is not None:
-        checkpoint = work / "checkpoint.pt"
-        while not checkpoint.exists() and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(kill_after)
-        process.send_signal(signal.SIGKILL)
-    return process.communicate()[0]
-
-
-def test_training_killed_twice_ends_as_one_never_killed(tmp_path: Path) -> None:
-    tiny_encoder("xlm-r", tmp_path / "model")
-    straight = _run(tmp_path / "model", tmp_path / "straight")
-    work = tmp_path / "killed"
-    steps, moment = [], moments()
-    for longest in (0.1, 0.4):
-        delay = moment.uniform(0.02, longest)
-        print(f"killed {delay:.3f} s after its first checkpoint")
-        _run(tmp_path / "model", work, delay)
-        steps.append(torch.load(work / "checkpoint.pt")["progress"]["step"])
-    assert 0 < steps[0] <= steps[1] < 120
-    assert _run(tmp_path / "model", work) == straight
 
 
 @pytest.mark.parametrize(
