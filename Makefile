@@ -24,7 +24,7 @@ repro: $(READY)  ## all phases on params.yaml: the grid in parallel (JOBS=N), th
 	@dvc repro | tail -n 1
 
 test: $(READY)  ## the fast tests
-	pytest -q -m "not slow" -n $(JOBS) --dist loadfile
+	pytest -q -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 story: $(READY)  ## the slow tests: whole graphs, kills and resumes
 	pytest -q -m slow

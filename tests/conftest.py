@@ -11,8 +11,22 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
+# The files that take longest, longest first: begun last, one of them would be waited for alone.
+LONG = (
+    "test_world.py", "test_driver.py", "test_grid.py", "test_adding.py", "test_pretraining.py",
+    "test_round_trip.py", "test_processes.py", "test_prepare.py", "test_submission.py",
+    "test_skeleton.py", "test_code.py", "test_spans.py", "test_hub.py",
+)  # fmt: skip
+
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
 settings.load_profile("any speed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several workers take files in this order (`make test`); one alone, in the folders' order."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = {name: place for place, name in enumerate(LONG)}
+        items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")

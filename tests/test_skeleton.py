@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from tests.conftest import LONG
 from tests.graphs import environment, new_repository
 from xstilts import params
 from xstilts.running import experiments
@@ -102,6 +103,11 @@ def test_params_are_the_world_in_full(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert made.read_text() == (ROOT / "params.yaml").read_text(), (
         "xstilts use experiments/world.yaml"
     )
+
+
+def test_files_that_begin_first_are_there() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert all(names.count(name) == 1 for name in LONG)
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of what DVC stands on
