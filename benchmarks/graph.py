@@ -6,7 +6,7 @@
 The graph of dvc.yaml, of a git revision and of the working tree, each in a repository of its own
 with a command `xstilts` that only writes its output. All is up to date; then, round after round:
 
-    plan   what `xstilts grid` does before it starts a stage (`running.grid.read_graph`)
+    plan   what `xstilts grid` does before it starts a stage (`running.graph.read_graph`)
     stage  `dvc repro --single-item` of one cell
 
 Prints CPU seconds of each round, the medians and their ratio. They hold on a busy machine, too.

@@ -20,6 +20,7 @@ from xstilts.errors import UserError
 from xstilts.looking import check
 from xstilts.params import Params
 from xstilts.running import experiments, grid
+from xstilts.running import graph as graphs
 from xstilts.sources import needed
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
 
@@ -279,7 +280,7 @@ def test_room_grows_with_the_grid_and_shrinks_as_it_ends(at: Path) -> None:
 
 
 def test_each_stage_has_a_card_of_its_own(tmp_path: Path) -> None:
-    graph = grid.Graph({}, frozenset(), {}, {}, {})
+    graph = graphs.Graph({}, frozenset(), {}, {}, {})
     from rich.console import Console
 
     made = grid.Driver(graph, 4, Console(), [3, 5])
@@ -313,10 +314,10 @@ def test_a_command_sees_its_card_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "near"), [("bb", "nearest: b"), ("A@x", "expected one of")])
 def test_a_wrong_stage_gets_the_nearest(tmp_path: Path, name: str, near: str) -> None:
     with pytest.raises(UserError, match=f"no stage or group '{name}'; {near}"):
-        grid._require_stages([name], ["a", "b", "c@one", "c@two"])
-    grid._require_stages(["c", "c@two", "a"], ["a", "b", "c@one", "c@two"])
+        graphs._require_stages([name], ["a", "b", "c@one", "c@two"])
+    graphs._require_stages(["c", "c@two", "a"], ["a", "b", "c@one", "c@two"])
     with pytest.raises(UserError, match="nearest: c@two"):
-        grid._require_stages(["c@tow"], ["a", "b", "c@one", "c@two"])
+        graphs._require_stages(["c@tow"], ["a", "b", "c@one", "c@two"])
 
 
 # The command line

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.graphs import RAN, copy, driver, dvc, locked, outputs, ran, run_driver, small_graph
+from xstilts.running import graph as graphs
 from xstilts.running import grid
 
 
@@ -128,7 +129,7 @@ def test_two_stages_that_end_together_have_both_moved(
     needs = {"a": none, "b": none, "c": frozenset({"b"})}
     writes = {name: frozenset({f"{name}.txt"}) for name in needs}
     reads = {"a": none, "b": none, "c": writes["b"]}
-    graph = grid.Graph(needs, frozenset("ab"), dict.fromkeys(needs, 0), writes, reads)
+    graph = graphs.Graph(needs, frozenset("ab"), dict.fromkeys(needs, 0), writes, reads)
     lock = "stages:\n" + "".join(f"  {n}: {{outs: [{{path: {n}.txt, md5: 1}}]}}\n" for n in "abc")
     Path("dvc.lock").write_text(lock)
     ours = grid.Driver(graph, 2, Console(quiet=True))

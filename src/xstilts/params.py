@@ -8,9 +8,9 @@ only what it changes, inherits the rest, and `xstilts use` writes it out in full
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from xstilts import invalid
 from xstilts.errors import UserError, nearest
 from xstilts.paths import PARAMS
 
@@ -114,21 +115,16 @@ class PretrainSettings(Section):
 
     @model_validator(mode="after")
     def _shape_is_possible(self) -> PretrainSettings:
+        correct = "correct one of the two"
         if self.keep_layers is not None and self.keep_layers > self.layers:
-            raise ValueError(
-                f"keep_layers: {self.keep_layers}; expected at most layers, {self.layers}; correct "
-                "one of the two"
-            )
+            wanted = f"expected at most layers, {self.layers}; {correct}"
+            raise ValueError(f"keep_layers: {self.keep_layers}; {wanted}")
         if self.max_length > self.max_positions:
-            raise ValueError(
-                f"max_length: {self.max_length}; expected at most max_positions, "
-                f"{self.max_positions}; correct one of the two"
-            )
+            wanted = f"expected at most max_positions, {self.max_positions}; {correct}"
+            raise ValueError(f"max_length: {self.max_length}; {wanted}")
         if self.hidden % self.heads:
-            raise ValueError(
-                f"hidden: {self.hidden}; expected a multiple of heads, {self.heads}; correct one "
-                "of the two"
-            )
+            wanted = f"expected a multiple of heads, {self.heads}; {correct}"
+            raise ValueError(f"hidden: {self.hidden}; {wanted}")
         return self
 
 
@@ -312,8 +308,8 @@ def load(path: Path = PARAMS) -> Params:
     """The params of a file; UserError where it is not valid or not complete."""
     raw = read_yaml(path)
     params = check(raw, path)
-    if missing := list(_missing(raw, dump(params), "")):
-        raise UserError("\n".join(f"{path}: {line}" for line in missing))
+    if lacking := "\n".join(f"{path}: {line}" for line in _missing(raw, dump(params), "")):
+        raise UserError(lacking)
     return params
 
 
@@ -327,14 +323,13 @@ def check(raw: Any, path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [line for problem in error.errors(include_url=False) for line in _lines(problem)]
+        lines = invalid.lines(error, Params)
         raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
 def dump(params: Params) -> dict[str, Any]:
     """All settings as plain values, with a study section for every name of the grid."""
-    values = params.model_dump(mode="json")
-    grid = params.grid
+    values, grid = params.model_dump(mode="json"), params.grid
     for phase, names in (("intermediate", grid.intermediates), ("target", grid.targets)):
         for name in names:
             values["study"][phase].setdefault(name, StudySettings().model_dump(mode="json"))
@@ -361,47 +356,6 @@ def _missing(raw: Any, full: Any, where: str) -> Iterator[str]:
             yield from _missing(raw[key], value, f"{name}.")
         else:
             yield (
-                f"{name} is missing; every setting stands in this file, for DVC to see; "
+                f"{name} is missing, and DVC sees what stands in this file alone; "
                 f"expected `{key}: {value}` (the default), or `xstilts use experiments/NAME.yaml`"
             )
-
-
-def _lines(problem: Mapping[str, Any]) -> list[str]:
-    """One of pydantic's problems, as `key what; expected`; of the grid's names a line for each."""
-    keys = [str(key) for key in problem["loc"] if key not in ("trained", "frozen")]
-    where = ".".join(keys)
-    if problem["type"] == "extra_forbidden":
-        return [f"{where} is not a setting{nearest(keys[-1], _fields(keys[:-1]))}"]
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:] if message.startswith("Input") else message
-    given = problem.get("input")
-    shown = f"{given!r}: " if isinstance(given, str | int | float | bool | None) else ""
-    text = f"{where}: {shown}{message.replace('input should', 'expected to')}".removeprefix(": ")
-    return text.splitlines()
-
-
-def _fields(keys: list[str]) -> set[str]:
-    """The valid names in the section that `keys` lead to; of both kinds, where it may be of two."""
-    types: list[Any] = [Params]
-    for key in keys:
-        parts = [part for kind in types for part in _parts(kind)]
-        types = [_below(part, key) for part in parts if _below(part, key) is not None]
-    sections = [part for kind in types for part in _parts(kind) if _is_section(part)]
-    return {name for section in sections for name in section.model_fields}
-
-
-def _parts(annotation: Any) -> list[Any]:
-    """The types in an annotation, taken out of unions and Annotated."""
-    if get_origin(annotation) in (dict, list) or not get_args(annotation):
-        return [annotation]
-    return [part for argument in get_args(annotation) for part in _parts(argument)]
-
-
-def _below(annotation: Any, key: str) -> Any:
-    if _is_section(annotation):
-        return annotation.model_fields[key].annotation if key in annotation.model_fields else None
-    return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else None
-
-
-def _is_section(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseModel)

@@ -80,8 +80,10 @@ def layers(name: str) -> Path:
 
 
 def to_root(*given: Path) -> list[Path]:
-    """Go to the folder of params.yaml and dvc.yaml, this one or the nearest above, as git and DVC
-    do. Returns the given paths, which were meant from here, as they are called from there."""
+    """Go to the root, the folder of params.yaml and dvc.yaml: this one or the nearest above.
+
+    As git and DVC do. Returns the given paths, which were meant from here, as the root calls them.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / PARAMS).is_file() and (folder / PIPELINE).is_file():

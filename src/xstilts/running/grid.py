@@ -1,4 +1,4 @@
-"""The driver that runs stages in parallel: the only room that knows DVC.
+"""The driver that runs stages in parallel, each under DVC, and says how they went.
 
 DVC says what the graph is and what is stale; this driver starts every ready stage as its own
 `dvc repro --single-item`, so cache, lock file and links stay DVC's work and the bytes are those of
@@ -16,41 +16,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xstilts.errors import UserError, nearest
-from xstilts.params import read_yaml
 from xstilts.paths import LOGS
+from xstilts.running.graph import BUSY, Graph, group_of, locked_outputs, read_graph
 
-LOCK = Path("dvc.lock")
-# A stage whose inputs another process holds fails with one of these lines; it is tried again.
-BUSY = ("Unable to acquire lock", "it is being blocked by")
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of
 # torch threads is a setting (training.threads), the same in every way of running.
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 LATER = {"XSTILTS_TRACKING": "later"}  # MLflow hears of short trainings at the driver's end, once
 POLL_S = 0.05
 STOP_S = 20.0  # for DVC to notice that its command is gone, and to finish writing dvc.lock
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The stages that are wanted, in an order in which they could run, and what each needs."""
-
-    needs: Mapping[str, frozenset[str]]  # stage -> the stages whose outputs it reads
-    stale: frozenset[str]  # changed by themselves; what reads their output is not named here
-    weight: Mapping[str, int]  # how many stages wait for it: those start first
-    outputs: Mapping[str, frozenset[str]]  # stage -> the paths that it writes
-    inputs: Mapping[str, frozenset[str]]  # stage -> those paths of other stages that it reads
 
 
 @dataclass
@@ -113,73 +97,6 @@ def run_stage(name: str) -> int:
     return 128 + signals[0] if signals else process.returncode
 
 
-def read_graph(console: Console, targets: Sequence[str] = ()) -> Graph:
-    """The graph of dvc.yaml, and which stages DVC finds changed in themselves.
-
-    Waits for stages that a killed driver left running: until they end, DVC cannot say.
-    """
-    from dvc.exceptions import DvcException
-
-    if not Path("dvc.yaml").is_file():
-        raise UserError("dvc.yaml: no such file; expected the repository's root; run from there")
-    waited = False
-    while True:
-        try:
-            return _graph(console, targets)
-        except DvcException as error:
-            lines = [str(cause) for cause in (error, error.__cause__) if cause]
-            if not any(words in line for words in BUSY for line in lines):
-                raise UserError(f"dvc.yaml: {', '.join(lines)}".replace("\n", " ")) from error
-        if not waited:
-            console.print("waiting for stages that run already", highlight=False)
-        waited = True
-        time.sleep(random.uniform(0.5, 1.5))
-
-
-def _graph(console: Console, targets: Sequence[str]) -> Graph:
-    """The graph, read under DVC's lock: else a stage might be writing dvc.lock meanwhile."""
-    import networkx
-    from dvc.repo import Repo, lock_repo
-
-    repo = Repo()
-    with lock_repo(repo):
-        _mend_lock(console)
-        graph = repo.index.graph  # edges lead from a stage to what it needs
-        _require_stages(targets, [stage.addressing for stage in graph])
-        roots = [stage for target in targets for stage in repo.stage.collect(target)]
-        stale = frozenset(repo.status())
-    wanted = {node for stage in roots for node in networkx.descendants(graph, stage)}
-    nodes = wanted.union(roots) if targets else set(graph)
-    order = [node for node in networkx.dfs_postorder_nodes(graph) if node in nodes]
-    return Graph(
-        {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in order},
-        stale,
-        {s.addressing: len(networkx.ancestors(graph, s)) for s in order},
-        {s.addressing: frozenset(out.def_path for out in s.outs) for s in order},
-        {s.addressing: _read_by(s, graph.successors(s)) for s in order},
-    )
-
-
-def _require_stages(given: Iterable[str], names: Sequence[str]) -> None:
-    """UserError with the nearest where a name is no stage and no group of stages."""
-    groups = set(map(_group, names))
-    for name in given:
-        if name not in groups.union(names):
-            alike = [stage for stage in names if _group(stage) == _group(name)] or groups
-            raise UserError(f"dvc.yaml: no stage or group '{name}'{nearest(name, alike)}")
-
-
-def _read_by(stage: Any, others: Iterable[Any]) -> frozenset[str]:
-    """The outputs of `others` that a stage depends on, or that lie in a folder it depends on."""
-    wanted = [f"{dep.fs_path}/" for dep in stage.deps]
-    outputs = [(out.def_path, f"{out.fs_path}/") for other in others for out in other.outs]
-    return frozenset(
-        name
-        for name, path in outputs
-        if any(path.startswith(dep) or dep.startswith(path) for dep in wanted)
-    )
-
-
 class Driver:
     """Starts stages that are ready, a number at a time, and notes how they ended."""
 
@@ -192,7 +109,7 @@ class Driver:
         self.so_far = Progressed()
         self.waiting = sorted(graph.needs, key=lambda name: -graph.weight[name])
         self.not_before: dict[str, float] = {}  # of a stage that found a lock
-        self.outputs = _outputs()
+        self.outputs = locked_outputs()
 
     def run(self, signals: Sequence[int]) -> None:
         """Run until nothing is left to start and nothing runs, or a signal came."""
@@ -274,12 +191,12 @@ class Driver:
         so_far.done.add(name)
         if "didn't change, skipping" in text:
             return
-        if now := _outputs():  # with those of a stage that has ended and is not noted yet
+        if now := locked_outputs():  # with those of a stage that has ended and is not noted yet
             so_far.moved |= {path for path in now if now[path] != self.outputs.get(path)}
             self.outputs = now
         else:
             so_far.moved |= self.graph.outputs[name]
-        so_far.took_s.setdefault(_group(name), []).append(took_s)
+        so_far.took_s.setdefault(group_of(name), []).append(took_s)
         self._say(name, f"{took_s:.0f} s")
 
     def _say(self, name: str, what: str) -> None:
@@ -297,7 +214,7 @@ class Driver:
         if not every:
             return "?"
         names = [*self.waiting, *self.running]
-        means = [took_s.get(_group(name), every) for name in names]
+        means = [took_s.get(group_of(name), every) for name in names]
         seconds = sum(sum(mean) / len(mean) for mean in means) / self.jobs
         return f"{seconds / 60:.1f} min"
 
@@ -319,33 +236,6 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     beside = str(Path(sys.executable).parent)
     path = os.pathsep.join(filter(None, [os.environ.get("PATH"), beside]))
     return {**more, **os.environ, "PATH": path}
-
-
-def _outputs() -> dict[str, Any]:
-    """The entry of each output in dvc.lock, by path; {} while a stage is writing the file."""
-    try:
-        content = read_yaml(LOCK) if LOCK.exists() else {}
-        entries = content["stages"].values()
-        return {out["path"]: out for entry in entries for out in entry.get("outs", [])}
-    except (UserError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _mend_lock(console: Console) -> None:
-    """Put aside a dvc.lock that a kill cut short; DVC's run cache then gives back every output."""
-    try:
-        readable = not LOCK.exists() or isinstance(read_yaml(LOCK), dict)
-    except UserError:
-        readable = False
-    if not readable:
-        broken = LOGS / "dvc.lock.broken"
-        broken.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(LOCK, broken)
-        console.print(f"{LOCK}: cut short by a kill; moved to {broken}, made anew", highlight=False)
-
-
-def _group(name: str) -> str:
-    return name.partition("@")[0]
 
 
 def cores() -> int:
