@@ -106,8 +106,8 @@ def timed_target(context: Context) -> Figures:
         "wall_s": wall,
         "imports_s": at["imported"] - start,
         "to_training_s": at["train.begin"] - at["imported"],
-        "first_step_s": at["optimiser_step.end"] - at["train.begin"],
-        "training_s": at["train.end"] - at["optimiser_step.end"],
+        "first_step_s": at["take_step.end"] - at["train.begin"],
+        "training_s": at["train.end"] - at["take_step.end"],
         "of_it_best_pt_s": at.get("write.seconds", 0.0),
         "evaluation_s": at["evaluate_target.end"] - at["evaluate_target.begin"],
         "to_the_end_s": start + wall - at["evaluate_target.end"],
@@ -175,7 +175,7 @@ def command(marks: Path, arguments: list[str]) -> None:
 
         setattr(module, name, marked)
 
-    for module, name in ((target, "train"), (training, "optimiser_step"), (training, "write"),
+    for module, name in ((target, "train"), (training, "take_step"), (training, "write"),
                          (target, "evaluate_target")):  # fmt: skip
         mark(module, name)
     sys.argv = ["xstilts", *arguments]

@@ -230,7 +230,7 @@ def profiled(context: Context, active: int) -> Figures:
     features = made.features("classification", texts, shape["vocab_size"], 1)
     cuda = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
     recorder, clock = record(activities=[ProfilerActivity.CPU, *cuda]), Clock(2 * WARM)
-    real = training.optimiser_step
+    real = training.take_step
     number = [0]
 
     def step(*arguments: Any) -> Any:
@@ -244,12 +244,12 @@ def profiled(context: Context, active: int) -> Figures:
             recorder.stop()
         return found
 
-    training.optimiser_step = step  # the loop's own steps, seen from outside
+    training.take_step = step  # the loop's own steps, seen from outside
     try:
         clean()
         ours(shape, "classification", features, _Silent(steps), 8192)
     finally:
-        training.optimiser_step = real
+        training.take_step = real
     return totals(recorder.key_averages(), clock.seconds * 1000 / WARM, active)
 
 

@@ -23,7 +23,7 @@ from xstilts.training import loop as training
 def stop(*_, **__):
     sys.exit({STOPPED})
 
-training.optimiser_step = stop
+training.take_step = stop
 cli.app(sys.argv[1:])
 """
 

@@ -32,11 +32,12 @@ from xstilts.training.loop import (
     Member,
     Plan,
     _schedule,
-    optimiser_step,
     step_batches,
+    take_step,
     train,
 )
 from xstilts.training.progress import Meter, Progress
+from xstilts.training.steps import Trained, optimiser_step
 from xstilts.training.task import task
 
 CPU = TrainingSettings(device="cpu", token_budget=128, checkpoint_every_s=0, evaluations=4)
@@ -68,7 +69,8 @@ def test_gradient_of_micro_batches_equals_the_padded_batch(family: str, tmp_path
     assert len(parts) > 1
     kept = Kept(model)
     for batches, clip in ((whole, 1e6), (parts, 1e6), (parts, 1e-4)):
-        loss, seen = optimiser_step(accelerator, model, [kept], ours.task, batches, clip)
+        trained = Trained(accelerator, model, [kept], clip)
+        loss, seen = optimiser_step(trained, ours.task, batches)
         kept.losses.append(float(loss))
         assert seen == ours.features.columns["input_ids"].lengths.sum()
     assert kept.losses == pytest.approx([kept.losses[0]] * 3, rel=1e-5)
@@ -129,7 +131,7 @@ def test_speed_leaves_evaluation_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def timed_step(*arguments: Any) -> Any:
         now[0] += 2
-        loss, tokens = optimiser_step(*arguments)
+        loss, tokens = take_step(*arguments)
         seen.append(tokens)
         return loss, tokens
 
@@ -137,7 +139,7 @@ def test_speed_leaves_evaluation_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
         now[0] += 1000
         return predictions(*arguments)
 
-    monkeypatch.setattr(loop, "optimiser_step", timed_step)
+    monkeypatch.setattr(loop, "take_step", timed_step)
     monkeypatch.setattr(loop, "predictions", timed_predictions)
     ref = tiny_encoder("xlm-r", tmp_path / "model")
     tokenizer = encoders.load_tokenizer(ref)

@@ -135,11 +135,15 @@ class TrainingSettings(Section):
     threads: int = Field(default=1, ge=1)  # of one process; scores of a CPU depend on it
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU that has it
+    # How a step's tokens lie: padded, a rectangle a micro-batch; flat, one after another; graphs,
+    # flat, and steps replayed as CUDA graphs. auto: graphs on a GPU in bf16, where the encoder's
+    # attention can be exchanged; else padded. The card says which it was.
+    layout: Literal["auto", "padded", "flat", "graphs"] = "auto"
     warmup_ratio: float = Field(default=0.1, ge=0, le=1)  # of the steps; linear, then decay to 0
     weight_decay: float = Field(default=0.01, ge=0)  # not for biases and LayerNorm weights
     adam_epsilon: float = Field(default=1e-8, gt=0)
     clip: float = Field(default=1.0, gt=0)  # global gradient norm
-    token_budget: int = Field(default=8192, ge=64)  # padded tokens a micro-batch: memory alone
+    token_budget: int = Field(default=8192, ge=64)  # a micro-batch, padding counted: memory alone
     dev_rows: int | None = Field(default=None, ge=1)  # a seeded subset; null: all English dev rows
     evaluations: int = Field(default=5, ge=1)  # of English dev, evenly spaced over a training ...
     evaluate_every_steps: int | None = Field(default=None, ge=1)  # ... unless this is given

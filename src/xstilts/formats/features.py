@@ -59,7 +59,8 @@ class Features:
 
     columns: input_ids and what a family adds, a list for each sequence. rows: (sequences,), each
     one's row of the table. group: how many neighbouring sequences make one example. whole: whether
-    an example's loss depends on the others of its step, so that a step is never cut.
+    an example's loss depends on the others of its step, so that a step is never cut. widths: what
+    a batch's columns are padded to, if nothing in it is longer.
     """
 
     columns: Mapping[str, Ragged]
@@ -67,6 +68,7 @@ class Features:
     group: int = 1
     counts: dict[str, int] = field(default_factory=dict)
     whole: bool = False
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -78,6 +80,13 @@ class Features:
         by_example = self.columns["input_ids"].lengths.reshape(-1, self.group)
         longest: NDArray[np.int64] = by_example.max(axis=1, initial=0)
         return longest
+
+    @cached_property
+    def tokens(self) -> NDArray[np.int64]:
+        """(examples,): pieces of each example's sequences together."""
+        by_example = self.columns["input_ids"].lengths.reshape(-1, self.group)
+        found: NDArray[np.int64] = by_example.sum(axis=1)
+        return found
 
     def sequences(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
         """The indices of the examples' sequences, those of one example side by side."""
@@ -141,6 +150,7 @@ def pad(features: Features, examples: NDArray[np.int64], pad_values: Mapping[str
     for name, column in features.columns.items():
         lists = [column[index] for index in sequences]
         width = max((len(values) for values in lists), default=0)
+        width = max(width, features.widths.get(name, 0))
         padded = np.full((len(lists), width), pad_values.get(name, 0), np.int64)
         for line, values in zip(padded, lists, strict=True):
             line[: len(values)] = values

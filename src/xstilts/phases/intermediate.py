@@ -19,6 +19,7 @@ from xstilts.running.tracking import Run
 from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef, Model
+from xstilts.training.layout import facts
 from xstilts.training.loop import Member, Plan, train
 
 
@@ -29,12 +30,13 @@ def intermediate_stage(name: str, replicate: int, params: Params) -> None:
     base = encoders.read_ref(paths.PRETRAIN)
     key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
     run, work = begin(params.experiment, f"intermediate-{name}-{replicate}", key, out_folder)
-    trained, outcome = None, Outcome()
+    trained, outcome, computed = None, Outcome(), {}
     if section.members:
         context = context_of(params.training, base, work, run)
         seed = phase_seed(params.training.seed, 2, replicate)
         model, outcome = train_intermediate(data, section, base, seed, context)
         trained = model.encoder, context.tokenizer
+        computed = facts(model, params.training)
     card = Card(
         "intermediate",
         name,
@@ -43,6 +45,7 @@ def intermediate_stage(name: str, replicate: int, params: Params) -> None:
         source=params.source.name,
         key=key,
         settings=origins,
+        computed=computed,
         selection=outcome.selection,
         counts=outcome.counts,
         flags=outcome.flags,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from xstilts.formats.cards import Card
@@ -14,6 +15,7 @@ from xstilts.phases.stage import begin, finish
 from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef
+from xstilts.training.layout import facts
 
 
 def pretrain_stage(params: Params) -> None:
@@ -32,6 +34,7 @@ def pretrain_stage(params: Params) -> None:
     model, progress = pretraining.pretrain(section, tables, context)
     name = f"pretrained here, {section.keep_layers or section.layers} x {section.hidden}"
     card = _card(params, key, name, {"text": text}, read_json(TEXT / "counts.json"))
+    card = replace(card, computed=facts(model, params.training))
     with fresh_folder(PRETRAIN) as out:
         pretraining.save(model, tokenizer, out)
         weights = file_digest(out / "model.safetensors")

@@ -44,6 +44,7 @@ from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import Model
+from xstilts.training.layout import choose
 from xstilts.training.loop import Plan, train
 from xstilts.training.progress import Progress
 from xstilts.training.task import Task
@@ -81,6 +82,7 @@ def pretrain(
             weights.data *= 0.2  # to what a word means starts late
     head.tie(base)
     model = Model(base, {"masked_lm": head}).to(device_for(context.training))
+    model = choose(model, context.training)
     plan = Plan(
         section.learning_rate,
         section.steps,

@@ -27,6 +27,7 @@ from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import EncoderRef, Model
+from xstilts.training.layout import choose
 from xstilts.training.task import Task
 
 
@@ -75,7 +76,7 @@ def build(
             heads[task.head] = task.family.head(encoders.config_copy(encoder), task.settings)
             if task.family_name == "masked_lm":
                 encoders.adopt_lm_head(heads[task.head], encoder, base)
-    return Model(encoder, heads).to(device_for(training))
+    return choose(Model(encoder, heads).to(device_for(training)), training)
 
 
 def dev_score(outcome: Outcome) -> float:

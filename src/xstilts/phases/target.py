@@ -27,6 +27,7 @@ from xstilts.training.batches import steps_per_epoch
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.evaluation import Predictor, evaluate_target, passport
+from xstilts.training.layout import facts
 from xstilts.training.loop import Plan, train
 from xstilts.training.progress import Progress
 from xstilts.training.task import Task, task
@@ -69,6 +70,7 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
             source=params.source.name,
             key=key,
             settings=origins,
+            computed=facts(model, params.training),
             selection=outcome.selection,
             scores=evaluated.scores,
             main=record.main,

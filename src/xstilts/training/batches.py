@@ -84,6 +84,21 @@ def micro_batches(
         yield order[start:end]
 
 
+def flat_batches(tokens: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
+    """Cut a step's examples, longest first, where nothing is padded: as few as the budget allows.
+
+    tokens: (examples,). Yields positions into it; an example is never cut.
+    """
+    order = np.argsort(-tokens, kind="stable")
+    start, held = 0, 0
+    for end, size in enumerate(tokens[order].tolist()):
+        if held and held + size > budget:
+            yield order[start:end]
+            start, held = end, 0
+        held += size
+    yield order[start:]
+
+
 def sorted_batches(features: Features, budget: int) -> Iterator[NDArray[np.int64]]:
     """All examples in batches for prediction, longest first, under the token budget.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -30,6 +30,7 @@ from xstilts.errors import UserError
 from xstilts.formats.features import Batch
 from xstilts.formats.tables import read_json, write_json
 from xstilts.tasks.families.protocol import Tokens
+from xstilts.training import embeddings, flat
 
 transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else each load prints a table of unused weights
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -178,24 +179,42 @@ def special_tokens(tokenizer: Tokenizer, mask_probability: float = 0.15) -> Toke
 
 
 class Model(nn.Module):
-    """A shared encoder and a head for each name."""
+    """A shared encoder and a head for each name. layout, reading: set by `layout.choose`."""
 
     def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.encoder = encoder
         self.heads = nn.ModuleDict(dict(heads))
+        self.layout: Literal["padded", "flat", "graphs"] = "padded"
+        self.reading: flat.Reading | None = None
 
     def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The tensors of a batch that the encoder reads."""
         inputs = {name: batch[name] for name in ENCODER_INPUTS if name in batch}
+        positions = self._positions(batch)
+        return inputs if positions is None else {**inputs, "position_ids": positions}
+
+    def _positions(self, batch: Batch) -> torch.Tensor | None:
         config = self.encoder.config
-        if getattr(config, RESTARTS, False):
-            ids = batch["input_ids"]
-            inputs["position_ids"] = pair_positions(ids, config.eos_token_id, config.pad_token_id)
-        return inputs
+        if not getattr(config, RESTARTS, False):
+            return None
+        return pair_positions(batch["input_ids"], config.eos_token_id, config.pad_token_id)
+
+    def laid_out(self, batch: Batch, training: bool = False) -> Batch:
+        """A batch on the CPU as `forward` reads it in this layout. training: with what our own
+        gradients need, and in a graph's buckets."""
+        if self.reading is None:
+            return batch
+        reading = self.reading if training else replace(self.reading, own=False)
+        bucket = training and self.layout == "graphs"
+        return flat.lay_out(batch, reading, self._positions(batch), bucket)
 
     def forward(self, head: str, batch: Batch) -> torch.Tensor:
-        hidden = self.encoder(**self.inputs(batch)).last_hidden_state
+        if "flat_ids" in batch:
+            embeddings.hand_parts(self.encoder, batch)
+            hidden = flat.hidden_states(self.encoder, batch)
+        else:
+            hidden = self.encoder(**self.inputs(batch)).last_hidden_state
         logits: torch.Tensor = self.heads[head](hidden, batch)
         return logits
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from xstilts.code import room_digest
 from xstilts.formats.cards import Scores, Selection
-from xstilts.formats.features import Features, concatenate
+from xstilts.formats.features import Batch, Features, concatenate
 from xstilts.formats.tables import (
     GOLD,
     Record,
@@ -34,6 +37,7 @@ from xstilts.training.batches import sorted_batches
 from xstilts.training.context import Context
 from xstilts.training.encoder import Model
 from xstilts.training.encoder import Tokenizer as TokenizerBase
+from xstilts.training.steps import pinned, sent
 from xstilts.training.task import Task
 
 
@@ -70,16 +74,25 @@ def predict(model: Model, task: Task, features: Features, context: Context) -> l
     bar = tqdm(
         total=len(features), desc=f"{task.name}: predict", unit="ex", disable=None, leave=False
     )
-    for examples in sorted_batches(features, context.training.token_budget):
-        batch = task.family.collate(features, examples, context.tokens, (0,))
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
-            logits = model(task.head, batch)
-        for sequence, output in zip(
-            features.sequences(examples), task.family.outputs(logits, batch), strict=True
-        ):
+    waiting: deque[tuple[NDArray[np.int64], torch.Tensor, Batch]] = deque()
+
+    def read() -> None:
+        """The oldest batch's outputs; on a GPU this waits for it, so the next one runs already."""
+        examples, logits, batch = waiting.popleft()
+        sequences = features.sequences(examples)
+        for sequence, output in zip(sequences, task.family.outputs(logits, batch), strict=True):
             found[sequence] = output
         bar.update(len(examples))
+
+    for examples in sorted_batches(features, context.training.token_budget):
+        batch = model.laid_out(task.family.collate(features, examples, context.tokens, (0,)))
+        batch = sent(pinned(batch, device), device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
+            waiting.append((examples, model(task.head, batch), batch))
+        if len(waiting) > (device.type == "cuda"):
+            read()
+    while waiting:
+        read()
     bar.close()
     model.train(was_training)
     return found

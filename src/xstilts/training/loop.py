@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
 from xstilts.errors import UserError
@@ -30,13 +29,20 @@ from xstilts.formats.cards import Selection, task_number
 from xstilts.formats.features import Batch, Features
 from xstilts.formats.tables import ENGLISH, GOLD, Table
 from xstilts.params import TrainingSettings
-from xstilts.training.batches import draw_members, micro_batches, step_examples
+from xstilts.training.batches import draw_members, flat_batches, micro_batches, step_examples
 from xstilts.training.context import Context
 from xstilts.training.devices import accelerator_for
 from xstilts.training.encoder import Model
 from xstilts.training.evaluation import majority_flag, predictions
-from xstilts.training.optimizers import OptimizerName, optimizers_for, set_learning_rate
+from xstilts.training.graphs import Graphs
+from xstilts.training.optimizers import (
+    OptimizerName,
+    optimizers_for,
+    set_learning_rate,
+    set_recordable,
+)
 from xstilts.training.progress import Meter, Progress, resume, save, write
+from xstilts.training.steps import AHEAD, Trained, ahead, optimiser_step, pinned
 from xstilts.training.task import Task
 
 REPORT_EVERY = 10  # steps between two lines of loss and speed
@@ -79,6 +85,12 @@ class Member:
                 "expected select-en: zero-shot transfer chooses on English dev alone"
             )
 
+    def of_fixed_widths(self) -> Member:
+        """With features whose batches all have the widths of the longest: for CUDA graphs."""
+        columns = self.features.columns.items()
+        widths = {name: int(column.lengths.max(initial=0)) for name, column in columns}
+        return replace(self, features=replace(self.features, widths=widths))
+
     def name_rows(self, examples: NDArray[np.int64]) -> str:
         """The ids behind some examples, for a message."""
         rows = [row for table in self.train for row in table.rows]
@@ -111,6 +123,11 @@ def train(
     made = optimizers_for(model, plan.optimizer, training)
     wrapped, *optimizers = accelerator.prepare(model, *made)
     progress = resume(context.work, model, optimizers)
+    recorded = model.layout == "graphs"
+    set_recordable(optimizers, accelerator.device if recorded else None)
+    trained = Trained(accelerator, wrapped, optimizers, training.clip)
+    graphs = Graphs(trained) if recorded else None
+    members = [member.of_fixed_widths() for member in members] if recorded else members
     evaluate_at = _evaluation_steps(plan.steps, members, training)
     meter = Meter(progress, context.reporter)
     if context.reporter:
@@ -118,31 +135,41 @@ def train(
     saved = time.monotonic()
     model.train()
     bar = progress_bar(members, plan.steps, progress.step)
-    for step, member, examples in drawn(members, plan, progress.step):
-        if progress.since_best >= training.patience:
-            break
-        torch.manual_seed(_mix(plan.seed, step))  # dropout, too, is a function of the step
-        rate = plan.learning_rate * _schedule(step, plan.steps, training.warmup_ratio)
-        set_learning_rate(optimizers, rate)
-        batches = step_batches(accelerator, member, examples, context, (plan.seed, step))
-        loss, seen = optimiser_step(
-            accelerator, wrapped, optimizers, member.task, batches, training.clip
-        )
-        progress.step = step + 1
-        meter.add(loss, seen, rate, partial(member.name_rows, examples))
-        bar.update()
-        evaluating = progress.step in evaluate_at
-        if not (evaluating or progress.step % REPORT_EVERY == 0 or progress.step == plan.steps):
-            continue
-        bar.set_postfix(meter.report())
-        if evaluating:
-            _evaluate(model, members, progress, context)
-            meter.restart()
-        if time.monotonic() - saved >= training.checkpoint_every_s and progress.step < plan.steps:
-            save(context.work / "checkpoint.pt", model, optimizers, progress)
-            saved = time.monotonic()
+    make = partial(_made_ready, accelerator, model, context, plan.seed)
+    steps = AHEAD if accelerator.device.type == "cuda" else 0
+    with closing(ahead(drawn(members, plan, progress.step), make, steps)) as ready:
+        for step, member, examples, batches in ready:
+            if progress.since_best >= training.patience:
+                break
+            rate = plan.learning_rate * _schedule(step, plan.steps, training.warmup_ratio)
+            set_learning_rate(optimizers, rate)
+            loss, seen = take_step(trained, graphs, _mix(plan.seed, step), member.task, batches)
+            progress.step = step + 1
+            meter.add(loss, seen, rate, partial(member.name_rows, examples))
+            bar.update()
+            evaluating, ends = progress.step in evaluate_at, progress.step == plan.steps
+            if not (evaluating or ends or progress.step % REPORT_EVERY == 0):
+                continue
+            bar.set_postfix(meter.report())
+            if evaluating:
+                _evaluate(model, members, progress, context)
+                meter.restart()
+            if not ends and time.monotonic() - saved >= training.checkpoint_every_s:
+                save(context.work / "checkpoint.pt", model, optimizers, progress)
+                saved = time.monotonic()
     bar.close()
     return progress, _finish(model, members, progress, context.work)
+
+
+def take_step(
+    trained: Trained, graphs: Graphs | None, seed: int, task: Task, batches: Sequence[Batch]
+) -> tuple[torch.Tensor, int]:
+    """The loss, and the real tokens that were read. seed: of this step; dropout, too, is a function
+    of it."""
+    if graphs is not None:
+        return graphs.step(seed, task, batches)
+    torch.manual_seed(seed)
+    return optimiser_step(trained, task, batches)
 
 
 def drawn(
@@ -158,17 +185,33 @@ def drawn(
         taken[which] += 1
 
 
+def _made_ready(
+    accelerator: Accelerator,
+    model: Model,
+    context: Context,
+    seed: int,
+    drawn: tuple[int, Member, NDArray[np.int64]],
+) -> tuple[int, Member, NDArray[np.int64], list[Batch]]:
+    """What `drawn` gave, and its batches on the CPU, as the model's layout reads them."""
+    step, member, examples = drawn
+    flat = model.reading is not None
+    cut = step_batches(accelerator, member, examples, context, (seed, step), flat)
+    laid = (model.laid_out(batch, training=True) for batch in cut)
+    return step, member, examples, [pinned(batch, accelerator.device) for batch in laid]
+
+
 def step_batches(
     accelerator: Accelerator,
     member: Member,
     examples: NDArray[np.int64],
     context: Context,
     seed: Sequence[int],
+    flat: bool = False,
 ) -> list[Batch]:
     """This process's share of a step's examples, in length-sorted micro-batches.
 
     One micro-batch, whatever the token budget, where each example is set against the others, as in
-    ranking.
+    ranking. flat: they will be read without padding, which then costs and counts nothing.
     """
     features = member.features
     # Where examples need one another, or are too few for all processes, each computes the whole
@@ -178,51 +221,14 @@ def step_batches(
     mine = examples[first::every]
     if features.whole:
         return [member.task.family.collate(features, mine, context.tokens, seed)]
+    budget = context.training.token_budget
     overhead = OVERHEAD.get(accelerator.device.type, OVERHEAD["cuda"])
-    cuts = micro_batches(
-        features.lengths[mine], features.group, context.training.token_budget, overhead
+    cuts = (
+        flat_batches(features.tokens[mine], budget)
+        if flat
+        else micro_batches(features.lengths[mine], features.group, budget, overhead)
     )
     return [member.task.family.collate(features, mine[cut], context.tokens, seed) for cut in cuts]
-
-
-def optimiser_step(
-    accelerator: Accelerator,
-    model: nn.Module,
-    optimizers: Sequence[Any],
-    task: Task,
-    batches: Sequence[Batch],
-    clip: float,
-) -> tuple[torch.Tensor, int]:
-    """One update of the weights; returns the mean loss and how many real tokens were read.
-
-    The loss is a mean over units (rows, words, masked pieces) of the whole batch: each micro-batch
-    adds its SUM divided by the whole batch's count, so how the batch is cut changes memory and
-    speed alone.
-    """
-    units = torch.tensor(
-        sum(task.family.units(batch) for batch in batches), device=accelerator.device
-    )
-    units = accelerator.reduce(units).clamp(min=1)
-    total = torch.zeros((), device=accelerator.device)
-    for number, cpu_batch in enumerate(batches):
-        batch = {
-            name: tensor.to(accelerator.device, non_blocking=True)
-            for name, tensor in cpu_batch.items()
-        }
-        last = number + 1 == len(batches)
-        with (
-            nullcontext() if last else accelerator.no_sync(model)
-        ):  # gradients are shared once a step
-            loss = task.family.loss(model(task.head, batch), batch) / units
-            accelerator.backward(
-                loss * accelerator.num_processes
-            )  # DDP takes the mean over processes
-        total += loss.detach()
-    accelerator.clip_grad_norm_(model.parameters(), clip)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
-    return accelerator.reduce(total), sum(int(batch["attention_mask"].sum()) for batch in batches)
 
 
 def _schedule(step: int, steps: int, warmup_ratio: float) -> float:

@@ -43,7 +43,25 @@ def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> N
     """Set every group's learning rate to `rate` times the group's scale."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate * group["scale"])  # where a CUDA graph reads it
+            else:
+                group["lr"] = rate * group["scale"]
+
+
+def set_recordable(optimizers: list[torch.optim.Optimizer], device: torch.device | None) -> None:
+    """Whether steps may be recorded in a CUDA graph: learning rates then live on its device.
+
+    To call after a checkpoint was read, which may have been written by the other kind of training.
+    """
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0 if device is None else torch.zeros((), device=device)
+            if "capturable" in group:
+                group["capturable"] = device is not None
+        inner: Any = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper has one
+        # Steps beside the graphs are meant: torch would warn of each such optimiser.
+        inner._warned_capturable_if_run_uncaptured = True
 
 
 def _groups(named: list[tuple[str, nn.Parameter]], training: TrainingSettings) -> list[Any]:

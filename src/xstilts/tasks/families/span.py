@@ -8,6 +8,7 @@ window where it has most context, answers no longer than `max_answer` pieces.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def collate(
     needed = {
         k: v for k, v in features.columns.items() if k not in ("char_start", "char_end", "best")
     }
-    return pad(Features(needed, features.rows, features.group), examples, {"input_ids": tokens.pad})
+    return pad(replace(features, columns=needed), examples, {"input_ids": tokens.pad})
 
 
 class SpanHead(nn.Module):
