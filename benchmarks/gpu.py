@@ -1,7 +1,7 @@
 """What xstilts does on a GPU, in one run: the card's limits, parity with the CPU, speed, a cell.
 
     python benchmarks/gpu.py --out out            # on a GPU: XLM-R Large's shape, 6 minutes at most
-    python benchmarks/gpu.py --out out --tiny     # on a CPU: tiny shapes, under a minute
+    python benchmarks/gpu.py --out out --tiny     # on a CPU: tiny shapes, some minutes
     python benchmarks/gpu.py --out out --parts card loop
 
 Each part of PARTS is a generator of cases (a name, a function that gives figures) and runs in a
@@ -69,6 +69,8 @@ PARTS = {
     "with cuDNN": Part("gpu_loop:with_cudnn", 90),
     "cell": Part("gpu_cells:cell", 90),
     "profile": Part("gpu_loop:profile", 60),
+    "flat": Part("gpu_layout:equal", 150, {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),
+    "flat speed": Part("gpu_layout:speed", 180),
     "study": Part("gpu_cells:study", 90),
     "mining": Part("gpu_card:mining", 60, _THREADS),
 }
@@ -170,7 +172,7 @@ class _Forked:
     def __init__(self, part: Part, context: Context, log: Path) -> None:
         fork = multiprocessing.get_context("forkserver")
         fork.set_forkserver_preload(
-            ["gpu_parity", "gpu_loop", "gpu_cells", "xstilts.phases.target"]
+            ["gpu_parity", "gpu_loop", "gpu_layout", "gpu_cells", "xstilts.phases.target"]
         )
         self.process = fork.Process(target=_in_fork, args=(part, context, log))
         self.process.start()

@@ -23,6 +23,7 @@ from gpu_card import device
 from xstilts.formats.features import Batch
 from xstilts.training.context import Context as Around
 from xstilts.training.encoder import Model
+from xstilts.training.layout import choose
 from xstilts.training.loop import Plan, train
 from xstilts.training.task import Task
 
@@ -97,7 +98,7 @@ class _Killer:
             raise Killed
 
 
-def resumed(shape: dict[str, Any], precision: str, strict: bool) -> Figures:
+def resumed(shape: dict[str, Any], precision: str, strict: bool, layout: str = "padded") -> Figures:
     """The largest difference of any weight: between a training and the same again, and between it
     and one that was killed and resumed."""
     texts = made.lengths("nli", 32 * STEPS, 1, 32 if shape["hidden_size"] < 64 else 256)
@@ -106,7 +107,7 @@ def resumed(shape: dict[str, Any], precision: str, strict: bool) -> Figures:
     def trained(around: Around) -> dict[str, torch.Tensor]:
         fresh()
         model, task = made.model_of("classification", shape, 1)
-        model.to(device())
+        choose(model.to(device()), around.settings)
         train(model, [made.member(task, features)], Plan(1e-4, STEPS, 32, 1), around)
         return {name: value.double().cpu() for name, value in model.state_dict().items()}
 
@@ -117,9 +118,10 @@ def resumed(shape: dict[str, Any], precision: str, strict: bool) -> Figures:
     try:
         with tempfile.TemporaryDirectory() as name:
             folder, size = Path(name), shape["vocab_size"]
-            whole = trained(made.context(folder / "a", size, precision=precision))
-            again = trained(made.context(folder / "b", size, precision=precision))
-            often = {"precision": precision, "checkpoint_every_s": 0}
+            how = {"precision": precision, "layout": layout}
+            whole = trained(made.context(folder / "a", size, **how))
+            again = trained(made.context(folder / "b", size, **how))
+            often = {**how, "checkpoint_every_s": 0}
             try:
                 trained(made.context(folder / "c", size, _Killer(), **often))
             except Killed:

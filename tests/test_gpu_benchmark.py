@@ -79,6 +79,17 @@ def test_every_measuring_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_layouts(tmp_path: Path) -> None:
+    found = tiny(tmp_path, "flat", "flat speed")
+    states = [case for name, case in found["flat"].items() if name.startswith("states")]
+    assert len(states) == 4 and all(case["flat fp32: gradients"] < 1e-5 for case in states)
+    assert found["flat"]["killed and resumed, flat, deterministic"]["resumed_difference"] == 0
+    speeds = [case for name, case in found["flat speed"].items() if "ms_a_step" in case]
+    assert len(speeds) == 4 and all(case["real_tokens_per_s"] > 0 for case in speeds)
+    assert found["flat speed"]["prediction, nli: flat"]["logits_apart"] < 1e-5
+
+
+@pytest.mark.slow
 def test_a_cell_and_a_study(tmp_path: Path) -> None:
     found = tiny(tmp_path, "cell", "study")
     cell = found["cell"]["xstilts target none xnli"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -37,7 +36,7 @@ from xstilts.training.batches import sorted_batches
 from xstilts.training.context import Context
 from xstilts.training.encoder import Model
 from xstilts.training.encoder import Tokenizer as TokenizerBase
-from xstilts.training.steps import pinned, sent
+from xstilts.training.steps import AHEAD, ahead, pinned, sent
 from xstilts.training.task import Task
 
 
@@ -74,25 +73,20 @@ def predict(model: Model, task: Task, features: Features, context: Context) -> l
     bar = tqdm(
         total=len(features), desc=f"{task.name}: predict", unit="ex", disable=None, leave=False
     )
-    waiting: deque[tuple[NDArray[np.int64], torch.Tensor, Batch]] = deque()
 
-    def read() -> None:
-        """The oldest batch's outputs; on a GPU this waits for it, so the next one runs already."""
-        examples, logits, batch = waiting.popleft()
+    def made(examples: NDArray[np.int64]) -> tuple[NDArray[np.int64], Batch]:
+        batch = model.laid_out(task.family.collate(features, examples, context.tokens, (0,)))
+        return examples, pinned(batch, device)
+
+    order = sorted_batches(features, context.training.token_budget)
+    for examples, batch in ahead(order, made, AHEAD if device.type == "cuda" else 0):
+        there = sent(batch, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
+            logits = model(task.head, there)
         sequences = features.sequences(examples)
-        for sequence, output in zip(sequences, task.family.outputs(logits, batch), strict=True):
+        for sequence, output in zip(sequences, task.family.outputs(logits, there), strict=True):
             found[sequence] = output
         bar.update(len(examples))
-
-    for examples in sorted_batches(features, context.training.token_budget):
-        batch = model.laid_out(task.family.collate(features, examples, context.tokens, (0,)))
-        batch = sent(pinned(batch, device), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
-            waiting.append((examples, model(task.head, batch), batch))
-        if len(waiting) > (device.type == "cuda"):
-            read()
-    while waiting:
-        read()
     bar.close()
     model.train(was_training)
     return found

@@ -252,6 +252,8 @@ def refusal(encoder: PreTrainedModel) -> str:
         reason = "" if apart < NEAR else f"its states, read flat, are {apart:.2g} off (relative)"
     except UserError as error:
         reason = str(error)
+    except (TypeError, ValueError, RuntimeError) as error:  # it takes no such keyword, or shape
+        reason = f"it reads no flat tokens: {' '.join(str(error).split())[:200]}"
     finally:
         encoder.train(training)
     if reason:

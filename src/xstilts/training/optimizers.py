@@ -56,9 +56,9 @@ def set_recordable(optimizers: list[torch.optim.Optimizer], device: torch.device
     """
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = 0.0 if device is None else torch.zeros((), device=device)
-            if "capturable" in group:
+            if "capturable" in group:  # AdamW's; Muon has none
                 group["capturable"] = device is not None
+                group["lr"] = 0.0 if device is None else torch.zeros((), device=device)
         inner: Any = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper has one
         # Steps beside the graphs are meant: torch would warn of each such optimiser.
         inner._warned_capturable_if_run_uncaptured = True
