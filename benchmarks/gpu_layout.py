@@ -104,7 +104,7 @@ def trained(
     clean_state()
     with tempfile.TemporaryDirectory() as work:
         around = made.context(Path(work), vocabulary, reporter, layout=name, **settings)
-        chosen = choose(model, around.settings)
+        chosen = choose(model, around.training)
         if chosen.layout != name:
             raise RuntimeError(f"{chosen.layout} in the place of {name}")
         progress, _ = train(chosen, members, plan, around)
@@ -384,7 +384,7 @@ def predicted(shape: dict[str, Any], layout: str, tiny: bool) -> Figures:
     with tempfile.TemporaryDirectory() as work:
         for name in dict.fromkeys(("padded", layout)):
             around = made.context(Path(work), shape["vocab_size"], layout=name)
-            chosen = choose(model, around.settings)
+            chosen = choose(model, around.training)
             predict(chosen, task, rows, around)
             synchronize()
             start = time.perf_counter()

@@ -107,7 +107,7 @@ def resumed(shape: dict[str, Any], precision: str, strict: bool, layout: str = "
     def trained(around: Around) -> dict[str, torch.Tensor]:
         fresh()
         model, task = made.model_of("classification", shape, 1)
-        choose(model.to(device()), around.settings)
+        choose(model.to(device()), around.training)
         train(model, [made.member(task, features)], Plan(1e-4, STEPS, 32, 1), around)
         return {name: value.double().cpu() for name, value in model.state_dict().items()}
 
