@@ -277,42 +277,51 @@ def graph_is_eager(families: Sequence[str], shape: dict[str, Any], strict: bool)
 
 
 def waits(shape: dict[str, Any], layout: str) -> Figures:
-    """Steps 8 to 23 of a training, by torch's sync mode: where the host waited; does "error" pass.
-    The padded path is transformers' own, whose masks wait."""
+    """Steps 8 to 15 of a training by torch's sync mode "warn": where the host waited; then to 23 by
+    "error", if it had not. The padded path is transformers' own, whose masks wait."""
     places: Counter[str] = Counter()
-    passes = ["yes"]
-    real, number = training.take_step, [0]
+    passes, number, real = ["not tried"], [0], training.take_step
+
+    def mode(name: str) -> None:
+        if CUDA:
+            torch.cuda.set_sync_debug_mode(name)
 
     def watched(*arguments: Any) -> Any:
         number[0] += 1
-        if not CUDA or number[0] < 8:
+        strict = number[0] >= 16 and not places
+        if number[0] < 8:
             return real(*arguments)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("error" if number[0] >= 16 and not places else "warn")
+            mode("error" if strict else "warn")
             try:
-                return real(*arguments)
+                found = real(*arguments)
+                passes[0] = "yes" if strict else passes[0]
+                return found
             except RuntimeError as problem:
                 passes[0] = f"no: {problem}"[:200]
                 raise
             finally:
-                torch.cuda.set_sync_debug_mode("default")
+                mode("default")
                 for one in caught:
-                    if "synchroniz" in str(one.message):
+                    said = str(one.message)
+                    if "synchroniz" in said and "debug mode" not in said:  # it warns of itself
                         places["/".join([*Path(one.filename).parts[-2:], str(one.lineno)])] += 1
 
-    training.take_step = watched
+    training.take_step = watched  # type: ignore[assignment]
     try:
         model, (task,) = model_of(["span"], shape)
         member = made.member(task, rows_for("span", shape, 8))  # epochs: shapes come again
-        trained(layout, model, [member], Plan(1e-4, 23, 32, 1))
+        with Watched(layout) as graphs:
+            trained(layout, model, [member], Plan(1e-4, 23, 32, 1))
     except RuntimeError:
-        if passes[0] == "yes":
+        if not passes[0].startswith("no"):
             raise
     finally:
         training.take_step = real
     where = ", ".join(f"{place} {count}" for place, count in places.most_common(4))
-    return {"waits": sum(places.values()), "mode error passes": passes[0], "where": where or "-"}
+    return {"waits": sum(places.values()), "mode error passes": passes[0], "where": where or "-",
+            **graphs.figures()}  # fmt: skip
 
 
 # --- speed -------------------------------------------------------------------------------------
