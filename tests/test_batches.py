@@ -8,6 +8,7 @@ from xstilts.formats.features import Features, Ragged
 from xstilts.training.batches import (
     balanced_index,
     draw_members,
+    flat_batches,
     micro_batches,
     sorted_batches,
     step_examples,
@@ -28,6 +29,16 @@ def test_micro_batches_hold_each_example_once_within_the_budget(
         assert len(cut) == 1 or array[cut].max() * group * len(cut) <= budget
     widths = [array[cut].max() for cut in cuts]
     assert widths == sorted(widths, reverse=True)
+
+
+@given(lengths, st.integers(64, 400))
+def test_flat_batches_hold_each_example_once_and_are_alike(sizes: list[int], budget: int) -> None:
+    array = np.array(sizes)
+    cuts = flat_batches(array, budget)
+    assert sorted(np.concatenate(cuts)) == list(range(len(sizes)))
+    assert all(array[cut].sum() <= budget or len(cut) == 1 for cut in cuts)
+    counts = [len(cut) for cut in cuts]
+    assert max(counts) - min(counts) <= 1
 
 
 @given(lengths, st.integers(0, 200))

@@ -28,7 +28,7 @@ from xstilts.training.loop import Member, Plan, step_batches, train
 from xstilts.training.optimizers import optimizers_for, set_recordable
 from xstilts.training.steps import Trained, ahead, counted, update
 
-FLAT = SMALL.model_copy(update={"token_budget": 4096})  # a step is one micro-batch
+FLAT = SMALL.model_copy(update={"token_budget": 4096})  # a step is one micro-batch, not several
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim",
          "repeat_interleave.Tensor", "is_nonzero", "equal")  # fmt: skip
 
@@ -178,17 +178,24 @@ def fails(function: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "settings"), [*((family, FLAT) for family in FAMILIES), ("span", SMALL)]
+)
 def test_recorded_training_is_the_eager_one(
-    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    family: str,
+    settings: TrainingSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With dropout, masks and short batches at the epoch's end; equal to the last bit."""
+    """With dropout, masks, several micro-batches and short batches at the epoch's end; equal to
+    the last bit."""
     found, recorder = {}, Recorder()
     for record in (fails, recorder):
         record_with(record, monkeypatch)
-        model, ours, context = ready(family, tmp_path, FLAT, repeat=3)
+        model, ours, context = ready(family, tmp_path, settings, repeat=3)
         as_on_a_gpu(model, monkeypatch)
-        work = Context(FLAT, context.tokenizer, tmp_path / str(len(found)), tmp_path)
+        work = Context(settings, context.tokenizer, tmp_path / str(len(found)), tmp_path)
         progress, _ = train(model, [ours], Plan(1e-3, 30, 4, seed=1), work)
         found[record] = progress.history, weights(model)
     assert found[fails] == found[recorder]

@@ -84,19 +84,20 @@ def micro_batches(
         yield order[start:end]
 
 
-def flat_batches(tokens: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
-    """Cut a step's examples, longest first, where nothing is padded: as few as the budget allows.
+def flat_batches(tokens: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
+    """Cut a step's examples where nothing is padded: as few micro-batches as the budget allows.
 
-    tokens: (examples,). Yields positions into it; an example is never cut.
+    tokens: (examples,). Gives positions into it. Each has as many examples as the others, give or
+    take one, and near as many tokens: a step's shapes are those of other steps (graphs.py). Over
+    the budget is an example alone, since none is cut.
     """
     order = np.argsort(-tokens, kind="stable")
-    start, held = 0, 0
-    for end, size in enumerate(tokens[order].tolist()):
-        if held and held + size > budget:
-            yield order[start:end]
-            start, held = end, 0
-        held += size
-    yield order[start:]
+    fewest = min(len(tokens), max(1, -(-int(tokens.sum()) // budget)))
+    for count in range(fewest, len(tokens) + 1):
+        parts = [order[first::count] for first in range(count)]
+        if all(tokens[part].sum() <= budget or len(part) == 1 for part in parts):
+            break
+    return parts
 
 
 def sorted_batches(features: Features, budget: int) -> Iterator[NDArray[np.int64]]:

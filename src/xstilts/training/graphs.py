@@ -1,11 +1,11 @@
 """Optimiser steps as CUDA graphs: one launch in the place of some 4,000.
 
-A graph holds a whole step (forward, backward, clip, optimiser) for one head and one shape of batch;
-flat tokens come in buckets (flat.py), so a few graphs serve a training. A shape's first step runs
-as it is and makes the optimiser's state; with the second it is recorded. Dropout in a replay is
-drawn from the generator's seed, as it is outside of one: a step stays a function of (seed, step),
-and a training that is resumed, and meets its shapes in another order, the same training. What
-cannot be recorded runs as it is, and one line says so.
+A graph holds a whole step (forward, backward, clip, optimiser) for one head and the shapes of its
+micro-batches; flat tokens come in buckets (flat.py), so a few graphs serve a training. A shape's
+first step runs as it is and makes the optimiser's state; with the second it is recorded. Dropout in
+a replay is drawn from the generator's seed, as it is outside of one: a step stays a function of
+(seed, step), and a training that is resumed, and meets its shapes in another order, the same
+training. What cannot be recorded runs as it is, and one line says so.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Record = Callable[[Callable[[], torch.Tensor]], Callable[[], torch.Tensor]]
 
 @dataclass(frozen=True)
 class Recorded:
-    """A graph with what it reads: `batch` and `units` are filled, then `replay` gives the loss."""
+    """A graph and what it reads: `batches` and `units` are filled, then `replay` gives the loss."""
 
-    batch: Batch
+    batches: list[Batch]
     units: torch.Tensor
     replay: Callable[[], torch.Tensor]
 
@@ -55,43 +55,42 @@ class Graphs:
     def step(self, seed: int, task: Task, batches: Sequence[Batch]) -> tuple[torch.Tensor, int]:
         """As `optimiser_step`. seed: the step's, which decides its dropout, and which is set."""
         torch.manual_seed(seed)
-        if reason := self._refusal(task, batches):
+        if reason := self._refusal(task):
             self._say(f"{task.name}: {reason}: these steps run without CUDA graphs")
             return optimiser_step(self.trained, task, batches)
-        (batch,) = batches
-        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in sorted(batch.items()))
-        key = (task.head, shapes)
+        key = (task.head, tuple(_shapes(batch) for batch in batches))
         self.met[key] += 1
-        if key not in self.known and (self.met[key] == 1 or not self._recorded(key, task, batch)):
+        if key not in self.known and (self.met[key] == 1 or not self._recorded(key, task, batches)):
             torch.manual_seed(seed)
             with self._aside():
                 return optimiser_step(self.trained, task, batches)
         torch.manual_seed(seed)  # recording may have drawn
         graph = self.known[key]
         units, seen = counted(task, batches)
-        for name, tensor in batch.items():
-            graph.batch[name].copy_(tensor, non_blocking=True)
+        for inputs, batch in zip(graph.batches, batches, strict=True):
+            _fill(inputs, batch)
         graph.units.fill_(max(1, units))
         return graph.replay().clone(), seen
 
-    def _refusal(self, task: Task, batches: Sequence[Batch]) -> str:
+    def _refusal(self, task: Task) -> str:
         if self.trained.accelerator.num_processes > 1:
             return "several processes"
         if len(self.trained.optimizers) > 1:
             return "an optimiser beside AdamW"
-        if task.family_name in VARYING:
-            return f"{task.family_name} has no fixed shape"
-        return "several micro-batches a step (token_budget)" if len(batches) > 1 else ""
+        return f"{task.family_name} has no fixed shape" if task.family_name in VARYING else ""
 
-    def _recorded(self, key: Any, task: Task, batch: Batch) -> bool:
+    def _recorded(self, key: Any, task: Task, batches: Sequence[Batch]) -> bool:
         if len(self.known) >= MOST or "no graph" in self.said:
             return False
-        inputs = {name: torch.empty_like(t, device=self.device) for name, t in batch.items()}
-        for name, tensor in batch.items():
-            inputs[name].copy_(tensor, non_blocking=True)
+        inputs = [
+            {name: torch.empty_like(tensor, device=self.device) for name, tensor in batch.items()}
+            for batch in batches
+        ]
+        for empty, batch in zip(inputs, batches, strict=True):
+            _fill(empty, batch)
         units = torch.ones((), dtype=torch.int64, device=self.device)
         try:
-            replay = self.record(partial(update, self.trained, task, [inputs], units))
+            replay = self.record(partial(update, self.trained, task, inputs, units))
         except RuntimeError as error:
             self._say(f"{task.name}: no graph of a step: {' '.join(str(error).split())[:300]}")
             self.said.add("no graph")
@@ -116,6 +115,15 @@ class Graphs:
         with torch.cuda.stream(self.side):
             yield
         torch.cuda.current_stream().wait_stream(self.side)
+
+
+def _shapes(batch: Batch) -> tuple[Any, ...]:
+    return tuple((name, tuple(tensor.shape)) for name, tensor in sorted(batch.items()))
+
+
+def _fill(inputs: Batch, batch: Batch) -> None:
+    for name, tensor in batch.items():
+        inputs[name].copy_(tensor, non_blocking=True)
 
 
 class _CudaRecord:
