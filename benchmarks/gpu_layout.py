@@ -149,6 +149,10 @@ def equal(context: Context) -> Cases:
             "graph is eager: two heads, deterministic",
             lambda: graph_is_eager(["classification", "span"], shape, True),
         )
+        yield (
+            "graph is eager: several micro-batches, deterministic",
+            lambda: graph_is_eager(["span"], shape, True, token_budget=800),
+        )
         others = [family for family in made.TRAINED if family not in ("classification", "span")]
         yield from graph_cases(others, shape, (False, True))
 
@@ -254,7 +258,9 @@ def curves(shape: dict[str, Any]) -> Figures:
     return figures
 
 
-def graph_is_eager(families: Sequence[str], shape: dict[str, Any], strict: bool) -> Figures:
+def graph_is_eager(
+    families: Sequence[str], shape: dict[str, Any], strict: bool, **settings: Any
+) -> Figures:
     """24 steps with dropout, from graphs and without one."""
     found: dict[str, tuple[list[float], torch.Tensor]] = {}
     figures: Figures = {}
@@ -265,7 +271,7 @@ def graph_is_eager(families: Sequence[str], shape: dict[str, Any], strict: bool)
             members = [made.member(t, rows_for(f, shape, 24))
                        for f, t in zip(families, tasks, strict=True)]  # fmt: skip
             with Watched(layout) as watched:
-                losses = trained(layout, model, members, Plan(1e-4, 24, 32, 1))
+                losses = trained(layout, model, members, Plan(1e-4, 24, 32, 1), **settings)
             found[layout] = losses, vector(model)
             figures = watched.figures()
     finally:
