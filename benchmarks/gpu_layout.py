@@ -224,7 +224,7 @@ def against_fp32(name: str, tiny: bool) -> Figures:
     reason = flat.refusal(encoder) or embeddings.own_gradients(encoder)
     if reason:
         raise RuntimeError(reason)
-    made_flat = flat.lay_out(batch, flat.reading_of(encoder, own=True), bucket=True)
+    made_flat = flat.lay_out(batch, flat.flat_input_of(encoder, own=True), bucket=True)
     laid = steps.sent(made_flat, device())
     found["flat fp32"] = computed(flat_states, False)
     if CUDA:

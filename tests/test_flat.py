@@ -103,7 +103,7 @@ def test_flat_states_and_gradients_are_the_padded_ones(architecture: str) -> Non
     padded = encoder(**batch, use_cache=False).last_hidden_state
     wanted = gradients(encoder, padded, batch)
     assert flat.refusal(encoder) == ""
-    states = flat.hidden_states(encoder, flat.lay_out(batch, flat.reading_of(encoder)))
+    states = flat.hidden_states(encoder, flat.lay_out(batch, flat.flat_input_of(encoder)))
     assert (states[~real] == 0).all()
     assert (states[real] - padded[real]).norm() <= 1e-6 * padded[real].norm()
     assert worst(gradients(encoder, states, batch), wanted) <= 1e-5
@@ -115,11 +115,11 @@ def test_own_gradients_and_buckets_change_nothing(architecture: str) -> None:
     encoder = encoder_of(CONFIGS[architecture]())
     assert flat.refusal(encoder) == ""
     batch = batch_of(LENGTHS, types=architecture == "bert")
-    plain = flat.lay_out(batch, flat.reading_of(encoder))
+    plain = flat.lay_out(batch, flat.flat_input_of(encoder))
     states = flat.hidden_states(encoder, plain)
     wanted = gradients(encoder, states, batch)
     assert embeddings.own_gradients(encoder) == ""
-    laid = flat.lay_out(batch, flat.reading_of(encoder, own=True), bucket=True)
+    laid = flat.lay_out(batch, flat.flat_input_of(encoder, own=True), bucket=True)
     assert len(laid["flat_ids"]) == 128 and len(plain["flat_ids"]) == sum(LENGTHS)
     embeddings.hand_parts(encoder, laid)
     found = flat.hidden_states(encoder, laid)
@@ -132,7 +132,7 @@ def test_own_gradients_and_buckets_change_nothing(architecture: str) -> None:
 def test_gradients_do_not_depend_on_the_cut() -> None:
     encoder = encoder_of(CONFIGS["xlm-r"]())
     assert flat.refusal(encoder) == ""
-    reading = flat.reading_of(encoder)
+    reading = flat.flat_input_of(encoder)
     sums: list[dict[str, Any]] = []
     for cut in ((0, 5), (0, 2, 5), (0, 1, 2, 3, 4, 5)):
         encoder.zero_grad()
@@ -165,7 +165,7 @@ def test_attention_that_is_not_known_is_refused(config: PretrainedConfig, said: 
 
 def test_states_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = encoder_of(CONFIGS["xlm-r"]())
-    monkeypatch.setattr(flat, "reading_of", lambda encoder: flat.Reading(0, 1))
+    monkeypatch.setattr(flat, "flat_input_of", lambda encoder: flat.FlatInput(0, 1))
     assert "states, read flat" in flat.refusal(encoder)
 
 
@@ -181,7 +181,7 @@ def test_dropout_reaches_attention() -> None:
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = 0.0, 0.5
     encoder = encoder_of(config).train()
     assert flat.refusal(encoder) == ""
-    laid = flat.lay_out(batch_of(LENGTHS), flat.reading_of(encoder))
+    laid = flat.lay_out(batch_of(LENGTHS), flat.flat_input_of(encoder))
     drawn = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -195,7 +195,7 @@ def test_dropout_reaches_attention() -> None:
 def test_bucket_is_filled_by_texts_no_longer_than_the_longest(
     lengths: tuple[int, ...], size: int
 ) -> None:
-    laid = flat.lay_out(batch_of(lengths), flat.Reading(2, 1, own=True), bucket=True)
+    laid = flat.lay_out(batch_of(lengths), flat.FlatInput(2, 1, own=True), bucket=True)
     cu = laid["flat_cu"]
     every = (cu[1:] - cu[:-1]).tolist()
     assert len(laid["flat_ids"]) == cu[-1] == size

@@ -106,6 +106,9 @@ class MadeUp:
             rows = [{**row, "label": None} for row in rows]
         return Reading(rows, {"read": len(rows)}, f"{record.name}: made up")
 
+    def locate(self, record: Record, split: Split, language: str, source: object) -> object | None:
+        return self.read(record, split, language, source)
+
     def row(self, record: Record, split: str, language: str, n: int, salt: int) -> Row:
         name = f"{split}-{language}-{n}"
         if record.family == "masked_lm":

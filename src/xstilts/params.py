@@ -135,7 +135,7 @@ class TrainingSettings(Section):
     threads: int = Field(default=1, ge=1)  # of one process; scores of a CPU depend on it
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU that has it
-    # How a step's tokens lie (docs/design.md); auto: graphs on a GPU in bf16, padded elsewhere.
+    # How a step's tokens lie (docs/design.md); auto: padded, until a GPU has shown the others.
     layout: Literal["auto", "padded", "flat", "graphs"] = "auto"
     warmup_ratio: float = Field(default=0.1, ge=0, le=1)  # of the steps; linear, then decay to 0
     weight_decay: float = Field(default=0.01, ge=0)  # not for biases and LayerNorm weights

@@ -186,7 +186,7 @@ class Model(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(dict(heads))
         self.layout: Literal["padded", "flat", "graphs"] = "padded"
-        self.reading: flat.Reading | None = None
+        self.reading: flat.FlatInput | None = None
 
     def inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The tensors of a batch that the encoder reads."""
@@ -201,8 +201,10 @@ class Model(nn.Module):
         return pair_positions(batch["input_ids"], config.eos_token_id, config.pad_token_id)
 
     def laid_out(self, batch: Batch, training: bool = False) -> Batch:
-        """A batch on the CPU as `forward` reads it in this layout. training: with what our own
-        gradients need, and in a graph's buckets."""
+        """A batch on the CPU as `forward` reads it in this layout.
+
+        training: with what our own gradients need, and in a graph's buckets.
+        """
         if self.reading is None:
             return batch
         reading = self.reading if training else replace(self.reading, own=False)

@@ -1,9 +1,9 @@
-"""Tokens one after another instead of a padded rectangle, for any encoder with the attention
-interface of transformers.
+"""Tokens one after another instead of a padded rectangle.
 
-What enters: a padded batch, as families make them. What leaves: the same batch with what an encoder
-reads flat beside it, and hidden states that are padded once, before the head: families know nothing
-of it. Where an encoder does not qualify, `refusal` says why; it keeps the padded path.
+For any encoder with the attention interface of transformers. What enters: a padded batch, as
+families make them. What leaves: the same batch with what an encoder reads flat beside it, and
+hidden states that are padded once, before the head: families know nothing of it. Where an encoder
+does not qualify, `refusal` says why; it keeps the padded path.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _padded_sdpa(
 
 
 @dataclass(frozen=True)
-class Reading:
+class FlatInput:
     """How an encoder reads flat tokens.
 
     start: the number of a text's first position. padding: the piece whose row of the word table is
@@ -135,23 +135,25 @@ class Reading:
     own: bool = False
 
 
-def reading_of(encoder: PreTrainedModel, own: bool = False) -> Reading:
+def flat_input_of(encoder: PreTrainedModel, own: bool = False) -> FlatInput:
     """XLM-R and its like count positions from the padding piece + 1, most others from 0."""
     start = 0
     for name, module in encoder.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             start = 0 if module.padding_idx is None else module.padding_idx + 1
     words: Any = encoder.get_input_embeddings()
-    return Reading(start, words.padding_idx, own)
+    return FlatInput(start, words.padding_idx, own)
 
 
 def lay_out(
-    batch: Batch, reading: Reading, positions: torch.Tensor | None = None, bucket: bool = False
+    batch: Batch, reading: FlatInput, positions: torch.Tensor | None = None, bucket: bool = False
 ) -> Batch:
-    """A batch on the CPU with flat_* beside its columns. positions: (sequences, length), where they
-    are not a text's own count. bucket: rounded up to a number of tokens that other steps have, too,
-    by sequences of padding at the end, none longer than `length`: past it the attention's kernel
-    leaves rows unwritten, and NaN x 0 would reach the weights.
+    """A batch on the CPU with flat_* beside its columns.
+
+    positions: (sequences, length), where they are not a text's own count. bucket: rounded up to a
+    number of tokens that other steps have, too, by sequences of padding at the end, none longer
+    than `length`: past it the attention's kernel leaves rows unwritten, and NaN x 0 would reach the
+    weights.
     """
     mask = batch["attention_mask"].numpy().astype(bool)
     rows, width = mask.shape
@@ -209,8 +211,11 @@ def hidden_states(encoder: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 
 class _Padded(torch.autograd.Function):
-    """(T, dim) -> (rectangle, dim), a gather both ways: index_copy's own gradient would do, and
-    sorts under deterministic algorithms. Tokens outside of the rectangle have no gradient."""
+    """(T, dim) -> (rectangle, dim), a gather both ways.
+
+    The gradient of index_copy would do, and sorts under deterministic algorithms. Tokens outside of
+    the rectangle have none.
+    """
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, source: torch.Tensor, place: torch.Tensor) -> Any:
@@ -226,8 +231,7 @@ class _Padded(torch.autograd.Function):
 
 
 def refusal(encoder: PreTrainedModel) -> str:
-    """Why an encoder cannot read flat tokens; empty: it can, and from here on its attention is
-    ours.
+    """Why an encoder cannot read flat tokens; empty: it can, and its attention is ours from here.
 
     Beside what it says of itself, two short texts decide: flat, their states are those of the
     padded path (NEAR). Runs once, without gradients and without a random number.
@@ -245,7 +249,7 @@ def refusal(encoder: PreTrainedModel) -> str:
             given = {name: column.to(device) for name, column in batch.items()}
             wanted = encoder(**given, use_cache=False).last_hidden_state
             encoder.set_attn_implementation(NAME)
-            laid = lay_out(batch, reading_of(encoder))
+            laid = lay_out(batch, flat_input_of(encoder))
             found = hidden_states(encoder, {name: it.to(device) for name, it in laid.items()})
         real = given["attention_mask"].bool()
         apart = float((found[real] - wanted[real]).norm() / wanted[real].norm())

@@ -164,8 +164,7 @@ def train(
 def take_step(
     trained: Trained, graphs: Graphs | None, seed: int, task: Task, batches: Sequence[Batch]
 ) -> tuple[torch.Tensor, int]:
-    """The loss, and the real tokens that were read. seed: of this step; dropout, too, is a function
-    of it."""
+    """The loss, and the real tokens that were read. seed: of this step, dropout included."""
     if graphs is not None:
         return graphs.step(seed, task, batches)
     torch.manual_seed(seed)

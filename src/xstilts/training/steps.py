@@ -37,8 +37,10 @@ class Trained:
 
 
 def ahead(items: Iterator[T], make: Callable[[T], R], steps: int) -> Generator[R, None, None]:
-    """make(item) of each item in order, up to `steps` of them made in a side thread before they are
-    asked for; 0: all here. An error comes where its result would have."""
+    """make(item) of each item in order, made in a side thread before it is asked for.
+
+    steps: how many at most are ready; 0: all are made here. An error comes where its result would.
+    """
     if not steps:
         yield from map(make, items)
         return
