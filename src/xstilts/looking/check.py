@@ -190,17 +190,19 @@ def space_needed(params: Params, jobs: int) -> int:
     ]
     waiting = [task for task, cell in cells if not cell.is_dir()]
     kept = len(waiting) * weights if params.training.keep_encoder else 0
-    rows = {task: _reported_rows(task, grid.benchmark) for task in grid.targets}
+    official = params.source.name in ("files", "hub")  # another source has sizes of its own
+    rows = {task: _reported_rows(task, grid.benchmark, official) for task in grid.targets}
     predictions = sum(rows[task] * BYTES_A_PREDICTION for task in waiting)
     at_work = min(max(jobs, 1), len(waiting) + len(models)) * TRAINING_COPIES * weights
     return sum(not model.is_dir() for model in models) * weights + kept + predictions + at_work
 
 
-def _reported_rows(task: str, benchmark: str) -> int:
+def _reported_rows(task: str, benchmark: str, official: bool) -> int:
     """Rows of a target's dev and test in all languages: as prepared, or else as published."""
     prepared = paths.target_data(task) / "counts.json"
-    if prepared.is_file():
-        return sum(counts["rows"] for counts in read_json(prepared).values())
+    if prepared.is_file() or not official:
+        counts = read_json(prepared) if prepared.is_file() else {}
+        return sum(table["rows"] for table in counts.values())
     record = record_of(task, benchmark)
     each = [record.sizes.get(split, 0) * len(record.languages) for split in ("dev", "test")]
     tables = [n for key, n in record.sizes.items() if key.startswith(("dev-", "test-"))]
