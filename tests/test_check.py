@@ -71,7 +71,11 @@ def test_every_problem_of_a_params_file_is_a_line(tmp_path: Path) -> None:
 def test_every_name_without_a_section_is_a_line(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     params.write(experiment("world"), file, "made")
-    text = file.read_text().replace("[none, mnli,", "[none, mnil,").replace("[xnli,", "[xnly,")
+    text = (
+        file.read_text()
+        .replace("  - mnli\n", "  - mnil\n", 1)
+        .replace("  - xnli\n", "  - xnly\n", 1)
+    )
     file.write_text(text.replace("  target:\n", "  target:\n    pawx: {trials: 1}\n", 1))
     with pytest.raises(UserError) as error:
         params.load(file)
@@ -79,6 +83,8 @@ def test_every_name_without_a_section_is_a_line(tmp_path: Path) -> None:
         error.value
     )
     assert "grid.targets: 'xnly' has no section targets.xnly; nearest: xnli" in str(error.value)
+    assert "study.target: 'pawx' has no section targets.pawx; nearest: pawsx" in str(error.value)
+    assert str(error.value).count("\n") == 2
 
 
 def test_a_grid_without_its_files_is_a_line_a_table_in_seconds(at: Path) -> None:

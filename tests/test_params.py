@@ -175,3 +175,28 @@ def test_experiments_say_whose_settings_they_are() -> None:
     assert tuning is not None and (tuning.learning_rate, tuning.epochs) == (3e-5, 2)
     for name, whose in {"xtreme": "epochs: the paper", "xtreme-r": "As XTREME's scripts"}.items():
         assert whose in (ROOT / f"experiments/{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["world", "files-small", "xtreme-r"])
+def test_dvc_changes_one_line_of_a_written_file(name: str, tmp_path: Path) -> None:
+    """`dvc exp run -S`: by DVC's own writer, a value of each kind."""
+    from dvc.utils.serialize import modify_yaml
+
+    file = tmp_path / "params.yaml"
+    params.write(experiments.resolve(ROOT / f"experiments/{name}.yaml"), file, "made")
+    before = file.read_text(encoding="utf-8").splitlines()
+    with modify_yaml(str(file)):
+        pass
+    assert file.read_text(encoding="utf-8").splitlines() == before
+    for section, key, value in (
+        ("training", "seed", 7),
+        ("training", "adam_epsilon", 1e-7),
+        ("pretrain", "encoder", "a/b"),
+    ):
+        with modify_yaml(str(file)) as content:
+            content[section][key] = value
+        after = file.read_text(encoding="utf-8").splitlines()
+        assert len(after) == len(before)
+        assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+        assert params.load(file).model_dump()[section][key] == value
+        before = after

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,9 +19,10 @@ from dvc.repo import Repo
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
 
 from tests.conftest import LONG
-from tests.graphs import environment, new_repository
+from tests.graphs import dvc, environment, new_repository
 from xstilts import params
 from xstilts.running import experiments
 
@@ -216,3 +219,26 @@ def test_module_and_its_functions_are_short(path: Path) -> None:
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
     long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > 60]
     assert long == []
+
+
+def test_dvc_finds_the_plots_templates_and_their_fields(tmp_path: Path) -> None:
+    """As `dvc plots show` fills them in: no anchor is left, and every field is in the data."""
+    folder = new_repository(tmp_path / "plots")
+    shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
+    (folder / "reports").mkdir()
+    for file, more in (("targets", ""), ("languages", "language,")):
+        values = "de," if more else ""
+        (folder / f"reports/{file}.csv").write_text(
+            f"intermediate,target,{more}score,difference\nmnli,xnli,{values}56.0,6.0\n"
+        )
+    plots = params.read_yaml(ROOT / "dvc.yaml")["plots"]
+    YAML().dump({"plots": plots}, folder / "dvc.yaml")
+    shown = json.loads(dvc(folder, "plots", "show", "--json"))
+    assert not shown.get("errors")
+    assert set(shown["data"]) == {"reports/targets.csv", "reports/languages.csv"}
+    for name, (plot,) in shown["data"].items():
+        text = json.dumps(plot["content"])
+        assert "<DVC_" not in text
+        row = plot["content"]["data"]["values"][0]
+        fields = set(re.findall(r'"field": "(\w+)"', text.split('"facet"', 1)[1]))
+        assert fields <= set(row), name

@@ -339,10 +339,12 @@ def dump(params: Params) -> dict[str, Any]:
 
 
 def write(params: Params, path: Path, header: str) -> None:
-    """Write all settings as YAML that both DVC and we read alike."""
+    """Write all settings as YAML that both DVC and we read alike.
+
+    In the style of DVC's own writer: `dvc exp run -S KEY=VALUE` then changes one line.
+    """
     yaml = YAML()
-    yaml.default_flow_style = None  # leaves on one line
-    yaml.width = 110
+    yaml.default_flow_style = False
     text = io.StringIO()
     yaml.dump(dump(params), text)
     path.write_text(f"# {header}\n{text.getvalue()}", encoding="utf-8")

@@ -201,3 +201,24 @@ def test_a_linked_output_keeps_its_other_end(tmp_path: Path) -> None:
 def test_an_empty_grid_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to report"):
         report(tmp_path, GridSettings())
+
+
+def test_headline_is_one_number_an_intermediate_and_one_without_retrieval(tmp_path: Path) -> None:
+    report(tmp_path, two_rows(tmp_path))
+    mean = json.loads((tmp_path / "reports/mean.json").read_text(encoding="utf-8"))
+    assert mean == {"none": 50.0, "mnli": 56.0}  # no retrieval in this grid
+    for intermediate, value in (("none", 0.9), ("mnli", 0.4)):
+        write(tmp_path / "cells", card(intermediate, "tatoeba", 1, value))
+    report(tmp_path, grid(["none", "mnli"], ["xnli", "tatoeba"]))
+    mean = json.loads((tmp_path / "reports/mean.json").read_text(encoding="utf-8"))
+    assert mean["none*"] == 50.0 and mean["mnli*"] == 56.0
+    assert mean["mnli"] != mean["mnli*"]
+
+
+def test_languages_have_a_line_each_but_for_the_baseline(tmp_path: Path) -> None:
+    report(tmp_path, two_rows(tmp_path))
+    lines = read_csv(tmp_path / "reports/languages.csv")
+    assert {line["intermediate"] for line in lines} == {"mnli"}
+    found = {line["language"]: float(line["difference"]) for line in lines}
+    assert found["de"] == pytest.approx(6.0)
+    assert set(found) == {"en", "de"}

@@ -16,7 +16,7 @@ from xstilts.paths import CELLS, REPORTS
 def report_stage(
     experiment: str, grid: GridSettings, cells: Path = CELLS, out: Path = REPORTS
 ) -> None:
-    """Write report.md, scores.csv, grid.csv, targets.csv, metrics.json and heatmap.png."""
+    """Write the report as text, tables (CSV), numbers for DVC (JSON) and a heat map."""
     from xstilts.results.report import figures, texts
     from xstilts.results.report.cells import read_results
 
@@ -26,5 +26,7 @@ def report_stage(
         write_text(new / "scores.csv", texts.scores_csv(results))
         write_text(new / "grid.csv", texts.grid_csv(results))
         write_text(new / "targets.csv", texts.targets_csv(results))
+        write_text(new / "languages.csv", texts.languages_csv(results))
         write_json(new / "metrics.json", texts.metrics(results))
+        write_json(new / "mean.json", texts.headline(results))
         figures.heatmap(results, new / "heatmap.png")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from xstilts.results.report.cells import (
     numbers,
     score,
 )
+from xstilts.tasks.metrics.benchmark import CATEGORIES
 
 NOTHING = "-"
 PICTURE = "![Differences to the baseline](heatmap.png)"
@@ -99,6 +101,43 @@ def targets_csv(results: Results) -> str:
         if name in names(by_cell) and (gained := gain(by_cell, intermediate, name))
     ]
     return _csv(("intermediate", "target", "score", "difference"), lines)
+
+
+def languages_csv(results: Results) -> str:
+    """For `dvc plots`: each language's score and gain over the baseline, in percent points."""
+    lines = []
+    for intermediate in results.intermediates:
+        for column in results.columns:
+            for language in column.languages:
+                by_cell = {
+                    name: {
+                        r: {language: column.number(name, r, language)} for r in results.replicates
+                    }
+                    for name in results.intermediates
+                }
+                if gained := gain(by_cell, intermediate, language):
+                    value = 100 * score(by_cell, intermediate, language).mean
+                    key = (intermediate, column.target, language)
+                    lines.append((*key, value, 100 * gained.mean))
+    return _csv(("intermediate", "target", "language", "score", "difference"), lines)
+
+
+def headline(results: Results) -> dict[str, float]:
+    """For `dvc metrics`, whose lines are short: {intermediate: mean of its targets}.
+
+    Zero-shot languages, percent with two decimals. NAME*: without retrieval, where the grid has
+    retrieval and more.
+    """
+    by_cell = numbers(results, zero_shot=True)
+    retrieval = CATEGORIES[results.benchmark]["retrieval"]
+    others = [name for name in results.targets if name in names(by_cell) and name not in retrieval]
+    found: dict[str, float] = {}
+    for intermediate in results.intermediates if MEAN in names(by_cell) else ():
+        found[intermediate] = round(100 * score(by_cell, intermediate, MEAN).mean, 2)
+        if 0 < len(others) < len(results.targets):
+            means = (score(by_cell, intermediate, name).mean for name in others)
+            found[f"{intermediate}*"] = round(100 * statistics.fmean(means), 2)
+    return found
 
 
 def metrics(results: Results) -> dict[str, Any]:
