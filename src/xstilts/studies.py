@@ -51,13 +51,16 @@ def study_stage(
     params: Params,
     out: Path = paths.STUDIES,
     work: Path = paths.WORK,
-) -> None:
-    """The stages study-intermediate@NAME and study-target@NAME: write out/PHASE/NAME.yaml."""
+) -> dict[str, Any]:
+    """The stages study-intermediate@NAME and study-target@NAME: write out/PHASE/NAME.yaml.
+
+    Returns the values that were found; {} where nothing is searched.
+    """
     section = getattr(params.study, phase).get(name, StudySettings())
     result = paths.study(phase, name, out)
     if section.trials == 0:
         write_text(result, "{}\n")
-        return
+        return {}
     first = _own_values(phase, name, params, section)
     from xstilts.phases.intermediate import intermediate_objective
     from xstilts.phases.target import target_objective
@@ -80,8 +83,9 @@ def study_stage(
         run.finish_trial(values, score, folder.name, search.metric)
         return score
 
-    run_study(search, objective, result)
+    best = run_study(search, objective, result)
     shutil.rmtree(folder / "trials", ignore_errors=True)
+    return best
 
 
 def run_study(search: Search, objective: Objective, result: Path) -> dict[str, Any]:

@@ -108,7 +108,20 @@ def test_unanswered_questions_are_counted(golden) -> None:
     articles = labels["data"] if isinstance(labels, dict) else labels
     ids = [qa["id"] for article in articles for p in article["paragraphs"] for qa in p["qas"]]
     assert counts["xquad"]["es"] == sum(name not in predicted for name in ids) == 4
-    assert set(counts) == {"xquad", "mlqa", "tydiqa"}
+    assert set(counts) == {"xquad", "mlqa", "tydiqa", "pawsx", "xnli"}
+    assert counts["xnli"] == {"de": 3, "en": 1}  # `maybe`, `NEUTRAL!` and the like
+
+
+def test_predictions_that_are_no_label_are_refused(only) -> None:
+    """Labels as numbers, which evaluate.py scores 0 in silence."""
+    predictions, labels = only("xnli")
+    path = predictions / "xnli/test-de.tsv"
+    numbers = ["0"] * len(path.read_text("utf-8").splitlines())
+    path.write_text("\n".join(numbers) + "\n", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"test-de.tsv: no line is a label, as '0'; expected contra"
+    ):
+        score_submission(predictions, labels)
 
 
 def test_case_a_under_five_seconds_without_heavy_imports(golden) -> None:

@@ -170,9 +170,12 @@ def study(
         params.intermediates if phase == "intermediate" else params.targets
     )
     section_of(sections, f"{phase}s", name)
-    from xstilts import studies
+    from xstilts import paths, studies
 
-    studies.study_stage(phase, name, params)
+    best = studies.study_stage(phase, name, params)
+    found = ", ".join(f"{key} {value}" for key, value in best.items())
+    nothing = f"study.{phase}.{name}.trials is 0 in params.yaml, so params' own values stay"
+    print(f"{paths.study(phase, name)}: {found or nothing}")
 
 
 @app.command()

@@ -57,9 +57,9 @@ def score_submission(
 ) -> dict[str, Any]:
     """What evaluate.py writes, in percent, and how it came about.
 
-    Besides its scores: benchmark, convention, unanswered ({task: {language: questions without
-    prediction}}), not_scored (tasks without a folder), partial ({task: languages that the folder's
-    manifest says are not in it}).
+    Besides its scores: benchmark, convention, unanswered ({task: {language: questions without a
+    prediction, or with one that is no label}}), not_scored (tasks without a folder), partial
+    ({task: languages that the folder's manifest says are not in it}).
     """
     if benchmark not in TASKS:
         raise UserError(f"--benchmark {benchmark}: not a benchmark{nearest(benchmark, TASKS)}")
@@ -173,13 +173,22 @@ def _same_number(files: _Files, predicted: int, gold: int, unit: str) -> None:
 
 
 def _score_labels(files: _Files) -> Scored:
-    """Accuracy of one label a line."""
+    """Accuracy of one label a line; what is no label is wrong, and counts as unanswered.
+
+    evaluate.py says nothing of such predictions. Raises UserError where all of them are.
+    """
     known = ENTRIES[files.task].record.labels
     predicted, gold = read_lines(files.predictions), read_lines(files.labels)
     found = any(label in known for label in gold)
     _refuse_blanked(files.labels, found, " or ".join(sorted(known)))
     _same_number(files, len(predicted), len(gold), "lines")
-    return {"accuracy": accuracy(predicted, gold)}, 0
+    odd = sum(label not in known for label in predicted)
+    if odd == len(predicted):
+        raise UserError(
+            f"{files.predictions}: no line is a label, as '{predicted[0]}'; expected "
+            f"{' or '.join(sorted(known))} in each; write the labels by their names"
+        )
+    return {"accuracy": accuracy(predicted, gold)}, odd
 
 
 def _score_line_numbers(files: _Files) -> Scored:
