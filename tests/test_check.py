@@ -397,3 +397,41 @@ def test_a_full_disk_is_one_line(at: Path) -> None:
     assert "No space left on device; expected" in done.stderr
     (at / "params.yaml").unlink()
     assert subprocess.run(command, **run).returncode == 0  # type: ignore[call-overload]
+
+
+def test_a_replicate_that_the_grid_has_not_is_named(at: Path) -> None:
+    params.write(experiment("world"), at / "params.yaml", "made")
+    (at / "dvc.yaml").write_text("")
+    for words in (["target", "none", "xnli"], ["intermediate", "mnli"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "xstilts", *words, "--replicate", "7"],
+            cwd=at, env=environment(at), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (
+            2,
+            "xstilts: --replicate 7: params.yaml: grid.replicates has 1; expected one of them; add "
+            "it there\n",
+        )
+
+
+def test_a_study_without_trials_says_so(at: Path) -> None:
+    study = experiment("world").model_dump()["study"]
+    study["target"]["xnli"] = {"trials": 0}
+    params.write(changed(experiment("world"), study=study), at / "params.yaml", "made")
+    (at / "dvc.yaml").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "xstilts", "study", "target", "xnli"],
+        cwd=at, env=environment(at), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == (
+        "studies/target/xnli.yaml: study.target.xnli.trials is 0 in params.yaml, so params' own "
+        "values stay\n"
+    )
+    assert (at / "studies/target/xnli.yaml").read_text() == "{}\n"
+
+
+def test_a_study_that_is_gone_names_its_stage(at: Path) -> None:
+    from xstilts.phases.provenance import read_study
+
+    with pytest.raises(UserError, match="dvc repro study-target@tatoeba"):
+        read_study(paths.study("target", "tatoeba"))

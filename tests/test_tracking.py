@@ -145,8 +145,8 @@ def test_log_sends_what_is_missing_once(place: Place, monkeypatch: pytest.Monkey
     place.finish(model())
     folder = place.finish(cell())
     assert place.runs() == []
-    assert log_missing(place.experiment, [folder], place.work) == (2, 0)
-    assert log_missing(place.experiment, [folder], place.work) == (0, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (2, 0, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (0, 0, 0)
     assert len(place.runs(ONE_RUN_A_CELL)) == 2
     assert {run.data.metrics["train.loss"] for run in place.runs()} == {1.0}
     (ours,) = place.runs("tags.`xstilts.phase` = 'target'")
@@ -157,8 +157,8 @@ def test_log_marks_the_run_of_a_card_that_came_back(place: Place) -> None:
     for key in ("k1", "k2"):
         folder = place.finish(cell(key), chart=False)
     place.write(cell("k1"))  # as DVC does from its cache: nothing runs
-    assert log_missing(place.experiment, [folder], place.work) == (0, 1)
-    assert log_missing(place.experiment, [folder], place.work) == (0, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (0, 1, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (0, 0, 0)
     (run,) = place.runs(ONE_RUN_A_CELL)
     assert run.data.tags["xstilts.params_sha"] == "k1"
 
@@ -169,11 +169,11 @@ def test_unreachable_mlflow_loses_nothing(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     folder = place.finish(cell())
-    assert log_missing(place.experiment, [folder], place.work) == (0, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (0, 0, 1)
     warnings = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in warnings] == ["warning", "warning"]
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert log_missing(place.experiment, [folder], place.work) == (1, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (1, 0, 0)
     (run,) = place.runs()
     assert run.data.metrics["train.loss"] == 1.0
 
@@ -238,8 +238,8 @@ def test_log_sends_trials_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(MODE, "later")
     run = open_run(place.experiment, "study-intermediate-mnli-10k-3", place.work)
     run.finish_trial({"learning_rate": 1e-3}, 0.5, "s1", "accuracy")
-    assert log_missing(place.experiment, [], place.work) == (1, 0)
-    assert log_missing(place.experiment, [], place.work) == (0, 0)
+    assert log_missing(place.experiment, [], place.work) == (1, 0, 0)
+    assert log_missing(place.experiment, [], place.work) == (0, 0, 0)
     (run,) = place.runs()
     assert run.data.tags["xstilts.intermediate"] == "mnli-10k"
 
@@ -247,7 +247,7 @@ def test_log_sends_trials_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> 
 def test_tracking_off_only_keeps_the_curve(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODE, "off")
     folder = place.finish(replace(cell(), scores={"test": {}}))
-    assert log_missing(place.experiment, [folder], place.work) == (0, 0)
+    assert log_missing(place.experiment, [folder], place.work) == (0, 0, 0)
     assert len((place.work / "history/target-mnli-xnli-1.jsonl").read_bytes().splitlines()) == 3
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,10 +18,14 @@ from xstilts.cli.tools import (
     Replicate,
     TargetName,
     load_params,
+    require_replicate,
     section_of,
     tools,
 )
 from xstilts.errors import UserError, of_disk
+
+if TYPE_CHECKING:
+    from xstilts.params import Params
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -186,6 +190,7 @@ def intermediate(name: IntermediateName, replicate: Replicate = 1) -> None:
     """
     params = load_params()
     section_of(params.intermediates, "intermediates", name)
+    require_replicate(replicate, params)
     from xstilts.phases.intermediate import intermediate_stage
 
     intermediate_stage(name, replicate, params)
@@ -200,6 +205,7 @@ def target(intermediate: IntermediateName, task: TargetName, replicate: Replicat
     params = load_params()
     section_of(params.intermediates, "intermediates", intermediate)
     section_of(params.targets, "targets", task)
+    require_replicate(replicate, params)
     from xstilts.phases.target import target_stage
 
     target_stage(intermediate, task, replicate, params)
@@ -255,7 +261,7 @@ def grid(
     print(room, file=sys.stderr)
     status = run_grid(jobs, stages or [], cards)
     if status < 2:  # not where it was stopped
-        log()
+        _log(params)
     raise typer.Exit(status)
 
 
@@ -287,17 +293,22 @@ def log() -> None:
 
     Example: xstilts log
     """
+    raise typer.Exit(_log(load_params()))
+
+
+def _log(params: Params) -> int:
+    """Send what is missing and say so; 1 where something could not be sent, else 0."""
     from xstilts import paths
     from xstilts.running import tracking
 
-    params = load_params()
     grid = params.grid
     names = product(grid.intermediates, grid.targets, grid.replicates)
     folders = [paths.cell(*name) for name in names]
     cells = [folder for folder in folders if folder.is_dir()]
-    sent, marked = tracking.log_missing(params.experiment, cells, paths.WORK)
+    sent, marked, failed = tracking.log_missing(params.experiment, cells, paths.WORK)
     if sent or marked:
         print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
+    return 1 if failed else 0
 
 
 @app.command()

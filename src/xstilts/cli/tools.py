@@ -220,3 +220,13 @@ def section_of(sections: Mapping[str, Section], kind: str, name: str) -> Section
     if name not in sections:
         raise UserError(f"params.yaml: {kind}.{name} is not there{nearest(name, sections)}")
     return sections[name]
+
+
+def require_replicate(replicate: int, params: Params) -> None:
+    """UserError where the grid has no such replicate, of which no stage makes the inputs."""
+    if replicate not in params.grid.replicates:
+        known = ", ".join(map(str, params.grid.replicates))
+        raise UserError(
+            f"--replicate {replicate}: params.yaml: grid.replicates has {known}; expected one of "
+            "them; add it there"
+        )

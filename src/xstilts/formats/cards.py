@@ -62,7 +62,6 @@ class Card:
     source: str = ""
     key: str = ""  # digest of the phase's own params and inputs; what says whether a run is current
     settings: dict[str, Setting] = field(default_factory=dict)
-    computed: dict[str, str] = field(default_factory=dict)  # on which device, how exactly, how laid
     selection: Selection | None = None
     scores: Scores = field(default_factory=dict)
     main: tuple[str, ...] = ()  # the metrics whose mean is the task's number
@@ -71,6 +70,7 @@ class Card:
     flags: tuple[str, ...] = ()  # what a reader must know before believing a score
     notes: tuple[str, ...] = ()  # stand-ins
     inputs: dict[str, str] = field(default_factory=dict)  # digests of what was read
+    computed: dict[str, str] = field(default_factory=dict)  # on which device, how exactly, how laid
 
 
 def write_card(folder: Path, card: Card) -> None:

@@ -49,6 +49,7 @@ def _name_encoder(name: str, params: Params) -> None:
     run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
     commit = encoders.hub_revision(name, params.pretrain.revision)
     ref = EncoderRef(name, name, commit, commit or folder_digest(Path(name)))
+    encoders.load_tokenizer(ref)  # what has none is said now, and not by the first training
     card = _card(params, key, name, {"encoder": ref.digest}, {})
     with fresh_folder(PRETRAIN) as out:
         encoders.write_ref(out, ref)

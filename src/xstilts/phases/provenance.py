@@ -33,6 +33,9 @@ def with_study(section: Any, path: Path) -> tuple[Any, dict[str, Setting]]:
 
 def read_study(path: Path) -> dict[str, float]:
     """The learning rate and epochs that a study chose; {} where it had no trials."""
+    if not path.is_file():
+        stage = f"study-{path.parent.name}@{path.stem}"
+        raise UserError(f"{path}: no such file; expected what its study chose; `dvc repro {stage}`")
     values = read_yaml(path)
     if values == {}:
         return {}

@@ -141,21 +141,21 @@ class Run:
         self._next = now + max(SEND_EVERY_S, SEND_SHARE * (now - started))
 
 
-def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int, int]:
-    """Send to MLflow what has no run yet: (runs sent, cells marked anew).
+def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int, int, int]:
+    """Send to MLflow what has no run yet: (runs sent, cells marked anew, what could not be sent).
 
     cells: their folders; the cards of their phase-2 models and of pretraining go first. Of a cell
     that DVC brought back from its cache, the run with the card's key becomes current again.
     """
     if logbook.mode() == "off":
-        return 0, 0
-    sent = marked = 0
-    with _warned("xstilts log"):
+        return 0, 0, 0
+    sent, marked, failed = 0, 0, list[str]()
+    with _warned("xstilts log", failed):
         server = _server(experiment, work)
         with server.lock:
             known = server.by_cell()
             for folder in logbook.card_folders(cells):
-                with _warned(str(folder)):
+                with _warned(str(folder), failed):
                     card = read_card(folder)
                     runs = known.get(cell_key(card), [])
                     if card.key in map(_sha, runs):
@@ -165,10 +165,10 @@ def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int
                         sent += 1
             for cell, lines in logbook.finished_trials(experiment, work):
                 if lines[-1]["finished"] not in map(_sha, known.get(cell, [])):
-                    with _warned(cell):
+                    with _warned(cell, failed):
                         server.send_trial(cell, lines, "")
                         sent += 1
-    return sent, marked
+    return sent, marked, len(failed)
 
 
 class _Server:
@@ -346,12 +346,17 @@ def _opened(uri: str, experiment: str, work: Path) -> _Server:
 
 
 @contextmanager
-def _warned(what: str) -> Iterator[None]:
-    """Turn any failure inside into one line on stderr: no training may be lost to its log."""
+def _warned(what: str, failed: list[str] | None = None) -> Iterator[None]:
+    """Turn any failure inside into one line on stderr: no training may be lost to its log.
+
+    failed: where `what` is added then.
+    """
     try:
         yield
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if failed is not None:
+            failed.append(what)
         print(
             f"warning: {what}: not sent to MLflow: {reason}; what was computed is on disk; "
             "run `xstilts log` once MLflow answers",

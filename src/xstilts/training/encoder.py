@@ -239,14 +239,15 @@ def config_copy(encoder: PreTrainedModel) -> PretrainedConfig:
 
 
 def hub_revision(name: str, revision: str | None) -> str | None:
-    """The commit that a Hub id resolves to today; None for a folder; UserError without access."""
-    if Path(name).exists():
-        return None
+    """The commit that a Hub id resolves to today; None for a folder.
+
+    UserError where neither has an encoder's config, or it cannot be reached.
+    """
     try:
         config: Any = AutoConfig.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
         raise _unavailable(EncoderRef(name, name, revision, ""), error) from None
-    commit: str | None = config._commit_hash
+    commit: str | None = None if Path(name).exists() else config._commit_hash
     return commit
 
 
