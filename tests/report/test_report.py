@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection, write_card
 from xstilts.params import GridSettings
 from xstilts.results.report import report_stage
+from xstilts.results.report.terminal import show
 
 NINE = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
 
@@ -222,3 +225,15 @@ def test_languages_have_a_line_each_but_for_the_baseline(tmp_path: Path) -> None
     found = {line["language"]: float(line["difference"]) for line in lines}
     assert found["de"] == pytest.approx(6.0)
     assert set(found) == {"en", "de"}
+
+
+def test_a_grids_end_shows_the_table_and_where_the_rest_is(tmp_path: Path) -> None:
+    report(tmp_path, two_rows(tmp_path))
+    console = Console(file=io.StringIO(), width=120)
+    show(console, tmp_path / "reports")
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = [line.split() for line in text.splitlines()]
+    assert ["zero-shot,", "percent", "none", "mnli"] in lines
+    assert ["xnli", "50.0", "56.0", "(+6.0)"] in lines
+    assert ["mean", "of", "targets", "50.0", "56.0", "(+6.0)"] in lines
+    assert "report.md" in text

@@ -262,6 +262,12 @@ def grid(
     status = run_grid(jobs, stages or [], cards)
     if status < 2:  # not where it was stopped
         _log(params)
+    if status == 0 and (not stages or "report" in stages):
+        from rich.console import Console
+
+        from xstilts.results.report.terminal import show
+
+        show(Console())
     raise typer.Exit(status)
 
 

@@ -44,7 +44,7 @@ def use_experiment(experiment: Path, force: bool = False, target: Path = PARAMS)
     if not force and (problem := _would_be_lost(target)):
         raise UserError(
             f"{target}: {problem}; expected git to have it, as it is about to be replaced; "
-            f"commit it, or run `xstilts use {experiment} --force`"
+            f"commit it, undo it (`git checkout {target.name}`), or add --force"
         )
     _write(resolved, experiment, target)
     grid = resolved.grid
