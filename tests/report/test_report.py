@@ -128,7 +128,7 @@ def test_same_cards_give_the_same_bytes(tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in (tmp_path / "reports").iterdir()}
     report(tmp_path, settings)
     assert {path.name: path.read_bytes() for path in (tmp_path / "reports").iterdir()} == first
-    assert len(first) == 6
+    assert len(first) == 8
 
 
 def test_replicates_give_mean_and_spread_of_paired_gains(tmp_path: Path) -> None:
