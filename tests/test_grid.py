@@ -42,9 +42,9 @@ def test_second_repro_runs_nothing(reproduced: Path, tmp_path: Path) -> None:
 def test_one_targets_setting_stales_its_own_stages(reproduced: Path, tmp_path: Path) -> None:
     folder = copy(reproduced, tmp_path / "copy")
     text = (folder / "params.yaml").read_text()
-    before, section = text[: text.index("  udpos: {") + 1], text[text.index("  udpos: {") + 1 :]
-    section = section.replace("learning_rate: ", "learning_rate: 1", 1)
-    (folder / "params.yaml").write_text(before + section)
+    at = text.index("  udpos:\n", text.index("\ntargets:\n"))
+    section = text[at:].replace("learning_rate: ", "learning_rate: 1", 1)
+    (folder / "params.yaml").write_text(text[:at] + section)
     dvc(folder, "repro")
     assert ran(folder) == [
         "report",
