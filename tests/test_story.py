@@ -74,6 +74,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "xstilts", "use", "experiments/tiny.yaml")
     text = run(folder, "xstilts", "grid", "--jobs", "2")
     assert f"{STAGES} stages ran, 0 were up to date, 0 failed" in text, text
+    assert "zero-shot, percent" in text and "reports/report.md" in text, text
     return folder
 
 
@@ -132,8 +133,9 @@ def test_one_run_a_cell_is_current(repository: Path) -> None:
 
 def test_metrics_and_plots_are_dvcs_too(repository: Path, tmp_path: Path) -> None:
     shown = json.loads(dvc(repository, "metrics", "show", "--json"))
-    assert "reports/metrics.json" in json.dumps(shown)
+    assert "reports/mean.json" in json.dumps(shown)
     assert "mnli" in json.dumps(shown)
+    assert max(map(len, dvc(repository, "metrics", "show").splitlines())) <= 120
     dvc(repository, "plots", "show", "--out", str(tmp_path / "plots"))
     assert "mnli" in (tmp_path / "plots/index.html").read_text(encoding="utf-8")
 
