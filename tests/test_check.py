@@ -18,11 +18,12 @@ from xstilts import errors, params, paths
 from xstilts.cli import main
 from xstilts.errors import UserError
 from xstilts.looking import check
-from xstilts.params import Params
+from xstilts.params import Params, SourceSettings
 from xstilts.running import experiments, grid
 from xstilts.running import graph as graphs
 from xstilts.sources import needed
 from xstilts.sources.prepare import prepare_intermediate, prepare_target
+from xstilts.tasks.catalogue import record
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 3.0
@@ -131,6 +132,31 @@ def test_only_what_the_stages_need_is_looked_up(at: Path) -> None:
     assert len({line.split()[4] for line in problems(settings, "report")}) > 15
 
 
+def test_a_target_that_selects_on_its_own_dev_needs_no_other(at: Path) -> None:
+    """XTREME's folder has XNLI's training rows and no dev of MNLI, which nothing then reads."""
+    settings = changed(experiment("xtreme"), training={"device": "auto"})
+    (at / "download/xnli").mkdir(parents=True)
+    files = ["train-en"] + [f"{s}-{c}" for s in ("dev", "test") for c in record("xnli").languages]
+    for name in files:
+        (at / f"download/xnli/{name}.tsv").touch()
+    check.require_ready(settings, ["target@none-xnli-1"])
+
+
+def test_languages_that_xtreme_r_adds_stop_no_other_task(at: Path) -> None:
+    """Of XQuAD any may be named: what keeps SQuAD's contexts apart reads English alone."""
+    source = {"name": "files", "path": ".", "tasks": {"xquad": {"languages": ["en", "ro"]}}}
+    settings = SourceSettings.model_validate(source)
+    lines = needed.missing_tables([], ["xquad", "tatoeba"], "xtreme-r", settings)
+    assert lines and not any("'ro' is not one" in line for line in lines)
+
+
+def test_phase_1_needs_no_task(at: Path) -> None:
+    settings = changed(experiment("xtreme"), training={"device": "auto"})
+    (at / "download").mkdir()
+    for stage in ("code", "pretrain"):
+        check.require_ready(settings, [stage])
+
+
 def test_a_folder_that_is_not_there_is_one_line(at: Path) -> None:
     settings = changed(experiment("xtreme"), training={"device": "auto"})
     assert problems(settings) == [
@@ -199,8 +225,7 @@ def test_what_the_data_stages_read_is_what_is_looked_up(
         prepare_intermediate(settings.intermediates[row].members, settings.source, at / "i" / row)
     for task in targets:
         prepare_target(task, settings.source, at / "t" / task)
-    assert read <= located
-    assert {task for task, _, _ in located} == {task for task, _, _ in read}
+    assert read == located
 
 
 # The encoder
@@ -350,6 +375,20 @@ def test_an_experiment_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         experiments.experiment_file("file-small")
     with pytest.raises(UserError, match=r"experiments/nope.yaml: no such file"):
         experiments.resolve(experiments.experiment_file("experiments/nope.yaml"))
+
+
+def test_a_file_is_meant_from_where_the_command_is_given(at: Path) -> None:
+    shutil.copytree(ROOT / "experiments", at / "experiments")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, at / name)
+    (at / "docs").mkdir()
+    for given in ("../experiments/files-small.yaml", "files-small"):
+        done = subprocess.run(
+            [sys.executable, "-m", "xstilts", "use", given, "--force"],
+            cwd=at / "docs", env=environment(at) | {"PYTHONPATH": str(ROOT / "src")},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.startswith("params.yaml: experiments/files-small.yaml, ")
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def _all_commands(
 ) -> None:
     """Which English intermediate task helps which target task, in which language, for your encoder.
 
-    All of params.yaml: `xstilts grid`, or `dvc repro`. Another experiment: `xstilts use FILE`.
+    All of params.yaml: `xstilts grid`, or `dvc repro`. Another experiment: `xstilts use NAME`.
     """
 
 
@@ -331,6 +331,6 @@ def use(
     from xstilts import paths
     from xstilts.running.experiments import experiment_file, use_experiment
 
-    given = Path(experiment)
-    (moved,) = paths.to_root(given)
-    print(use_experiment(experiment_file(str(moved if given.is_file() else given)), force))
+    is_file = Path(experiment).is_file()  # seen from here; a name is one of the root's
+    (moved,) = paths.to_root(Path(experiment))
+    print(use_experiment(experiment_file(str(moved) if is_file else experiment), force))

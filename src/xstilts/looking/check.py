@@ -35,9 +35,10 @@ VOCABULARIES = (
     "vocab.txt",
     "vocab.json",
 )
-LAYERS_MATRICES = 4  # of an attention: queries, keys, values, output
+ATTENTION_MATRICES = 4  # of an attention: queries, keys, values, output
 TRAINING_COPIES = 8  # two checkpoints of weights and AdamW's two moments; best and last weights
 BYTES_A_PREDICTION = 250
+EARLY = ("code", "text", "pretrain")  # stages that need no task
 GB = 1e9
 
 
@@ -68,9 +69,10 @@ def require_ready(
 
 def _wanted(name: str, stages: Sequence[str]) -> bool:
     """Whether a name of the grid may be among what the stages need, by their own names."""
-    parts = [stage.partition("@")[2] for stage in stages]
-    whole_groups = not parts or not all(parts)
-    return whole_groups or any(f"-{name}-" in f"-{part}-" for part in parts)
+    if not stages:
+        return True
+    parts = [stage.partition("@")[2] for stage in stages if stage not in EARLY]
+    return any(not part or f"-{name}-" in f"-{part}-" for part in parts)
 
 
 # The encoder
@@ -240,4 +242,4 @@ def _cached_config(name: str, revision: str | None) -> dict[str, Any]:
 
 
 def _parameters(vocabulary: int, hidden: int, intermediate: int, layers: int) -> int:
-    return vocabulary * hidden + layers * hidden * (LAYERS_MATRICES * hidden + 2 * intermediate)
+    return vocabulary * hidden + layers * hidden * (ATTENTION_MATRICES * hidden + 2 * intermediate)

@@ -106,19 +106,16 @@ def targets_csv(results: Results) -> str:
 def languages_csv(results: Results) -> str:
     """For `dvc plots`: each language's score and gain over the baseline, in percent points."""
     lines = []
-    for intermediate in results.intermediates:
-        for column in results.columns:
-            for language in column.languages:
-                by_cell = {
-                    name: {
-                        r: {language: column.number(name, r, language)} for r in results.replicates
-                    }
-                    for name in results.intermediates
-                }
-                if gained := gain(by_cell, intermediate, language):
-                    value = 100 * score(by_cell, intermediate, language).mean
-                    key = (intermediate, column.target, language)
-                    lines.append((*key, value, 100 * gained.mean))
+    for column in results.columns:
+        for language in column.languages:
+            by_cell = {
+                name: {r: {language: column.number(name, r, language)} for r in results.replicates}
+                for name in results.intermediates
+            }
+            for name in results.intermediates:
+                if gained := gain(by_cell, name, language):
+                    value = 100 * score(by_cell, name, language).mean
+                    lines.append((name, column.target, language, value, 100 * gained.mean))
     return _csv(("intermediate", "target", "language", "score", "difference"), lines)
 
 
