@@ -108,6 +108,7 @@ LETTERS = "ab zé中国สวั\u0301\u0e34\u200b\u200d\U0001f600\U00020000\u00
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @example(context="a(\nb", place=(3, 1), question="a", seed=0)
+@example(context="\u200b\u200bว", place=(1, 1), question="a", seed=0)  # lost, its twin is found
 @given(
     context=st.text(LETTERS, min_size=1, max_size=80),
     place=st.tuples(st.integers(0, 79), st.integers(1, 20)),
@@ -123,8 +124,9 @@ def test_any_answer_comes_back_or_is_counted(
     row |= {"answers": [{"text": answer, "start": place[0]}]}
     features = span.encode([row], TINY, NARROW)
     found = span.decode(features, perfect("span", features), [row], NARROW)[0]["text"]
-    assert (found == answer.strip()) == (_lost(features) == 0)
-    assert _lost(features) <= 1
+    text, lost = answer.strip(), _lost(features)
+    twice = any(context.startswith(text, i) for i in range(len(context)) if i != context.find(text))
+    assert lost in ((0, 1) if found == text and twice else (int(found != text),))
     for logits in (_noise(features, seed), perfect("span", features)):
         one = span.decode(features, logits, [row], NARROW)[0]["text"]
         assert one in context and one == one.strip()
