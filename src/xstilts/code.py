@@ -33,10 +33,12 @@ COMMANDS = {
     "report": ("report",),
 }
 # Every training imports them, and they cannot change a number: each setting stands in params.yaml,
-# which DVC compares itself; the others raise an error, tell MLflow and keep the curve for it.
+# which DVC compares itself; the others raise an error, show progress, tell MLflow and keep the
+# curve for it.
 EXCEPTIONS = (
     "xstilts.params",
     "xstilts.errors",
+    "xstilts.bars",
     "xstilts.running.tracking",
     "xstilts.running.logbook",
 )

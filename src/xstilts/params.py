@@ -168,6 +168,11 @@ class PhaseSettings(Section):
     max_length: int = Field(default=256, ge=8)  # pieces
     span: SpanSettings | None = None  # for span tasks, and only there
 
+    @property
+    def trained(self) -> PhaseSettings | None:
+        """How it trains."""
+        return self
+
 
 class FrozenSettings(Section):
     """A target that trains no head: sentence vectors straight from the phase-2 encoder."""
@@ -176,6 +181,11 @@ class FrozenSettings(Section):
     layer: int = Field(default=14, ge=0)  # 0: the embeddings' output; 14 as in jiant
     pooling: PoolingName = "mean"
     max_length: int = Field(default=512, ge=8)
+
+    @property
+    def trained(self) -> PhaseSettings | None:
+        """How the encoder is trained before; None where it is not."""
+        return self.tuning
 
 
 class IntermediateSettings(PhaseSettings):

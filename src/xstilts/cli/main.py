@@ -255,11 +255,12 @@ def grid(
     cards = _numbers(gpus)
     params = load_params()
     from xstilts.looking.check import require_ready
+    from xstilts.running.estimate import work_of
     from xstilts.running.grid import cores, run_grid
 
     room = require_ready(params, stages or [], jobs or len(cards) or cores(), cards)
     print(room, file=sys.stderr)
-    status = run_grid(jobs, stages or [], cards)
+    status = run_grid(jobs, stages or [], cards, work_of(params))
     if status < 2:  # not where it was stopped
         _log(params)
     if status == 0 and (not stages or "report" in stages):

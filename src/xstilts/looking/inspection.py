@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from xstilts.bars import bar
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
 from xstilts.looking.examples import Example, Printer
@@ -172,12 +172,15 @@ def _tables(part: Part, tokenizer: Tokenizer, options: InspectOptions) -> Iterat
     )
     names = [name for name in names if not options.languages or name[1] in options.languages]
     what = f"{part.folder}: encode"
-    for split, language in tqdm(names, desc=what, unit="table", disable=None, leave=False):
+    shown = bar(len(names), what, "tables")
+    for split, language in names:
         table = read_table(part.folder, split, language)
         drawn = _drawn(table, options.rows)
         features = part.task.family.encode(drawn, tokenizer, part.task.settings)
         name = f"{part.title} {split}-{language}".strip()
+        shown.update()
         yield Seen(name, language, part.task, table.rows, drawn, features)
+    shown.close()
 
 
 def _drawn(table: Table, rows: int) -> list[Row]:

@@ -20,8 +20,8 @@ from typing import get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from xstilts.bars import bar
 from xstilts.errors import UserError
 from xstilts.formats.cards import task_number
 from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text
@@ -80,7 +80,7 @@ class LayerEncoder:
         }
         heads = {pooling: retrieval.Pooling(pooling) for pooling in POOLINGS}
         title = f"{table.split}-{table.language}"
-        bar = tqdm(total=len(features), desc=title, unit="row", disable=None, leave=False)
+        shown = bar(len(features), title, "rows")
         for examples in sorted_batches(features, self.training.token_budget):
             batch = retrieval.collate(features, examples, tokens, (0,))
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
@@ -92,8 +92,8 @@ class LayerEncoder:
             for (layer, pooling), array in vectors.items():
                 pooled = heads[pooling](states[layer], batch)
                 array[examples] = pooled.float().cpu().numpy()
-            bar.update(len(examples))
-        bar.close()
+            shown.update(len(examples))
+        shown.close()
         return vectors
 
 

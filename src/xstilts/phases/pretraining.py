@@ -33,6 +33,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+from xstilts.bars import note
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table, read_table, tables_in
 from xstilts.params import PretrainSettings
@@ -167,6 +168,8 @@ def train_tokenizer(tables: Sequence[Table], section: PretrainSettings) -> PreTr
         ]
     )
     tokenizer.decoder = decoders.Metaspace()
+    size = f"{section.vocabulary:,} pieces from {section.tokenizer_characters:,} characters at most"
+    note(f"tokenizer: {size}")
     words = _words(tokenizer, _texts(tables, section.tokenizer_characters))
     alphabet = {character for word in words for character in word}
     if section.vocabulary <= len(alphabet) + len(SPECIAL):

@@ -16,25 +16,36 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import psutil
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from xstilts.bars import last_line
 from xstilts.paths import LOGS
-from xstilts.running.graph import BUSY, Graph, group_of, locked_outputs, read_graph
+from xstilts.running.estimate import Estimates, left
+from xstilts.running.graph import BUSY, Graph, locked_outputs, read_graph
 
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of
 # torch threads is a setting (training.threads), the same in every way of running.
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 LATER = {"XSTILTS_TRACKING": "later"}  # MLflow hears of short trainings at the driver's end, once
+WorkOf = Callable[[str], float | None]
 POLL_S = 0.05
+LOOK_S = {True: 1.0, False: 60.0}  # between two looks at what runs, on a terminal and in a log
 STOP_S = 20.0  # for DVC to notice that its command is gone, and to finish writing dvc.lock
+
+
+def unknown(_: str) -> float | None:
+    """The work of a stage of which nothing is known."""
+    return None
 
 
 @dataclass
@@ -55,18 +66,20 @@ class Progressed:
     moved: set[str] = field(default_factory=set)  # outputs that are not what they were
     failed: dict[str, str] = field(default_factory=dict)  # -> the last line of its error
     skipped: dict[str, str] = field(default_factory=dict)  # -> the stage it waited for
-    took_s: dict[str, list[float]] = field(default_factory=dict)  # by group, of stages that ran
+    ran: int = 0  # stages whose command did run
 
 
-def run_grid(jobs: int, targets: Sequence[str] = (), gpus: Sequence[int] = ()) -> int:
+def run_grid(
+    jobs: int, targets: Sequence[str] = (), gpus: Sequence[int] = (), work_of: WorkOf = unknown
+) -> int:
     """Run what is stale among `targets` and all they need. 0, or 1 where a stage failed.
 
-    jobs: stages at a time; 0: one for each of `gpus`, or a core. Raises UserError where DVC cannot
-    read the graph.
+    jobs: stages at a time; 0: one for each of `gpus`, or a core. work_of: of a stage, as
+    `estimate.work_of`. Raises UserError where DVC cannot read the graph.
     """
     console = Console(stderr=True)
     graph = read_graph(console, targets)
-    driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus)
+    driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of))
     with _signals() as signals:
         try:
             driver.run(signals)
@@ -100,8 +113,16 @@ def run_stage(name: str) -> int:
 class Driver:
     """Starts stages that are ready, a number at a time, and notes how they ended."""
 
-    def __init__(self, graph: Graph, jobs: int, console: Console, gpus: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        jobs: int,
+        console: Console,
+        gpus: Sequence[int] = (),
+        estimates: Estimates | None = None,
+    ) -> None:
         self.graph = graph
+        self.estimates = estimates or Estimates(unknown)
         self.jobs = jobs
         self.gpus = gpus
         self.console = console
@@ -113,12 +134,15 @@ class Driver:
 
     def run(self, signals: Sequence[int]) -> None:
         """Run until nothing is left to start and nothing runs, or a signal came."""
-        with _progress(self.console, len(self.waiting)) as bar:
+        look = time.monotonic() + LOOK_S[self.console.is_terminal]
+        with _shown(self.console, len(self.waiting)) as show:
             while (self.waiting or self.running) and not signals:
                 moved = self._settle()
                 self._start()
                 moved = self._collect() or moved
-                bar.update(bar.task_ids[0], completed=self._settled(), left=self._left())
+                if time.monotonic() >= look:
+                    show(self._settled(), self._left(), self._running())
+                    look = time.monotonic() + LOOK_S[self.console.is_terminal]
                 if not moved:
                     time.sleep(POLL_S)
 
@@ -183,7 +207,7 @@ class Driver:
                 self.waiting.append(name)
             else:
                 self.so_far.failed[name] = error_line(text)
-                self._say(name, f"FAILED: {self.so_far.failed[name]}")
+                self._say(name, f"FAILED after {took_s:.0f} s")  # why is said at the end, once
         return bool(ended)
 
     def _note_done(self, name: str, text: str, took_s: float) -> None:
@@ -196,27 +220,40 @@ class Driver:
             self.outputs = now
         else:
             so_far.moved |= self.graph.outputs[name]
-        so_far.took_s.setdefault(group_of(name), []).append(took_s)
+        so_far.ran += 1
+        self.estimates.add(name, took_s)
         self._say(name, f"{took_s:.0f} s")
 
     def _say(self, name: str, what: str) -> None:
         count = f"[{self._settled()}/{len(self.graph.needs)}]"
         left = "" if self.console.is_terminal else f"; left: {self._left()}"
-        self.console.print(f"{count} {name} {what}{left}", markup=False, highlight=False)
+        _print(self.console, f"{count} {name} {what}{left}")
 
     def _settled(self) -> int:
         return len(self.so_far.done) + len(self.so_far.failed) + len(self.so_far.skipped)
 
+    def _running(self) -> list[str]:
+        """A line for each stage that runs: since when, and the last line of its log."""
+        now = time.monotonic()
+        return [
+            f"{name} {_time(now - stage.started)}  {last_line(stage.log).text}"
+            for name, stage in self.running.items()
+        ]
+
     def _left(self) -> str:
-        """The time that is left, estimated from the stages of each group that ran."""
-        took_s = self.so_far.took_s
-        every = [seconds for group in took_s.values() for seconds in group]
-        if not every:
+        """The time that is left, as far as stages like those that are left have run."""
+        now, seconds = time.monotonic(), dict[str, float | None]()
+        for name, stage in self.running.items():
+            whole, said = self.estimates.seconds(name), last_line(stage.log).left_s
+            seconds[name] = said if whole is None else max(said or 0.0, whole - now + stage.started)
+        for name in self.waiting:
+            # What is not stale yet may be by then: what it reads is still made.
+            seconds[name] = self.estimates.seconds(name)
+        known = {name: value for name, value in seconds.items() if value is not None}
+        if not known:
             return "?"
-        names = [*self.waiting, *self.running]
-        means = [took_s.get(group_of(name), every) for name in names]
-        seconds = sum(sum(mean) / len(mean) for mean in means) / self.jobs
-        return f"{seconds / 60:.1f} min"
+        least = "" if len(known) == len(seconds) else "at least "
+        return least + _time(left(seconds, self.graph.needs, known, self.jobs))
 
 
 def error_line(text: str) -> str:
@@ -243,7 +280,19 @@ def cores() -> int:
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Progress]:
+def _shown(console: Console, total: int) -> Iterator[Callable[[int, str, list[str]], None]]:
+    """A function that shows how many stages have ended, the time left, and the lines of what runs.
+
+    On a terminal they stand below the lines of those that ended; in a log they are lines, too.
+    """
+    if not console.is_terminal:
+
+        def tell(_: int, left: str, lines: list[str]) -> None:
+            for line in (*lines, f"left: {left}"):
+                _print(console, f"  {line}")
+
+        yield tell
+        return
     columns = (
         TextColumn("stages"),
         BarColumn(),
@@ -251,9 +300,32 @@ def _progress(console: Console, total: int) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TextColumn("left: {task.fields[left]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        bar.add_task("stages", total=total, left="?")
-        yield bar
+    bar = Progress(*columns)
+    task = bar.add_task("stages", total=total, left="?")
+    with Live(bar, console=console, transient=True) as live:
+
+        def show(done: int, left: str, lines: list[str]) -> None:
+            bar.update(task, completed=done, left=left)
+            texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+            live.update(Group(*texts, bar))
+
+        yield show
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line as it is: neither cut nor broken, nor read as markup."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    minutes = seconds / 60
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{minutes:.0f} min"
+        if minutes < 90
+        else f"{minutes / 60:.1f} h"
+    )
 
 
 @contextmanager
@@ -299,12 +371,12 @@ def _end(process: psutil.Process, at_once: bool) -> None:
 
 def _summary(so_far: Progressed, console: Console) -> int:
     """Print what ran, what failed and why, what waited for it in vain; the exit status."""
-    ran = sum(map(len, so_far.took_s.values()))
-    text = f"{ran} stages ran, {len(so_far.done) - ran} were up to date"
-    console.print(f"{text}, {len(so_far.failed)} failed", highlight=False)
+    up_to_date = len(so_far.done) - so_far.ran
+    failed = len(so_far.failed)
+    _print(console, f"{so_far.ran} stages ran, {up_to_date} were up to date, {failed} failed")
     for name, line in so_far.failed.items():
-        waited = [other for other, lost in so_far.skipped.items() if lost == name]
-        console.print(f"  {name}: {line}", markup=False, highlight=False)
-        behind = f"; {len(waited)} stages waited for it" if waited else ""
-        console.print(f"    {LOGS / name}.log{behind}", markup=False, highlight=False)
+        waited = sum(lost == name for lost in so_far.skipped.values())
+        behind = f"; {waited} stages waited for it" if waited else ""
+        _print(console, f"  {name}: {line}")
+        _print(console, f"    {LOGS / name}.log{behind}")
     return 1 if so_far.failed else 0

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from xstilts.bars import bar, note
 from xstilts.code import room_digest
 from xstilts.formats.cards import Scores, Selection
 from xstilts.formats.features import Batch, Features, concatenate
@@ -39,6 +39,8 @@ from xstilts.training.encoder import Tokenizer as TokenizerBase
 from xstilts.training.steps import AHEAD, ahead, pinned, sent
 from xstilts.training.task import Task
 
+LONG = 5000  # rows; the encoding of fewer takes a second or two
+
 
 def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> Features:
     """A table's features, from the cache where the same code encoded the same table before.
@@ -50,6 +52,8 @@ def encode(table: Table, task: Task, tokenizer: TokenizerBase, cache: Path) -> F
     key = digest(table.digest, tokenizer_digest(tokenizer), *family)
     folder = cache / key
     if not folder.exists():
+        if len(table.rows) >= LONG:
+            note(f"{task.name}: encode {table.split}-{table.language}, {len(table.rows):,} rows")
         task.family.encode(table.rows, tokenizer, settings).save(folder)
     return Features.load(folder)
 
@@ -70,9 +74,7 @@ def predict(model: Model, task: Task, features: Features, context: Context) -> l
     found: list[Output] = [None] * len(features.rows)  # type: ignore[list-item]
     was_training = model.training
     model.eval()
-    bar = tqdm(
-        total=len(features), desc=f"{task.name}: predict", unit="ex", disable=None, leave=False
-    )
+    shown = bar(len(features), f"{task.name}: predict", "examples")
 
     def made(examples: NDArray[np.int64]) -> tuple[NDArray[np.int64], Batch]:
         batch = model.laid_out(task.family.collate(features, examples, context.tokens, (0,)))
@@ -86,8 +88,8 @@ def predict(model: Model, task: Task, features: Features, context: Context) -> l
         sequences = features.sequences(examples)
         for sequence, output in zip(sequences, task.family.outputs(logits, there), strict=True):
             found[sequence] = output
-        bar.update(len(examples))
-    bar.close()
+        shown.update(len(examples))
+    shown.close()
     model.train(was_training)
     return found
 

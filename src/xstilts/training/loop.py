@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from xstilts import bars
 from xstilts.errors import UserError
 from xstilts.formats.cards import Selection, task_number
 from xstilts.formats.features import Batch, Features
@@ -261,10 +261,10 @@ def _evaluation_steps(
 
 
 def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
-    """Loss, tokens a second and time left; silent where no terminal reads it."""
+    """Loss, tokens a second and time left."""
     names = list(dict.fromkeys(member.task.head for member in members))
     title = names[0] if len(names) == 1 else f"{len(names)} tasks"
-    return tqdm(total=steps, initial=done, desc=title, unit="step", disable=None, leave=False)
+    return bars.bar(steps, title, "steps", done)
 
 
 def _evaluate(

@@ -1,0 +1,87 @@
+"""Progress of long work: a bar on a terminal, now and then a line in a log.
+
+What enters: how much there is to do. What leaves: something to update; and, for the grid's driver,
+the last line that a stage's log has of it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from tqdm import tqdm
+
+EVERY_S = 10.0  # between two lines in a log; what takes less says nothing
+LINE = "{desc}: {n_fmt}/{total_fmt} {unit}{postfix}, {rate_noinv_fmt}, left {remaining}"
+SEEN = re.compile(r"^.+: \d+/\d+ .+, left (?P<left>[\d:]+)$")
+TAIL_BYTES = 4000  # of a log, in which its last line is looked for
+
+
+def bar(total: int, title: str, unit: str, done: int = 0) -> Any:
+    """A tqdm bar, drawn where stderr is a terminal; in a log a line every EVERY_S seconds."""
+    stream = sys.stderr
+    if stream is not None and stream.isatty():
+        return tqdm(total=total, initial=done, desc=title, unit=unit, leave=False)
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=title,
+        unit=unit,
+        leave=False,
+        file=_Lines(stream),
+        mininterval=EVERY_S,
+        miniters=1,
+        delay=EVERY_S,
+        bar_format=LINE,
+    )
+
+
+def note(text: str) -> None:
+    """Say on stderr what is done now, where it takes long and cannot be counted."""
+    tqdm.write(text, file=sys.stderr)
+
+
+class _Lines:
+    """A file for tqdm that turns what it draws over itself into lines."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        if (line := text.strip()) and self.stream is not None:
+            self.stream.write(f"{line}\n")
+
+    def flush(self) -> None:
+        if self.stream is not None:
+            self.stream.flush()
+
+
+class Shown(NamedTuple):
+    """What a log's last line says."""
+
+    text: str
+    left_s: float | None  # None: it is no bar's line
+
+
+def last_line(log: Path) -> Shown:
+    """The last line of a log, and the seconds that it says are left."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return Shown("", None)
+    text = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    found = SEEN.match(text)
+    return Shown(text, _seconds(found["left"]) if found else None)
+
+
+def _seconds(shown: str) -> float:
+    """tqdm's [hours:]minutes:seconds."""
+    seconds = 0
+    for part in shown.split(":"):
+        seconds = 60 * seconds + int(part or 0)
+    return float(seconds)

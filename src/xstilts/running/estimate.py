@@ -1,0 +1,131 @@
+"""How long what is left of a grid may take.
+
+What enters: params, the tables on disk, how long stages took. What leaves: seconds, and whether
+they are all of it. A training's work is the pieces that it reads at most: rows, epochs and
+`max_length`; its speed is that of its group, or, before one of these has ended, of all trainings.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from xstilts import paths
+from xstilts.params import FrozenSettings, Params, PhaseSettings, StudySettings
+from xstilts.running.graph import group_of
+
+FORWARD = 1 / 3  # of a training step's products are the forward pass's, all that prediction needs
+
+
+@dataclass
+class Estimates:
+    """Seconds that stages may take, from those that ended."""
+
+    work_of: Callable[[str], float | None]  # of a stage: pieces read; None where it is not known
+    took: dict[str, list[tuple[float, float | None]]] = field(default_factory=dict)  # by group
+
+    def add(self, name: str, seconds: float) -> None:
+        """A stage ran."""
+        self.took.setdefault(group_of(name), []).append((seconds, self.work_of(name)))
+
+    def seconds(self, name: str) -> float | None:
+        """What a stage may take; None where nothing like it has run."""
+        own, work = self.took.get(group_of(name), []), self.work_of(name)
+        if work is not None:
+            everyone = [pair for pairs in self.took.values() for pair in pairs]
+            for seen in (own, everyone):
+                if measured := [(s, w) for s, w in seen if w]:
+                    start = min(s for s, _ in everyone)  # what any stage takes before it does work
+                    rate = sum(max(0.0, s - start) for s, _ in measured)
+                    return start + work * rate / sum(w for _, w in measured)
+        return sum(s for s, _ in own) / len(own) if own else None
+
+
+def left(
+    names: Iterable[str],
+    needs: Mapping[str, frozenset[str]],
+    seconds: Mapping[str, float],
+    jobs: int,
+) -> float:
+    """Seconds until all stages have ended, `jobs` at a time, each as soon as it is ready.
+
+    names: in the order in which they start; those that run come first. seconds: of each what is
+    left of it, 0 where it is not known.
+    """
+    names = list(names)
+    place = {name: number for number, name in enumerate(names)}
+    lacking = {name: {need for need in needs[name] if need in place} for name in names}
+    behind: dict[str, list[str]] = {name: [] for name in names}
+    for name in names:
+        for need in lacking[name]:
+            behind[need].append(name)
+    ready = [place[name] for name in names if not lacking[name]]  # a heap: the first come first
+    running, now = list[tuple[float, str]](), 0.0
+    while ready or running:
+        while ready and len(running) < jobs:
+            name = names[heapq.heappop(ready)]
+            heapq.heappush(running, (now + seconds.get(name, 0.0), name))
+        now, ended = heapq.heappop(running)
+        for name in behind[ended]:
+            lacking[name].discard(ended)
+            if not lacking[name]:
+                heapq.heappush(ready, place[name])
+    return now
+
+
+def work_of(params: Params) -> Callable[[str], float | None]:
+    """A function of a stage's name that gives the pieces that it reads at most.
+
+    None for a stage that trains nothing, and as long as its tables are not on disk.
+    """
+    grid, phase1 = params.grid, params.pretrain
+    ways: dict[str, Callable[[], float | None]] = {}
+    if phase1.encoder is None:
+        ways["pretrain"] = partial(float, phase1.steps * phase1.batch_size * phase1.max_length)
+    for name in grid.intermediates:
+        folder, section = paths.intermediate_data(name), params.intermediates[name]
+        trials = params.study.intermediate.get(name, StudySettings())
+        ways[f"study-intermediate@{name}"] = partial(_trained, folder, section, trials)
+        for replicate in grid.replicates:
+            ways[f"intermediate@{name}-{replicate}"] = partial(_trained, folder, section)
+    for name in grid.targets:
+        data, target = paths.target_data(name), params.targets[name]
+        trials = params.study.target.get(name, StudySettings())
+        ways[f"study-target@{name}"] = partial(_trained, data / "train", target.trained, trials)
+        for intermediate, replicate in product(grid.intermediates, grid.replicates):
+            ways[f"target@{intermediate}-{name}-{replicate}"] = partial(_cell, data, target)
+    return lambda stage: ways[stage]() if stage in ways else None
+
+
+def _trained(
+    folder: Path, section: PhaseSettings | None, study: StudySettings | None = None
+) -> float | None:
+    """Pieces that a training on the members below a folder reads, or all trials of its study."""
+    if section is None or (study is not None and not study.trials):
+        return 0.0
+    rows = _rows(folder, "*/train-*.parquet")
+    if rows is None:
+        return None
+    epochs = section.epochs if study is None else study.trials * sum(study.epochs) / 2
+    return rows * epochs * section.max_length
+
+
+def _cell(data: Path, section: PhaseSettings | FrozenSettings) -> float | None:
+    """Pieces that a cell reads, in training and in prediction."""
+    reported, training = _rows(data, "*.parquet"), _trained(data / "train", section.trained)
+    if reported is None or training is None:
+        return None
+    return training + FORWARD * reported * section.max_length
+
+
+def _rows(folder: Path, pattern: str) -> int | None:
+    """How many rows the tables of a folder have; None where it is not there yet."""
+    if not folder.is_dir():
+        return None
+    import pyarrow.parquet as pq
+
+    return sum(int(pq.read_metadata(path).num_rows) for path in folder.glob(pattern))
