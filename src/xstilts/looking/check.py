@@ -59,7 +59,8 @@ def require_ready(
         problems += _encoder(params.pretrain.encoder, params.pretrain.revision)
     problems += _cards(params.training.device, gpus)
     needed, free = space_needed(params, jobs), shutil.disk_usage(".").free
-    room = f"up to {needed / GB:.1f} GB may be written, {free / GB:.1f} GB are free"
+    much = f"up to {needed / GB:.1f}" if needed >= GB / 10 else "less than 0.1"
+    room = f"{much} GB may be written, {free / GB:.1f} GB are free"
     if needed > free:
         problems.append(f"{Path.cwd()}: {room}; expected room for all; free some")
     if problems:

@@ -15,9 +15,10 @@ from itertools import product
 from pathlib import Path
 
 from xstilts import paths
-from xstilts.params import FrozenSettings, Params, PhaseSettings, StudySettings
+from xstilts.params import FrozenSettings, Params, PhaseSettings, PretrainSettings, StudySettings
 from xstilts.running.graph import group_of
 
+ENCODED = 0.1  # of a piece read: its share of the tokenizer, a guess that counts for small encoders
 FORWARD = 1 / 3  # of a training step's products are the forward pass's, all that prediction needs
 
 
@@ -35,11 +36,13 @@ class Estimates:
     def seconds(self, name: str) -> float | None:
         """What a stage may take; None where nothing like it has run."""
         own, work = self.took.get(group_of(name), []), self.work_of(name)
+        everyone = [pair for pairs in self.took.values() for pair in pairs]
+        start = min((s for s, _ in everyone), default=0.0)  # before a stage does any work
+        if work == 0:
+            return start if everyone else None
         if work is not None:
-            everyone = [pair for pairs in self.took.values() for pair in pairs]
             for seen in (own, everyone):
                 if measured := [(s, w) for s, w in seen if w]:
-                    start = min(s for s, _ in everyone)  # what any stage takes before it does work
                     rate = sum(max(0.0, s - start) for s, _ in measured)
                     return start + work * rate / sum(w for _, w in measured)
         return sum(s for s, _ in own) / len(own) if own else None
@@ -84,8 +87,9 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     """
     grid, phase1 = params.grid, params.pretrain
     ways: dict[str, Callable[[], float | None]] = {}
+    ways["code"] = ways["report"] = partial(float, 0)
     if phase1.encoder is None:
-        ways["pretrain"] = partial(float, phase1.steps * phase1.batch_size * phase1.max_length)
+        ways["pretrain"] = partial(_pretrained, phase1)
     for name in grid.intermediates:
         folder, section = paths.intermediate_data(name), params.intermediates[name]
         trials = params.study.intermediate.get(name, StudySettings())
@@ -101,6 +105,13 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     return lambda stage: ways[stage]() if stage in ways else None
 
 
+def _pretrained(section: PretrainSettings) -> float | None:
+    rows = _rows(paths.TEXT, "*.parquet")
+    if rows is None:
+        return None
+    return (section.steps * section.batch_size + ENCODED * rows) * section.max_length
+
+
 def _trained(
     folder: Path, section: PhaseSettings | None, study: StudySettings | None = None
 ) -> float | None:
@@ -111,7 +122,7 @@ def _trained(
     if rows is None:
         return None
     epochs = section.epochs if study is None else study.trials * sum(study.epochs) / 2
-    return rows * epochs * section.max_length
+    return rows * (epochs + ENCODED) * section.max_length
 
 
 def _cell(data: Path, section: PhaseSettings | FrozenSettings) -> float | None:
@@ -119,7 +130,7 @@ def _cell(data: Path, section: PhaseSettings | FrozenSettings) -> float | None:
     reported, training = _rows(data, "*.parquet"), _trained(data / "train", section.trained)
     if reported is None or training is None:
         return None
-    return training + FORWARD * reported * section.max_length
+    return training + (FORWARD + ENCODED) * reported * section.max_length
 
 
 def _rows(folder: Path, pattern: str) -> int | None:

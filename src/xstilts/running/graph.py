@@ -100,6 +100,10 @@ def _require_stages(given: Iterable[str], names: Sequence[str]) -> None:
     groups = set(map(group_of, names))
     for name in given:
         if name not in groups.union(names):
+            of_it = [stage for stage in names if f"-{name}-" in f"-{stage.partition('@')[2]}-"]
+            if of_it:  # a target or an intermediate
+                some = f"{', '.join(of_it[:3])}{', ...' if len(of_it) > 3 else ''}"
+                raise UserError(f"dvc.yaml: no stage or group '{name}'; its stages: {some}")
             alike = [stage for stage in names if group_of(stage) == group_of(name)] or groups
             raise UserError(f"dvc.yaml: no stage or group '{name}'{nearest(name, alike)}")
 

@@ -226,7 +226,8 @@ class Driver:
 
     def _say(self, name: str, what: str) -> None:
         count = f"[{self._settled()}/{len(self.graph.needs)}]"
-        left = "" if self.console.is_terminal else f"; left: {self._left()}"
+        over = self.console.is_terminal or not (self.waiting or self.running)
+        left = "" if over else f"; left: {self._left()}"
         _print(self.console, f"{count} {name} {what}{left}")
 
     def _settled(self) -> int:

@@ -150,7 +150,7 @@ def train(
             evaluating, ends = progress.step in evaluate_at, progress.step == plan.steps
             if not (evaluating or ends or progress.step % REPORT_EVERY == 0):
                 continue
-            bar.set_postfix(meter.report())
+            bar.set_postfix(meter.report(), refresh=False)
             if evaluating:
                 _evaluate(model, members, progress, context)
                 meter.restart()

@@ -28,7 +28,9 @@ def show(console: Console, reports: Path = REPORTS) -> None:
         title = TITLES.get(str(target), str(target))
         table.add_row(title, *(_cell(by_name.loc[name]) for name in names))
     console.print(table)
-    console.print(NEXT.format(report=reports / "report.md"), markup=False, highlight=False)
+    console.print(
+        NEXT.format(report=reports / "report.md"), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _cell(numbers: pd.Series) -> str:
