@@ -134,6 +134,7 @@ def test_two_stages_that_end_together_have_both_moved(
     Path("dvc.lock").write_text(lock)
     ours = grid.Driver(graph, 2, Console(quiet=True))
     Path("dvc.lock").write_text(lock.replace("md5: 1", "md5: 2", 2))
+    ours._settle()
     ours._note_done("a", "", 1.0)
     ours._note_done("b", "", 1.0)
     assert ours.so_far.moved == {"a.txt", "b.txt"}

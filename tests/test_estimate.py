@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xstilts import bars
+from xstilts import console
 from xstilts.running.estimate import Estimates, left
 
 
@@ -38,8 +38,8 @@ def test_seconds_come_from_work_and_the_speed_seen() -> None:
 def test_a_bar_leaves_lines_that_the_driver_reads(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(bars, "EVERY_S", 0.0)
-    shown = bars.bar(40, "xnli", "steps", done=10)
+    monkeypatch.setattr(console, "EVERY_S", 0.0)
+    shown = console.bar(40, "xnli", "steps", done=10)
     for _ in range(10):
         shown.update()
     shown.set_postfix({"loss": "1.234"})
@@ -48,17 +48,17 @@ def test_a_bar_leaves_lines_that_the_driver_reads(
     assert "\r" not in log and log.endswith("\n")
     path = tmp_path / "stage.log"
     path.write_text(log + "\n")
-    text, seconds = bars.last_line(path)
+    text, seconds = console.last_line(path)
     assert text.startswith("xnli: 20/40 steps, loss=1.234, ") and ", left 00:0" in text
     assert seconds is not None and seconds < 60
 
 
 def test_seconds_left_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "stage.log"
-    assert bars.last_line(path) == ("", None)
+    assert console.last_line(path) == ("", None)
     path.write_text("x" * 9000 + "\npawsx: 3/9 steps, 1.00steps/s, left 1:02:03\n\n")
-    assert bars.last_line(path).left_s == 3723
+    assert console.last_line(path).left_s == 3723
     path.write_text("xnli: 3/9 steps, ?steps/s, left ?\n")  # before the first step
-    assert bars.last_line(path).left_s is None
+    assert console.last_line(path).left_s is None
     path.write_text("tokenizer: 1,000 pieces\n")
-    assert bars.last_line(path) == ("tokenizer: 1,000 pieces", None)
+    assert console.last_line(path) == ("tokenizer: 1,000 pieces", None)

@@ -38,7 +38,7 @@ COMMANDS = {
 EXCEPTIONS = (
     "xstilts.params",
     "xstilts.errors",
-    "xstilts.bars",
+    "xstilts.console",
     "xstilts.running.tracking",
     "xstilts.running.logbook",
 )

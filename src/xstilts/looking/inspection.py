@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xstilts.bars import bar
+from xstilts.console import bar
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
 from xstilts.looking.examples import Example, Printer

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xstilts.bars import bar
+from xstilts.console import bar
 from xstilts.errors import UserError
 from xstilts.formats.cards import task_number
 from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text

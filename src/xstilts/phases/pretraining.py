@@ -33,7 +33,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from xstilts.bars import note
+from xstilts.console import note
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table, read_table, tables_in
 from xstilts.params import PretrainSettings

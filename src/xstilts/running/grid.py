@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import FrameType
 
@@ -28,7 +29,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from xstilts.bars import last_line
+from xstilts.console import last_line
 from xstilts.paths import LOGS
 from xstilts.running.estimate import Estimates, left
 from xstilts.running.graph import BUSY, Graph, locked_outputs, read_graph
@@ -128,50 +129,58 @@ class Driver:
         self.console = console
         self.running: dict[str, Running] = {}
         self.so_far = Progressed()
-        self.waiting = sorted(graph.needs, key=lambda name: -graph.weight[name])
+        self.sorter = TopologicalSorter(graph.needs)
+        self.sorter.prepare()
+        self.ready: list[str] = []  # what all its needs have ended for
         self.not_before: dict[str, float] = {}  # of a stage that found a lock
         self.outputs = locked_outputs()
 
     def run(self, signals: Sequence[int]) -> None:
         """Run until nothing is left to start and nothing runs, or a signal came."""
         look = time.monotonic() + LOOK_S[self.console.is_terminal]
-        with _shown(self.console, len(self.waiting)) as show:
-            while (self.waiting or self.running) and not signals:
-                moved = self._settle()
+        with _shown(self.console, len(self.graph.needs)) as show:
+            self._settle()
+            while (self.ready or self.running) and not signals:
                 self._start()
-                moved = self._collect() or moved
                 if time.monotonic() >= look:
                     show(self._settled(), self._left(), self._running())
                     look = time.monotonic() + LOOK_S[self.console.is_terminal]
-                if not moved:
+                if not self._collect():
                     time.sleep(POLL_S)
+                self._settle()
+        self.so_far.skipped = self._skipped()
 
-    def _settle(self) -> bool:
-        """Take out of `waiting` the stages that need no run or cannot run; whether any were."""
-        so_far, before = self.so_far, len(self.waiting)
-        for name in list(self.waiting):
-            needs = self.graph.needs[name]
-            lost = next((need for need in sorted(needs) if need in so_far.failed), "") or next(
-                (so_far.skipped[need] for need in sorted(needs) if need in so_far.skipped), ""
-            )
-            if lost:
-                so_far.skipped[name] = lost
-                self.waiting.remove(name)
-            elif needs <= so_far.done and not self._may_be_stale(name):
-                so_far.done.add(name)
-                self.waiting.remove(name)
-        return len(self.waiting) < before
+    def _settle(self) -> None:
+        """Gather what is ready, and note as done what of it needs no run."""
+        while names := self.sorter.get_ready():
+            for name in names:
+                if self._may_be_stale(name):
+                    self.ready.append(name)
+                else:
+                    self._done(name)
+        self.ready.sort(key=lambda name: -self.graph.weight[name])
+
+    def _done(self, name: str) -> None:
+        self.so_far.done.add(name)
+        self.sorter.done(name)
+
+    def _skipped(self) -> dict[str, str]:
+        """The stages that could not run, each with a failed one that it waited for."""
+        lost = {name: name for name in self.so_far.failed}
+        for name, needs in self.graph.needs.items():  # what is needed comes first
+            if name not in lost and (gone := sorted(needs & lost.keys())):
+                lost[name] = lost[gone[0]]
+        return {name: cause for name, cause in lost.items() if name != cause}
 
     def _may_be_stale(self, name: str) -> bool:
         return name in self.graph.stale or bool(self.graph.inputs[name] & self.so_far.moved)
 
     def _start(self) -> None:
-        for name in list(self.waiting):
+        for name in list(self.ready):
             if len(self.running) >= self.jobs:
                 return
-            ready = self.graph.needs[name] <= self.so_far.done and self._may_be_stale(name)
-            if ready and self.not_before.get(name, 0.0) <= time.monotonic():
-                self.waiting.remove(name)
+            if self.not_before.get(name, 0.0) <= time.monotonic():
+                self.ready.remove(name)
                 gpu = self._least_busy()
                 card = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
                 log = LOGS / f"{name.replace('/', '_')}.log"
@@ -204,7 +213,7 @@ class Driver:
                 self._note_done(name, text, took_s)
             elif any(words in text for words in BUSY):
                 self.not_before[name] = time.monotonic() + random.uniform(0.5, 3.0)
-                self.waiting.append(name)
+                self.ready.append(name)
             else:
                 self.so_far.failed[name] = error_line(text)
                 self._say(name, f"FAILED after {took_s:.0f} s")  # why is said at the end, once
@@ -212,7 +221,7 @@ class Driver:
 
     def _note_done(self, name: str, text: str, took_s: float) -> None:
         so_far = self.so_far
-        so_far.done.add(name)
+        self._done(name)
         if "didn't change, skipping" in text:
             return
         if now := locked_outputs():  # with those of a stage that has ended and is not noted yet
@@ -226,12 +235,12 @@ class Driver:
 
     def _say(self, name: str, what: str) -> None:
         count = f"[{self._settled()}/{len(self.graph.needs)}]"
-        over = self.console.is_terminal or not (self.waiting or self.running)
+        over = self.console.is_terminal or not (self.ready or self.running)
         left = "" if over else f"; left: {self._left()}"
         _print(self.console, f"{count} {name} {what}{left}")
 
     def _settled(self) -> int:
-        return len(self.so_far.done) + len(self.so_far.failed) + len(self.so_far.skipped)
+        return len(self.so_far.done) + len(self.so_far.failed)
 
     def _running(self) -> list[str]:
         """A line for each stage that runs: since when, and the last line of its log."""
@@ -247,9 +256,10 @@ class Driver:
         for name, stage in self.running.items():
             whole, said = self.estimates.seconds(name), last_line(stage.log).left_s
             seconds[name] = said if whole is None else max(said or 0.0, whole - now + stage.started)
-        for name in self.waiting:
-            # What is not stale yet may be by then: what it reads is still made.
-            seconds[name] = self.estimates.seconds(name)
+        over = {*self.so_far.done, *self.so_far.failed, *self._skipped()}
+        for name in self.graph.needs:
+            if name not in over and name not in seconds:  # perhaps it will be up to date by then
+                seconds[name] = self.estimates.seconds(name)
         known = {name: value for name, value in seconds.items() if value is not None}
         if not known:
             return "?"
@@ -348,26 +358,27 @@ def _signals() -> Iterator[list[int]]:
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """End the commands that DVC runs and let DVC come to its end; after STOP_S kill both."""
     deadline = time.monotonic() + STOP_S
-    while alive := [process for process in processes if process.poll() is None]:
-        late = time.monotonic() > deadline
-        for process in alive:
-            for child in _descendants(process.pid):
-                _end(child, late)
-            if late:
-                process.kill()
-        time.sleep(0.1)
+    alive = [psutil.Process(one.pid) for one in processes if one.poll() is None]
+    while alive and time.monotonic() < deadline:
+        _end(_below(alive), psutil.Process.terminate)  # again: DVC may not have started it yet
+        _, alive = psutil.wait_procs(alive, timeout=0.2)
+    _end([*alive, *_below(alive)], psutil.Process.kill)
+    for process in processes:
+        process.wait()
 
 
-def _descendants(pid: int) -> list[psutil.Process]:
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
+def _below(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found += process.children(recursive=True)
+    return found
 
 
-def _end(process: psutil.Process, at_once: bool) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.kill() if at_once else process.terminate()
+def _end(processes: Sequence[psutil.Process], how: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            how(process)
 
 
 def _summary(so_far: Progressed, console: Console) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xstilts.bars import bar, note
 from xstilts.code import room_digest
+from xstilts.console import bar, note
 from xstilts.formats.cards import Scores, Selection
 from xstilts.formats.features import Batch, Features, concatenate
 from xstilts.formats.tables import (

@@ -23,7 +23,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from xstilts import bars
+from xstilts import console
 from xstilts.errors import UserError
 from xstilts.formats.cards import Selection, task_number
 from xstilts.formats.features import Batch, Features
@@ -264,7 +264,7 @@ def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
     """Loss, tokens a second and time left."""
     names = list(dict.fromkeys(member.task.head for member in members))
     title = names[0] if len(names) == 1 else f"{len(names)} tasks"
-    return bars.bar(steps, title, "steps", done)
+    return console.bar(steps, title, "steps", done)
 
 
 def _evaluate(
