@@ -1,11 +1,13 @@
-# Every target makes .venv when it is missing, or when pyproject.toml or constraints.txt changed.
+# Every target makes .venv when it is missing, or when pyproject.toml, constraints.txt or EXTRAS changed.
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test story check clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-READY := .venv/.ready
+EXTRAS ?= dev
+READY := .venv/.ready-$(EXTRAS)
+export EXTRAS
 # Processes that share the cores run one thread each.
 export OMP_NUM_THREADS ?= 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -1,13 +1,14 @@
-"""Progress of long work: a bar on a terminal, now and then a line in a log.
+"""What is shown while one waits, and in columns: a bar on a terminal, now and then a line in a log.
 
-What enters: how much there is to do. What leaves: something to update; and, for the grid's driver,
-the last line that a stage's log has of it.
+What enters: how much there is to do; cells of text. What leaves: something to update, and, for the
+grid's driver, the last line that a stage's log has of it; lines.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -56,6 +57,24 @@ class _Lines:
     def flush(self) -> None:
         if self.stream is not None:
             self.stream.flush()
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = list(rows)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for number in range(len(cells[0])):
+        table.add_column(justify="right" if number else "left", no_wrap=True)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    wide = Console(width=10_000, color_system=None)
+    with wide.capture() as captured:
+        wide.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 class Shown(NamedTuple):

@@ -28,26 +28,29 @@ Replicate = Annotated[int, typer.Option(help="Which repetition; each has its own
 @tools.command()
 def tasks(
     group: Annotated[str, typer.Option(help="Only this group: NLI, QA, ...; none: all.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """All tasks: family, group, licence, languages, rows of each table once prepared.
 
-    Example: xstilts tasks --group NLI
+    Example: xstilts tasks --group NLI; xstilts tasks --json
     """
     from xstilts import paths
-    from xstilts.looking.listing import listing
+    from xstilts.looking.listing import listing, table
 
     paths.to_root()
     entries = listing(paths.DATA)
     groups = {entry["group"] for entry in entries}
     if group and group.lower() not in {name.lower() for name in groups}:
         raise UserError(f"--group {group}: no such group{nearest(group, groups)}")
-    for entry in entries:
-        if group.lower() in ("", entry["group"].lower()):
-            print(f"{entry['name']:14} {entry['family']:15} {entry['group']:11} {entry['licence']}")
-            codes = entry["languages"]
-            print(f"{'':14} {entry['roles']}; {len(codes)}: {' '.join(codes)}")
-            if entry["sizes"]:
-                print(f"{'':14} " + ", ".join(f"{name} {n}" for name, n in entry["sizes"].items()))
+    wanted = [entry for entry in entries if group.lower() in ("", entry["group"].lower())]
+    if as_json:
+        import json
+
+        print(json.dumps(wanted, ensure_ascii=False, indent=1))
+        return
+    from rich.console import Console
+
+    Console().print(table(wanted))
 
 
 @tools.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xstilts.console import bar
+from xstilts.console import aligned, bar
 from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import ENGLISH, Record, Row, Table, read_record, read_table, tables_in
 from xstilts.looking.examples import Example, Printer
@@ -71,7 +71,7 @@ def inspect(params: Params, name: str, intermediate: str, options: InspectOption
             f"{parts[-1].folder}: no table in {' '.join(options.languages)}; expected languages "
             "that it has; leave --language out to see them"
         )
-    yield from ("", *_columns(_sizes(tables, tokenizer)))
+    yield from ("", *aligned(_sizes(tables, tokenizer)))
     yield "median, 95 %, longest: pieces of a sequence that the model reads; sequences: of a row"
     yield "pieces/word, chars/piece, unknown: of uncut texts; words are what white space separates"
     yield from ("", LOOKS[first.family_name].title, *_histograms(tables))
@@ -253,7 +253,7 @@ def _histograms(tables: Iterable[Seen]) -> Iterator[str]:
         others = len(order) - len(shown)
         lines.append([seen.name, ", ".join([*shown, *([f"{others} others"] if others else [])])])
     width = max(len(name) for name, _ in lines)
-    return (f"{name.ljust(width)}  {text}" for name, text in lines)
+    return (f"{name:{width}}  {text}" for name, text in lines)
 
 
 def _counted(seen: Seen) -> str:
@@ -285,11 +285,3 @@ def _examples(seen: Seen, wanted: int) -> Iterator[Example]:
     ends = np.linspace(0.5, 1.0, wanted) if wanted > 1 else np.array([0.5])
     for place in dict.fromkeys(np.rint(ends * (len(order) - 1)).astype(int).tolist()):
         yield Example(seen.drawn[order[place]], seen.features, by_row[order[place]])
-
-
-def _columns(lines: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The lines of cells as text: the first column aligned left, the others right."""
-    cells = list(lines)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for first, *rest in cells:
-        yield "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from xstilts import paths
 from xstilts.formats.tables import Record, read_json
@@ -25,6 +29,21 @@ def listing(data: Path, records: Iterable[Record] = RECORDS.values()) -> list[di
         }
         for task in records
     ]
+
+
+def table(entries: Iterable[Mapping[str, Any]]) -> Table:
+    """The listing as a table, as wide as the terminal."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, width in (("task", 12), ("family", 14), ("group", 10)):
+        shown.add_column(name, no_wrap=True, min_width=width)
+    for name in ("as", "languages", "rows, once prepared", "licence"):
+        shown.add_column(name, overflow="fold")
+    for entry in entries:
+        codes = entry["languages"]
+        rows = ", ".join(f"{name} {count}" for name, count in entry["sizes"].items())
+        cells = (entry["roles"], f"{len(codes)}: {' '.join(codes)}", rows, entry["licence"])
+        shown.add_row(*map(Text, (entry["name"], entry["family"], entry["group"], *cells)))
+    return shown
 
 
 def _prepared(data: Path, task: Record) -> dict[str, int]:

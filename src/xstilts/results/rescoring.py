@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from xstilts.console import aligned
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, task_number
 from xstilts.formats.kept import Kept, cell_card, read_kept, tables_of
@@ -226,11 +227,8 @@ def render(result: Rescored) -> str:
         lines.append(
             [*line, _mean(numbers, others), _points(result, name, others), _most(result, name)]
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [f"{result.cell} {result.split}, percent"]
-    for first, *rest in lines:
-        cells = [first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]
-        text.append(f"  {'  '.join(cells)}".rstrip())
+    text += [f"  {line}" for line in aligned(lines)]
     text += [f"  {line}" for line in (*_spread(result), *result.notes)]
     if result.hidden:
         text.append(f"  no gold: {' '.join(result.hidden)}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from xstilts.console import aligned
 from xstilts.errors import UserError, nearest
 from xstilts.results.submitted import read_lines, read_object, read_questions, read_tags
 from xstilts.tasks.catalogue import ENTRIES
@@ -327,14 +328,14 @@ def render(result: Mapping[str, Any]) -> str:
         if name in result
     ]
     averages += [(task, result[task]["avg_metric"]) for task in tasks]
-    lines += _columns([(name, f"{value:.2f}") for name, value in averages])
+    lines += aligned([(name, f"{value:.2f}") for name, value in averages])
     for task in tasks:
         metrics = [name for name, values in result[task].items() if isinstance(values, Mapping)]
         rows = [(task, *metrics)]
         for language in result[task][metrics[0]]:
             rows.append((language, *(f"{result[task][name][language]:.2f}" for name in metrics)))
         rows.append(("mean", *(f"{result[task][f'avg_{name}']:.2f}" for name in metrics)))
-        lines += ["", *_columns(rows)]
+        lines += ["", *aligned(rows)]
     for task, counts in result["unanswered"].items():
         listed = ", ".join(f"{language} {count}" for language, count in counts.items())
         lines += ["", f"unanswered, scored 0: {task} {sum(counts.values())} ({listed})"]
@@ -343,10 +344,3 @@ def render(result: Mapping[str, Any]) -> str:
     if result["not_scored"]:
         lines += ["", f"not scored, so no total: {', '.join(result['not_scored'])}"]
     return "\n".join(lines)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """First column left, numbers right, as wide as they need."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
-    return ["  ".join(cells) for cells in padded]
