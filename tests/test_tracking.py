@@ -12,8 +12,9 @@ import pytest
 
 from xstilts.formats.cards import Card, Selection, Setting, write_card
 from xstilts.running import tracking
-from xstilts.running.logbook import MODE, History
-from xstilts.running.tracking import ONE_RUN_A_CELL, log_missing, open_run
+from xstilts.running.logbook import MODE, History, cell_key
+from xstilts.running.server import ONE_RUN_A_CELL, PARENT, open_server
+from xstilts.running.tracking import log_missing, open_run
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in ("MLFLOW_TRACKING_URI", tracking.PARENT, MODE):
+    for name in ("MLFLOW_TRACKING_URI", PARENT, MODE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(home)
     return Place(request.node.name, home / request.node.name)
@@ -38,7 +39,7 @@ class Place:
 
     def finish(self, card: Card, **more: Any) -> Path:
         folder = self.write(card)
-        run = open_run(self.experiment, tracking.cell_key(card), self.work)
+        run = open_run(self.experiment, cell_key(card), self.work)
         run.step(1, {"train.loss": 2.0})
         run.step(2, {"train.loss": 1.0, "dev.accuracy": 0.5})
         run.finish(card, folder, **more)
@@ -56,7 +57,7 @@ class Place:
         return folder
 
     def runs(self, query: str = "") -> list[Any]:
-        found = tracking._server(self.experiment, self.work).by_cell(query)
+        found = open_server(self.experiment, self.work).by_cell(query)
         return [run for runs in found.values() for run in runs]
 
 
@@ -194,7 +195,7 @@ def test_a_resumed_training_goes_on_in_its_run(
         again.step(step, {"train.loss": 1 / step})
     again.finish(cell(), place.write(cell()), chart=False)
     (run,) = place.runs()
-    client = tracking._server(place.experiment, place.work).client
+    client = open_server(place.experiment, place.work).client
     curve = client.get_metric_history(run.info.run_id, "train.loss")
     points = [(point.step, point.value) for point in curve]
     assert points == [(1, 1), (2, 1 / 2), (3, 1 / 3), (4, 1 / 4)]
@@ -215,7 +216,7 @@ def test_a_killed_training_that_starts_anew_is_superseded(
 
 
 def test_the_run_of_mlflow_run_is_the_parent(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracking.PARENT, "0123")
+    monkeypatch.setenv(PARENT, "0123")
     place.finish(cell(), chart=False)
     (run,) = place.runs()
     assert run.data.tags["mlflow.parentRunId"] == "0123"
@@ -288,7 +289,7 @@ def test_a_kill_in_the_second_training_cuts_no_curve(
     lines = History(place.work, name).lines()
     assert sorted(line["step"] for line in lines if "step" in line) == wanted
     (run,) = place.runs(ONE_RUN_A_CELL)
-    client = tracking._server(place.experiment, place.work).client
+    client = open_server(place.experiment, place.work).client
     points = client.get_metric_history(run.info.run_id, "train.loss")
     assert sorted(point.step for point in points) == wanted  # MLflow orders them by time
 
