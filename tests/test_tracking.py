@@ -52,7 +52,8 @@ class Place:
         folder = self.folder.joinpath(*inside, str(card.replicate))
         write_card(folder, card)
         (folder / "predictions").mkdir(exist_ok=True)
-        (folder / "predictions/test-de.jsonl").write_text('{"id": 1}\n', encoding="utf-8")
+        line = '{"id": "1", "prediction": "neutral", "gold": "entailment"}\n'
+        (folder / "predictions/test-de.jsonl").write_text(line, encoding="utf-8")
         (folder / "model.safetensors").write_bytes(b"weights")
         return folder
 
@@ -75,6 +76,7 @@ def cell(key: str = "k1", row: str = "mnli") -> Card:
         Selection("accuracy", 0.5, 2, 2, 100),
         {"test": {"en": {"accuracy": 0.8}, "de": {"accuracy": 0.6}}},
         ("accuracy",),
+        counts={"test-de": {"predicted": 1}},
         inputs={"test-de": "0123456789abcdef", "encoder": "fedcba9876543210"},
     )
 
@@ -93,10 +95,17 @@ def test_a_run_says_what_its_card_says(place: Place) -> None:
         "span": "null",
         "span.origin": "default",
     }
-    assert run.data.metrics["test.de.accuracy"] == 0.6
-    assert run.data.metrics["test.average.number.zero_shot"] == 0.6
-    assert run.data.metrics["test.average.accuracy"] == pytest.approx(0.7)
-    assert run.data.metrics["train.loss"] == 1.0
+    assert run.data.metrics == {
+        "test.de": 0.6,
+        "test.en": 0.8,
+        "xnli": 0.6,
+        "test.average.accuracy": pytest.approx(0.7),
+        "test.average.accuracy.zero_shot": 0.6,
+        "selected.score": 0.5,
+        "selected.step": 2,
+        "train/loss": 1.0,
+        "dev/accuracy": 0.5,
+    }
     tags = {name: value for name, value in run.data.tags.items() if name.startswith("xstilts.")}
     assert tags.pop("xstilts.commit") == tags.pop("xstilts.dirty") == "unknown"
     assert tags.pop("xstilts.output").endswith("cells/mnli/xnli/1")
@@ -108,6 +117,8 @@ def test_a_run_says_what_its_card_says(place: Place) -> None:
         "xstilts.replicate": "1",
         "xstilts.encoder": "tiny",
         "xstilts.source": "world",
+        "xstilts.family": "classification",
+        "xstilts.group": "NLI",
         "xstilts.params_sha": "k1",
         "xstilts.status": "current",
     }
@@ -120,7 +131,7 @@ def test_a_run_keeps_inputs_and_files_without_weights(place: Place, home: Path) 
     assert inputs == {("test-de", "0123456789abcdef"), ("encoder", "fedcba9876543210")}
     kept = home / "mlartifacts" / place.experiment / run.info.run_id / "artifacts"
     files = sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file())
-    assert files == ["card.json", "languages.png", "predictions/test-de.jsonl"]
+    assert files == ["card.json", "examples.json", "languages.png", "predictions/test-de.jsonl"]
 
 
 def test_a_cell_that_runs_again_has_one_current_run(place: Place) -> None:
@@ -149,7 +160,7 @@ def test_log_sends_what_is_missing_once(place: Place, monkeypatch: pytest.Monkey
     assert log_missing(place.experiment, [folder], place.work) == (2, 0, 0)
     assert log_missing(place.experiment, [folder], place.work) == (0, 0, 0)
     assert len(place.runs(ONE_RUN_A_CELL)) == 2
-    assert {run.data.metrics["train.loss"] for run in place.runs()} == {1.0}
+    assert {run.data.metrics["train/loss"] for run in place.runs()} == {1.0}
     (ours,) = place.runs("tags.`xstilts.phase` = 'target'")
     assert "xstilts.intermediate_run" in ours.data.tags
 
@@ -176,7 +187,7 @@ def test_unreachable_mlflow_loses_nothing(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert log_missing(place.experiment, [folder], place.work) == (1, 0, 0)
     (run,) = place.runs()
-    assert run.data.metrics["train.loss"] == 1.0
+    assert run.data.metrics["train/loss"] == 1.0
 
 
 def test_a_resumed_training_goes_on_in_its_run(
@@ -196,7 +207,7 @@ def test_a_resumed_training_goes_on_in_its_run(
     again.finish(cell(), place.write(cell()), chart=False)
     (run,) = place.runs()
     client = open_server(place.experiment, place.work).client
-    curve = client.get_metric_history(run.info.run_id, "train.loss")
+    curve = client.get_metric_history(run.info.run_id, "train/loss")
     points = [(point.step, point.value) for point in curve]
     assert points == [(1, 1), (2, 1 / 2), (3, 1 / 3), (4, 1 / 4)]
 
@@ -290,7 +301,7 @@ def test_a_kill_in_the_second_training_cuts_no_curve(
     assert sorted(line["step"] for line in lines if "step" in line) == wanted
     (run,) = place.runs(ONE_RUN_A_CELL)
     client = open_server(place.experiment, place.work).client
-    points = client.get_metric_history(run.info.run_id, "train.loss")
+    points = client.get_metric_history(run.info.run_id, "train/loss")
     assert sorted(point.step for point in points) == wanted  # MLflow orders them by time
 
 

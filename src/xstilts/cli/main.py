@@ -221,6 +221,10 @@ def report() -> None:
 
     params = load_params()
     report_stage(params.experiment, params.grid)
+    from xstilts.running import logbook
+
+    if logbook.mode() == "on":  # under the driver, MLflow hears of all at its end
+        _log(params)
 
 
 @app.command()
@@ -295,12 +299,46 @@ def stage(name: Annotated[str, typer.Argument(help="A stage or group, as in dvc.
 
 
 @app.command()
-def log() -> None:
+def log(
+    moved: Annotated[
+        bool, typer.Option("--moved", help="First bring mlflow.db's artefacts here: it is a copy.")
+    ] = False,
+) -> None:
     """Send to MLflow what is on disk and not there yet; mark the runs that are current.
 
-    Example: xstilts log
+    Example: xstilts log; in a copied checkout: xstilts log --moved
     """
-    raise typer.Exit(_log(load_params()))
+    params = load_params()
+    if moved:
+        from xstilts.running import copied
+        from xstilts.running.server import database_of, tracking_uri
+
+        database = database_of(tracking_uri())
+        if database is None or not database.is_file():
+            raise UserError(
+                f"--moved: {tracking_uri()}: no such SQLite file; expected the mlflow.db of a "
+                "copied checkout; leave --moved out"
+            )
+        print(f"{database.name}: {copied.bring_here(database)} places now below {database.parent}")
+    raise typer.Exit(_log(params))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="0: MLflow's usual one, or any that is free.")] = 0,
+    opens: Annotated[bool, typer.Option("--open", help="Open a browser there.")] = False,
+) -> None:
+    """MLflow's pages, at a table of all intermediates and targets, until Ctrl-C.
+
+    Example: xstilts ui --open
+    """
+    params = load_params()
+    from xstilts import paths
+    from xstilts.running.ui import free_port, show
+
+    free_port(port)  # said before anything is sent
+    _log(params)
+    show(params.experiment, paths.WORK, port, opens)
 
 
 def _log(params: Params) -> int:

@@ -111,3 +111,18 @@ def averages(scores: Scores, split: str) -> dict[str, float]:
         if names
         for metric in languages[names[0]]
     }
+
+
+def reported(card: Card) -> tuple[str, tuple[str, ...]] | None:
+    """The split that a report shows, and its languages, English first; None without a score.
+
+    Test; dev where test lacks gold. A split with gold in another language than English goes before
+    one that has English alone.
+    """
+    scored = {split: languages for split, languages in card.scores.items() if languages}
+    for needed in (lambda languages: set(languages) - {ENGLISH}, bool):
+        for split in ("test", "dev"):
+            if split in scored and needed(scored[split]):
+                order = sorted(scored[split], key=lambda name: (name != ENGLISH, name))
+                return split, tuple(order)
+    return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from xstilts import paths
 from xstilts.errors import UserError
-from xstilts.formats.cards import Card, averages, task_number
+from xstilts.formats.cards import Card, averages, reported, task_number
 from xstilts.formats.tables import ENGLISH, write_text
 
 Line = dict[str, Any]
@@ -102,6 +103,14 @@ def finished_trials(experiment: str, work: Path) -> Iterator[tuple[str, list[Lin
             yield path.stem, lines
 
 
+def finished_studies(experiment: str, work: Path) -> Iterator[Line]:
+    """The line of each whole study that ended, as `tracking.send_study` left it."""
+    for path in sorted(paths.history(work).glob("studies-*.jsonl")):
+        lines = History(work, path.stem).lines()
+        if lines and lines[-1]["experiment"] == experiment:
+            yield lines[-1]
+
+
 def card_folders(cells: Sequence[Path]) -> list[Path]:
     """The folders with a card: pretraining's, then phase 2's, then the cells that start there."""
     models: set[Path] = set()
@@ -123,22 +132,75 @@ def cell_key(card: Card) -> str:
 
 
 def figures(card: Card) -> dict[str, float]:
-    """A card's figures: test.LANG.METRIC, test.average.METRIC, and of the main metrics `number`."""
+    """A card's figures, few enough to choose from: a number a language, and averages.
+
+    SPLIT.LANGUAGE is the task's number there (the mean of its main metrics), of the split that the
+    report shows; TARGET is the report's: the mean of those without English. Of every split
+    SPLIT.average.METRIC, and without English SPLIT.average.METRIC.zero_shot.
+    """
     results: dict[str, float] = {}
-    for split, languages in card.scores.items():
-        for language, scores in languages.items():
-            results |= {f"{split}.{language}.{metric}": value for metric, value in scores.items()}
+    if found := reported(card):
+        split, languages = found
+        for language in languages:
+            values = card.scores[split][language]
+            results[f"{split}.{language}"] = task_number(values, card.main or sorted(values))
+        if (headline := zero_shot(card)) is not None:
+            results[card.target] = headline
+    for split in card.scores:
         means = averages(card.scores, split)
         results |= {f"{split}.average.{metric}": value for metric, value in means.items()}
-        for suffix in ("", ".zero_shot"):
-            main = {name: means.get(f"{name}{suffix}") for name in card.main}
-            numbers = {name: value for name, value in main.items() if value is not None}
-            if card.main and len(numbers) == len(card.main):
-                results[f"{split}.average.number{suffix}"] = task_number(numbers, card.main)
     if card.selection:
         results["selected.score"] = card.selection.score
         results["selected.step"] = card.selection.step
     return results
+
+
+def zero_shot(card: Card) -> float | None:
+    """A cell's number in the report's table: the mean over its languages but English."""
+    split, languages = reported(card) or ("", ())
+    values = [card.scores[split][name] for name in languages if name != ENGLISH]
+    numbers = [task_number(scores, card.main or sorted(scores)) for scores in values]
+    return statistics.fmean(numbers) if numbers else None
+
+
+def title(cell: str) -> str:
+    """A cell's name as people read it: mnli -> xnli, and of its second replicate mnli -> xnli #2.
+
+    cell: as `cell_key` has it, or study-PHASE-NAME-TRIAL.
+    """
+    phase, _, rest = cell.partition("-")
+    name, _, number = rest.rpartition("-")
+    if phase == "study":
+        return f"trial {number}"
+    if phase == "target":
+        name = " -> ".join(name.rsplit("-", 1))
+    elif phase == "intermediate":
+        name = f"{phase} {name}"
+    return f"{name or cell}{f' #{number}' if number not in ('', '1') else ''}"
+
+
+def headline(card: Card) -> str:
+    """A cell in a few lines of Markdown: its numbers in percent, what selected, what to mind."""
+    lines = []
+    if found := reported(card):
+        split, languages = found
+        numbers = {name: figures(card)[f"{split}.{name}"] for name in languages}
+        others = {name: value for name, value in numbers.items() if name != ENGLISH}
+        texts = [f"**{100 * statistics.fmean(others.values()):.1f}** zero-shot"] if others else []
+        texts += [f"English {100 * numbers[ENGLISH]:.1f}"] if ENGLISH in numbers else []
+        if len(others) > 1:
+            for what, choose in (("best", max), ("lowest", min)):
+                name = choose(others, key=lambda name: others[name])
+                texts.append(f"{what} {name} {100 * others[name]:.1f}")
+        what = f"{' + '.join(card.main)}, {split}, {len(others)} languages beside English"
+        lines.append(f"{', '.join(texts)} ({what})")
+    if chosen := card.selection:
+        lines.append(
+            f"Checkpoint of step {chosen.step} of {chosen.steps}: English dev "
+            f"{100 * chosen.score:.1f} ({chosen.metric}, {chosen.rows} rows)"
+        )
+    lines += [f"Mind: {flag}" for flag in card.flags] + [f"Note: {note}" for note in card.notes]
+    return "\n\n".join(lines)
 
 
 def draw(card: Card, path: Path) -> None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xstilts.formats.cards import Card
 from xstilts.running import logbook
+from xstilts.running.copied import ARTEFACTS, require_here
+from xstilts.running.examples import examples_of
 from xstilts.running.logbook import History, Line, cell_key
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_S = 120.0
 METRICS_AT_ONCE, PARAMS_AT_ONCE, PARAM_LENGTH = 1000, 100, 6000  # MLflow's limits of one request
 PARENT = "XSTILTS_PARENT_RUN"
+PARENT_TAG, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+TAG_LENGTH = 8000  # of a run's tag, and so of its description
+TABLE = "examples.json"
 CURRENT, SUPERSEDED, RUNNING = "current", "superseded", "running"
 ONE_RUN_A_CELL = f"tags.`xstilts.status` = '{CURRENT}'"
 KEPT = ("card.json", "history.csv", "predictions")  # of a stage's folder; weights are DVC's
@@ -38,19 +45,29 @@ QUIET = {  # 7 retries with back-off, MLflow's own, would hold a training up for
 }
 
 
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Turn a failure inside into one line on stderr: what is only looked at costs no run."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        print(f"warning: {what} is missing in MLflow: {reason}", file=sys.stderr)
+
+
 class Server:
     """A tracking server or database, and one experiment in it."""
 
     def __init__(self, uri: str, experiment: str, work: Path) -> None:
         from filelock import FileLock
 
-        in_file = uri.startswith("sqlite:///")
-        database = Path(uri.removeprefix("sqlite:///")).absolute() if in_file else None
+        database = database_of(uri)
         lock = Path(f"{database}.lock") if database else work / "tracking.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         # Processes that open a new database together break it for good: one at a time.
         self.lock = FileLock(lock, timeout=LOCK_TIMEOUT_S)
-        self.work = work
+        self.work, self.experiment, self.uri = work, experiment, uri
+        self._whole: dict[str, str] = {}  # ids of `whole`'s runs
         with self.lock, warnings.catch_warnings():
             # MLflow's own imports and table definitions; only while it is opened.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -58,18 +75,27 @@ class Server:
 
             self.client = MlflowClient(tracking_uri=uri)
             known = self.client.get_experiment_by_name(experiment)
+            if known and database:
+                require_here(database, known.artifact_location)
             self.id = known.experiment_id if known else self._create(experiment, database)
 
     def _create(self, name: str, database: Path | None) -> str:
         """Create the experiment; where its artefacts lie is fixed for ever: beside the database."""
-        artefacts = (database.parent / "mlartifacts" / name).as_uri() if database else None
+        artefacts = (database.parent / ARTEFACTS / name).as_uri() if database else None
         note = f"One run a cell: search for {ONE_RUN_A_CELL}. Superseded runs stay for the record."
         tags = {"mlflow.note.content": note}
         return str(self.client.create_experiment(name, artefacts, tags))
 
     def by_cell(self, query: str = "") -> dict[str, list[Logged]]:
-        """This experiment's runs by their cell, newest first."""
+        """This experiment's runs by their cell, newest first; without those that are of none."""
         cells: dict[str, list[Logged]] = {}
+        for run in self.search(query):
+            if cell := run.data.tags.get("xstilts.cell", ""):
+                cells.setdefault(cell, []).append(run)
+        return cells
+
+    def search(self, query: str) -> Iterator[Logged]:
+        """This experiment's runs, newest first."""
         token: str | None = ""
         while token is not None:
             page = self.client.search_runs(
@@ -79,20 +105,48 @@ class Server:
                 order_by=["attributes.start_time DESC"],
                 page_token=token or None,
             )
-            for run in page:
-                cells.setdefault(run.data.tags.get("xstilts.cell", ""), []).append(run)
+            yield from page
             token = page.token or None
-        return cells
 
     def create(self, cell: str, start: int) -> str:
-        """Create a run that is going on, below the run that `mlflow run` opened if there is one."""
+        """Create a run that is going on.
+
+        Below the run that `mlflow run` opened if there is one; else below the grid's, a trial
+        below its study's.
+        """
         phase = cell.split("-")[0]
         tags = {"xstilts.cell": cell, "xstilts.phase": phase, "xstilts.status": RUNNING}
         tags |= {"mlflow.source.name": f"xstilts {cell}", "mlflow.source.type": "LOCAL"}
-        if parent := os.environ.get(PARENT):
-            tags["mlflow.parentRunId"] = parent
-        run = self.client.create_run(self.id, start_time=start, tags=tags, run_name=cell)
+        if phase == "study":
+            study, name = cell.rsplit("-", 1)[0].split("-", 2)[1:]
+            tags[PARENT_TAG] = self.study_run(f"{study}/{name}")
+        else:
+            tags[PARENT_TAG] = self._above()
+        run = self.client.create_run(
+            self.id, start_time=start, tags=tags, run_name=logbook.title(cell)
+        )
         return str(run.info.run_id)
+
+    def study_run(self, study: str) -> str:
+        """The id of the run of a whole study, PHASE/NAME, which its trials stand below."""
+        return self.whole("study", f"study {study}", self._above())
+
+    def _above(self) -> str:
+        """The run that `mlflow run` opened, or the grid's."""
+        return os.environ.get(PARENT) or self.whole("grid", self.experiment)
+
+    def whole(self, kind: str, name: str, above: str = "") -> str:
+        """The id of the run that stands for a whole grid or study; made where there is none."""
+        tag = f"xstilts.{kind}_run"
+        with self.lock:
+            if name not in self._whole:
+                run = next(self.search(f"tags.`{tag}` = '{name}'"), None)
+                if run is None:
+                    tags = {tag: name, **({PARENT_TAG: above} if above else {})}
+                    run = self.client.create_run(self.id, tags=tags, run_name=name)
+                    self.client.set_terminated(run.info.run_id)  # it computes nothing itself
+                self._whole[name] = str(run.info.run_id)
+        return self._whole[name]
 
     def send_card(self, card: Card, folder: Path, run: str, chart: bool) -> None:
         """Send a card and its files. The key comes last: a run that has it is whole."""
@@ -104,14 +158,18 @@ class Server:
             name: getattr(card, name) for name in ("intermediate", "target", "encoder", "source")
         }
         tags |= {"replicate": str(card.replicate or ""), "output": logbook.relative(folder)}
-        tags |= {"intermediate_run": self._model_of(card)}
+        tags |= {"intermediate_run": self._model_of(card), "family": card.family}
+        tags |= {"group": _group(card.target)}
         results = {"step": 0, "time": logbook.now(), "metrics": logbook.figures(card)}
         with self.lock:
             run = run or self.create(cell, history[0]["time"] if history else logbook.now())
-            self.log(run, metrics_of([*logbook.unsent(history), results]), params)
+            metrics = [*curve_of(logbook.unsent(history)), *metrics_of([results])]
+            self.log(run, metrics, params)
             if card.inputs:
                 self.client.log_inputs(run, _datasets(card.inputs))
         self._log_files(run, card, folder, chart)
+        if text := logbook.headline(card):
+            self.client.set_tag(run, NOTE, text[:TAG_LENGTH])
         self._close(run, cell, card.key, tags, history)
 
     def send_trial(self, cell: str, history: list[Line], run: str) -> None:
@@ -126,11 +184,32 @@ class Server:
         score = {"step": 0, "time": logbook.now(), "metrics": {"score": trial["score"]}}
         with self.lock:
             run = run or self.create(cell, history[0]["time"])
-            self.log(run, metrics_of([*logbook.unsent(history), score]), trial["values"])
+            metrics = [*curve_of(logbook.unsent(history)), *metrics_of([score])]
+            self.log(run, metrics, trial["values"])
             self._close(run, cell, key, tags, history)
             query = f"tags.`xstilts.study` = '{phase}/{name}' and {ONE_RUN_A_CELL}"
             for others in self.by_cell(query).values():
                 self._supersede(other for other in others if sha_of(other) != key)
+
+    def send_study(self, line: Line) -> None:
+        """Send a finished study (`tracking.send_study`), unless its run has it already."""
+        study, key = line["study"], line["finished"]
+        run = self.study_run(f"{study['phase']}/{study['name']}")
+        if sha_of(self.client.get_run(run)) == key:
+            return
+        values, folder = dict(study["values"]), Path(study["folder"])
+        if (score := values.get("score")) is not None:
+            result = {"step": 0, "time": logbook.now(), "metrics": {"score": score}}
+            self.log(run, metrics_of([result]))
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        for path in files:
+            if path.suffix in (".png", ".csv"):
+                self.client.log_artifact(run, str(path))
+        found = "\n".join(f"| {name} | {value} |" for name, value in values.items())
+        self.client.set_tag(run, NOTE, f"| setting | best |\n| --- | --- |\n{found}")
+        for name, value in values.items():
+            self.client.set_tag(run, f"xstilts.best.{name}", str(value))
+        self.client.set_tag(run, "xstilts.params_sha", key)
 
     def mark(self, card: Card, runs: Sequence[Logged]) -> int:
         """Make the newest run with the card's key the cell's current one; 1 if a tag changed."""
@@ -170,6 +249,11 @@ class Server:
             with tempfile.TemporaryDirectory() as place:
                 logbook.draw(card, Path(place) / "languages.png")
                 self.client.log_artifact(run, str(Path(place) / "languages.png"))
+        with spared(f"{cell_key(card)}: the table of examples"):
+            if table := examples_of(folder, card):
+                with warnings.catch_warnings():  # pandas', of what MLflow asks it
+                    warnings.simplefilter("ignore")
+                    self.client.log_table(run, table, TABLE)
 
     def _close(
         self, run: str, cell: str, key: str, tags: Mapping[str, str], history: list[Line]
@@ -200,16 +284,42 @@ class Server:
 
 
 def open_server(experiment: str, work: Path) -> Server:
-    """The server of MLFLOW_TRACKING_URI, or mlflow.db in the root, where `mlflow ui` looks."""
+    """The experiment at `tracking_uri`; opened once a process.
+
+    UserError where its artefacts lie in another folder, as in a copied checkout.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{logbook.root() / 'mlflow.db'}"
-    return _opened(uri, experiment, work.absolute())
+    return _opened(tracking_uri(), experiment, work.absolute())
+
+
+def tracking_uri() -> str:
+    """Where runs are sent: MLFLOW_TRACKING_URI, or mlflow.db in the root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{logbook.root() / 'mlflow.db'}"
+
+
+def database_of(uri: str) -> Path | None:
+    """The file of an SQLite database; None for any other place."""
+    start = "sqlite:///"
+    return Path(uri.removeprefix(start)).absolute() if uri.startswith(start) else None
 
 
 @cache
 def _opened(uri: str, experiment: str, work: Path) -> Server:
     return Server(uri, experiment, work)
+
+
+def curve_of(lines: Sequence[Line]) -> list[Any]:
+    """A curve's metrics: dev.accuracy as dev/accuracy, which MLflow draws in a section `dev`.
+
+    Its sections come in the order of the alphabet, and what has none, the scores' bars, comes last.
+    """
+
+    def named(line: Line) -> Line:
+        values = line["metrics"].items()
+        return {**line, "metrics": {name.replace(".", "/", 1): value for name, value in values}}
+
+    return metrics_of([named(line) for line in lines])
 
 
 def metrics_of(lines: Sequence[Line]) -> list[Any]:
@@ -231,6 +341,13 @@ def _datasets(inputs: Mapping[str, str]) -> list[Any]:
         DatasetInput(Dataset(name, digest, "local", json.dumps({"uri": name})), tags[name])
         for name, digest in sorted(inputs.items())
     ]
+
+
+def _group(target: str) -> str:
+    """The group of a task: NLI, QA, ...; '' of one that the catalogue does not have."""
+    from xstilts.tasks.catalogue import RECORDS
+
+    return RECORDS[target].group if target in RECORDS else ""
 
 
 def sha_of(run: Logged) -> str:

@@ -16,12 +16,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xstilts.formats.cards import Card, read_card
+from xstilts.formats.tables import digest, folder_digest
+from xstilts.paths import REPORTS
 from xstilts.running import logbook
 from xstilts.running.logbook import History, Line, cell_key
-from xstilts.running.server import metrics_of, open_server, sha_of
+from xstilts.running.monitor import Monitor, start_monitor, stop_monitor
+from xstilts.running.overview import send_overview
+from xstilts.running.server import curve_of, open_server, sha_of
 
 if TYPE_CHECKING:
     pass
@@ -49,6 +53,7 @@ class Run:
         self._mode = logbook.mode()
         self._live = self._mode != "off"
         self._next = time.monotonic() + LIVE_AFTER_S
+        self._monitor: Monitor = None  # of the machine, while steps are sent
 
     def begin(self, step: int) -> None:
         """Begin the run's next training, or go on after its checkpoint of `step`."""
@@ -94,6 +99,7 @@ class Run:
 
     def fail(self) -> None:
         """Close the run as failed, if MLflow knows of it: the training ended with an error."""
+        self._stop_monitor()
         if self._run:
             with _warned(self.cell):
                 open_server(self.experiment, self.work).client.set_terminated(self._run, "FAILED")
@@ -101,7 +107,13 @@ class Run:
     def _sends_now(self) -> bool:
         return self._mode == "on" or (self._mode == "later" and self._run != "")
 
+    def _stop_monitor(self) -> None:
+        if self._monitor:
+            stop_monitor(self._monitor)
+            self._monitor = None
+
     def _end(self, line: Line) -> None:
+        self._stop_monitor()
         self._history.append({**line, "time": logbook.now(), **logbook.commit()})
 
     def _send(self) -> None:
@@ -116,18 +128,39 @@ class Run:
             server = open_server(self.experiment, self.work)
             with server.lock:
                 self._run = self._run or server.create(self.cell, ready[0]["time"])
-                server.log(self._run, metrics_of(ready))
+                server.log(self._run, curve_of(ready))
             self._history.append({"run": self._run, "sent": ready[-1]["step"]})
             self._waiting, self._live = self._waiting[len(ready) :], True
+            self._monitor = self._monitor or start_monitor(server, self._run)
         now = time.monotonic()
         self._next = now + max(SEND_EVERY_S, SEND_SHARE * (now - started))
 
 
-def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int, int, int]:
+def send_study(
+    experiment: str, phase: str, name: str, values: Mapping[str, Any], folder: Path, work: Path
+) -> None:
+    """Log a finished study on the run that its trials stand below; raises no MLflow error.
+
+    values: the best ones, and metric, score, trial and trials, as studies/PHASE/NAME.yaml has them.
+    folder: whose pictures (PNG) and tables (CSV) become artefacts; it may not exist.
+    """
+    key = digest(dict(values), folder_digest(folder) if folder.is_dir() else "")
+    study = {"phase": phase, "name": name, "values": dict(values), "folder": str(folder)}
+    line = {"finished": key, "experiment": experiment, "study": study}
+    History(work, f"studies-{phase}-{name}").append(line)
+    if logbook.mode() == "on":
+        with _warned(f"study {phase}/{name}"):
+            open_server(experiment, work).send_study(line)
+
+
+def log_missing(
+    experiment: str, cells: Sequence[Path], work: Path, reports: Path = REPORTS
+) -> tuple[int, int, int]:
     """Send to MLflow what has no run yet: (runs sent, cells marked anew, what could not be sent).
 
     cells: their folders; the cards of their phase-2 models and of pretraining go first. Of a cell
-    that DVC brought back from its cache, the run with the card's key becomes current again.
+    that DVC brought back from its cache, the run with the card's key becomes current again. The
+    grid's own run, with the report, and the views are brought up to date.
     """
     if logbook.mode() == "off":
         return 0, 0, 0
@@ -135,10 +168,11 @@ def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int
     with _warned("xstilts log", failed):
         server = open_server(experiment, work)
         with server.lock:
-            known = server.by_cell()
+            known, cards = server.by_cell(), []
             for folder in logbook.card_folders(cells):
                 with _warned(str(folder), failed):
                     card = read_card(folder)
+                    cards.append(card)
                     runs = known.get(cell_key(card), [])
                     if card.key in map(sha_of, runs):
                         marked += server.mark(card, runs)
@@ -150,6 +184,10 @@ def log_missing(experiment: str, cells: Sequence[Path], work: Path) -> tuple[int
                     with _warned(cell, failed):
                         server.send_trial(cell, lines, "")
                         sent += 1
+            for line in logbook.finished_studies(experiment, work):
+                with _warned(f"study {line['study']['name']}", failed):
+                    server.send_study(line)
+            send_overview(server, [card for card in cards if card.phase == "target"], reports)
     return sent, marked, len(failed)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.errors import UserError
-from xstilts.formats.cards import Card, read_card, task_number
+from xstilts.formats.cards import Card, read_card, reported, task_number
 from xstilts.formats.tables import ENGLISH
 from xstilts.params import BASELINE, GridSettings
 from xstilts.tasks.metrics.benchmark import average
@@ -156,8 +156,13 @@ def _column(target: str, grid: GridSettings, cells: Path) -> Column:
             card = cards[intermediate, replicate] = read_card(folder)
             first = first or (folder, card)
             _compare(*first, folder, card)
-    split, languages = _reported(target, next(iter(cards.values())))
-    return Column(target, split, languages, cards)
+    found = reported(next(iter(cards.values())))
+    if found is None:
+        raise UserError(
+            f"{target}: no language of its cells has a score; expected gold in dev or test of at "
+            "least one; see the card's counts, or take the target out of the grid"
+        )
+    return Column(target, *found, cards)
 
 
 def _compare(first: Path, expected: Card, folder: Path, card: Card) -> None:
@@ -186,20 +191,3 @@ def _meaning(card: Card) -> dict[str, Any]:
 def _brief(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _reported(target: str, card: Card) -> tuple[str, tuple[str, ...]]:
-    """The split that is reported, and its languages: test; dev where test lacks gold.
-
-    A split with gold in another language than English goes before one that has English alone.
-    """
-    scored = {split: languages for split, languages in card.scores.items() if languages}
-    for needed in (lambda languages: set(languages) - {ENGLISH}, bool):
-        for split in ("test", "dev"):
-            if split in scored and needed(scored[split]):
-                order = sorted(scored[split], key=lambda name: (name != ENGLISH, name))
-                return split, tuple(order)
-    raise UserError(
-        f"{target}: no language of its cells has a score; expected gold in dev or test of at least "
-        "one; see the card's counts, or take the target out of the grid"
-    )

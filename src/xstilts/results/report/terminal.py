@@ -14,7 +14,7 @@ from xstilts.results.report.cells import AVERAGES
 from xstilts.results.report.texts import TITLES
 
 HIDDEN = set(AVERAGES) - {"without_retrieval"}  # the report has them
-NEXT = "more: {report}; `mlflow ui --workers 1`; `dvc plots show --open`; `xstilts inspect TASK`"
+NEXT = "more: {report}; `xstilts ui`; `dvc plots show --open`; `xstilts inspect TASK`"
 
 
 def show(console: Console, reports: Path = REPORTS) -> None:

@@ -156,6 +156,7 @@ ENTRIES = (
         ),
         files={"train": [_qqp("train")], "dev": [_qqp("dev")]},
         repositories=(hub("nyu-mll/glue", "qqp", "qqp", "question1 question2 label idx"),),
+        withheld="Quora's terms give no right to republish the questions",
     ),
     Entry(
         target(

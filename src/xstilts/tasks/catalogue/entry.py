@@ -56,6 +56,9 @@ class Entry:
     `repositories`: for the source `hub`, the known copies, of which the first is read unless
     `source.tasks.TASK.repository` names another; a task of several parts has one for each.
     `refused`: why no repository can serve it.
+    `withheld`: why its texts are shown to nobody else, as on a tracking server: a licence that lets
+    its holder use them and not pass them on. '' where passing on is allowed, be it with conditions
+    (attribution, the same licence, no commerce).
     `scored`: how `xstilts score` reads and scores a submission's files of it.
     `benchmarks`: the category that counts it, in each benchmark that has it. `ordered`: XTREME's
     languages (of a task that only XTREME-R has: those) as evaluate.py sums them. `added`: those
@@ -66,6 +69,7 @@ class Entry:
     files: Mapping[Split, list[Slot]]
     repositories: Copies = ()
     refused: str = ""
+    withheld: str = ""
     scored: Scored = ""
     benchmarks: Mapping[Benchmark, str] = field(default_factory=dict)
     ordered: tuple[str, ...] = ()

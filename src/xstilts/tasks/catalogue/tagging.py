@@ -78,6 +78,7 @@ ENTRIES = (
         ),
         files={"train": _ccg("train", "0[0-9]", "1[0-8]"), "dev": _ccg("dev", "19", "2[01]")},
         refused="CCGbank is licensed by the LDC (LDC2005T13) and on no public repository",
+        withheld="the LDC's licence is for its holder alone",
     ),
     Entry(
         target(
