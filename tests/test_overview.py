@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from tests.test_tracking import Place, cell, home, model, place  # noqa: F401 (fixtures)
+from xstilts.errors import UserError
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import write_text
 from xstilts.params import GridSettings
 from xstilts.paths import predictions
 from xstilts.results.report.cells import numbers, read_results
-from xstilts.running import copied, logbook, views
+from xstilts.running import copied, logbook, ui, views
 from xstilts.running.examples import ROWS, examples_of, spread
 from xstilts.running.logbook import MODE, headline, title
 from xstilts.running.monitor import start_monitor, stop_monitor
@@ -257,7 +258,7 @@ def test_a_checkout_that_was_copied_is_found_and_mended(
         if folder == there:
             place = Place("small world", folder / "x")
             place.finish(cell(), chart=False)
-    with pytest.raises(Exception, match=r"^mlflow.db: its artefacts lie in .*xstilts log --moved"):
+    with pytest.raises(UserError, match=r"^mlflow.db: its artefacts lie in .*xstilts log --moved"):
         open_server("small world", here / "work")
     assert copied.bring_here(here / "mlflow.db") > 0
     assert copied.bring_here(here / "mlflow.db") == 0
@@ -268,6 +269,18 @@ def test_a_checkout_that_was_copied_is_found_and_mended(
     with closing(sqlite3.connect(here / "mlflow.db")) as connection:
         connection.execute("VACUUM")  # what updates left on free pages
     assert f"{there.as_uri()}/".encode() not in (here / "mlflow.db").read_bytes()
+
+
+def test_a_store_with_nothing_to_show_is_said(
+    place: Place,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(UserError, match=r"nothing of '.*' to show; expected a finished cell"):
+        ui.show(place.experiment, place.work, 0, False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:9: does not answer: "):
+        ui.show(place.experiment, place.work, 0, False)
 
 
 def test_the_machines_metrics_are_on_the_run(place: Place) -> None:  # noqa: F811

@@ -82,8 +82,8 @@ class Server:
     def _create(self, name: str, database: Path | None) -> str:
         """Create the experiment; where its artefacts lie is fixed for ever: beside the database."""
         artefacts = (database.parent / ARTEFACTS / name).as_uri() if database else None
-        note = f"One run a cell: search for {ONE_RUN_A_CELL}. Superseded runs stay for the record."
-        tags = {"mlflow.note.content": note}
+        note = f"Views: the menu above. One run a cell: {ONE_RUN_A_CELL}; others are superseded."
+        tags = {NOTE: note}
         return str(self.client.create_experiment(name, artefacts, tags))
 
     def by_cell(self, query: str = "") -> dict[str, list[Logged]]:

@@ -22,7 +22,7 @@ from types import FrameType
 
 from xstilts.errors import UserError
 from xstilts.running import views
-from xstilts.running.server import QUIET, open_server, tracking_uri
+from xstilts.running.server import QUIET, Server, open_server, tracking_uri
 
 HOST, USUAL = "127.0.0.1", 5000
 STARTS_WITHIN_S = 120.0
@@ -44,9 +44,11 @@ def free_port(wanted: int) -> int:
 
 
 def show(experiment: str, work: Path, port: int, opens: bool) -> None:
-    """Start `mlflow ui`, print the address of the first view, and wait for Ctrl-C."""
-    chosen = free_port(port)
-    server = open_server(experiment, work)
+    """Start `mlflow ui`, print the address of the first view, and wait for Ctrl-C.
+
+    UserError where the port is busy, the store does not answer or has nothing to show.
+    """
+    chosen, server = free_port(port), _store(experiment, work)
     if server.uri.startswith(("http://", "https://")):
         _tell(views.address(server.uri, server.id), opens)
         return
@@ -54,7 +56,7 @@ def show(experiment: str, work: Path, port: int, opens: bool) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with _interrupts() as interrupts, log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(),
+            [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", server.uri,
              "--host", HOST, "--port", str(chosen), "--workers", "1"],
             env={**QUIET, **os.environ},
             stdin=subprocess.DEVNULL,
@@ -71,6 +73,28 @@ def show(experiment: str, work: Path, port: int, opens: bool) -> None:
                 time.sleep(0.1)
         finally:
             _end(process)
+
+
+def _store(experiment: str, work: Path) -> Server:
+    """The experiment, which has its first view; UserError otherwise."""
+    uri = tracking_uri()
+    try:
+        server = open_server(experiment, work)
+        tags = server.client.get_experiment(server.id).tags
+    except UserError:
+        raise
+    except Exception as error:  # whatever MLflow or what it stands on raises
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{uri}: does not answer: {reason}; expected the store that runs are sent to; start "
+            "it, or correct MLFLOW_TRACKING_URI"
+        ) from None
+    if views.TAG + views.FIRST not in tags:
+        raise UserError(
+            f"{uri}: nothing of '{experiment}' to show; expected a finished cell; run "
+            "`xstilts grid`, then `xstilts log`"
+        )
+    return server
 
 
 def _tell(address: str, opens: bool) -> None:
