@@ -300,7 +300,7 @@ def test_examples_are_the_same_rows_for_all_cells(small_world: Path) -> None:
     for target, texts in (("xnli", True), ("xquad", True), ("udpos", True), ("bucc2018", False)):
         folder = small_world / "cells/none" / target / "1"
         table = examples_of(folder, read_card(folder))
-        assert list(table) == ["id", "language", "text", "gold", "prediction"]
+        assert list(table) == ["id", "prediction", "gold", "text", "language"]
         assert len(set(table["id"])) == len(table["id"]) > 0
         assert any(table["text"]) == texts
         assert any(table["prediction"]) and any(table["gold"])

@@ -1,8 +1,8 @@
 """A cell's predictions as a table that MLflow sets beside another cell's.
 
-What enters: a cell's folder and its target's tables. What leaves: columns id, language, text, gold,
-prediction. Which rows: of each language as many as ROWS, evenly spread over the table, so that all
-cells of a target show the same. Texts only where the task's licence lets them be shown on.
+What enters: a cell's folder and its target's tables. What leaves: the columns of COLUMNS. Which
+rows: of each language as many as ROWS, evenly spread over the table, so that all cells of a target
+show the same. Texts only where the task's licence lets them be shown on.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from xstilts.formats.tables import Row, read_table, tables_in
 
 ROWS = 200  # of a language
 LENGTH = 300  # characters of a cell of the table
-COLUMNS = ("id", "language", "text", "gold", "prediction")
+COLUMNS = ("id", "prediction", "gold", "text", "language")  # the second is what is compared
 TEXTS = ("query", "text_a", "text_b", "question", "context", "text")  # of a row, as people read it
 
 
 def examples_of(folder: Path, card: Card) -> dict[str, list[str]]:
-    """The table of a cell, column by column, of the split that is reported; {} where none was kept.
+    """The table of a cell, by column, of the split that is reported; {} where none was kept.
 
     An id is LANGUAGE/ID: the comparison finds rows by it, and languages share ids. UserError for
     predictions that cannot be read.
@@ -38,8 +38,8 @@ def examples_of(folder: Path, card: Card) -> dict[str, list[str]]:
             rows = [at for at, one in enumerate(kept.predictions) if one is not None]
             for at in spread(rows):
                 name = kept.ids[at]
-                shown = (texts.get(name, ""), _shown(gold[at]), _shown(kept.predictions[at]))
-                lines.append((f"{language}/{name}", language, *shown))
+                shown = (_shown(kept.predictions[at]), _shown(gold[at]), texts.get(name, ""))
+                lines.append((f"{language}/{name}", *shown, language))
     columns = zip(COLUMNS, zip(*lines, strict=True), strict=True) if lines else ()
     return {name: list(values) for name, values in columns}
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card
 from xstilts.formats.tables import digest, folder_digest
 from xstilts.paths import REPORTS
@@ -200,11 +201,11 @@ def _warned(what: str, failed: list[str] | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, UserError):  # which says itself what to do
+            reason = f"{reason[:300]}; what was computed is on disk; " + (
+                "run `xstilts log` once MLflow answers"
+            )
         if failed is not None:
             failed.append(what)
-        print(
-            f"warning: {what}: not sent to MLflow: {reason}; what was computed is on disk; "
-            "run `xstilts log` once MLflow answers",
-            file=sys.stderr,
-        )
+        print(f"warning: {what}: not sent to MLflow: {reason}", file=sys.stderr)
