@@ -125,18 +125,16 @@ def studied(context: Context) -> Figures:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    journal = next((folder / "work/studies").rglob("journal.log"))
-    trials = optuna.load_study(
-        study_name="study", storage=JournalStorage(JournalFileBackend(str(journal)))
-    ).trials
+    (journal,) = (folder / "work/studies").glob("*.journal")
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    (study,) = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
     found: Figures = {"wall_s": wall}
     for trial in trials:
-        rate, epochs = trial.user_attrs["values"]
-        assert trial.datetime_complete and trial.datetime_start and trial.value is not None
+        rate, epochs = trial.user_attrs["values"].values()
         found[f"trial_{trial.number}_score"] = trial.value
         found[f"trial_{trial.number}_values"] = f"{rate:g}, {epochs:g} epochs"
-        used = trial.datetime_complete - trial.datetime_start
-        found[f"trial_{trial.number}_s"] = used.total_seconds()
+        found[f"trial_{trial.number}_s"] = trial.user_attrs["took_s"]
     return found
 
 

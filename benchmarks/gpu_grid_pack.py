@@ -118,7 +118,7 @@ def run_stages(params: settings.Params) -> None:
     from xstilts import paths
     from xstilts.phases.pretrain import pretrain_stage
     from xstilts.sources import prepare
-    from xstilts.studies import study_stage
+    from xstilts.studies.stage import study_stage
 
     for row in params.grid.intermediates:
         members = params.intermediates[row].members

@@ -35,7 +35,7 @@ case "$1" in
       mkdir -p code; echo "$kind" > "code/$kind.txt"; done; exit ;;
   data) out=data/$2/$3 ;;
   pretrain) out=models/pretrain ;;
-  study) mkdir -p "studies/$2"; echo "{}" > "studies/$2/$3.yaml"; exit ;;
+  study) out="studies/$2${3:+/$3}.yaml"; mkdir -p "${out%/*}"; echo "{}" > "$out"; exit ;;
   intermediate) out=models/intermediate/$2/$4 ;;
   target) out=cells/$2/$3/$5 ;;
   report) out=reports ;;
@@ -107,7 +107,7 @@ def build(folder: Path, revision: str | None, size: tuple[int, int, int]) -> Non
     rows, targets = ([f"{name}{i}" for i in range(n)] for name, n in zip("rt", size, strict=False))
     replicates = [str(number + 1) for number in range(size[2])]
     (folder / "params.yaml").write_text(json.dumps(settings(rows, targets, replicates)))
-    commands = ["code", "data text", "pretrain", "report"]
+    commands = ["code", "data text", "study pretrain", "pretrain", "report"]
     for kind, names in (("intermediate", rows), ("target", targets)):
         commands += [f"{word} {kind} {name}" for word in ("data", "study") for name in names]
     commands += [f"intermediate {row} --replicate {r}" for row, r in product(rows, replicates)]
@@ -133,6 +133,7 @@ def settings(rows: list[str], targets: list[str], replicates: list[str]) -> dict
             "benchmark": "xtreme",
         },
         "study": {
+            "pretrain": {"trials": 0},
             "intermediate": {row: {"trials": 0} for row in rows},
             "target": {task: {"trials": 0} for task in targets},
         },

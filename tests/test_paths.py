@@ -16,6 +16,7 @@ OUTS = {
     "data-intermediate": paths.intermediate_data("${item.intermediate}"),
     "data-target": paths.target_data("${item.task}"),
     "pretrain": paths.PRETRAIN,
+    "study-pretrain": paths.study("pretrain"),
     "study-intermediate": paths.study("intermediate", "${item.intermediate}"),
     "study-target": paths.study("target", "${item.task}"),
     "intermediate": paths.intermediate_model("${item.intermediate}", "${item.replicate}"),

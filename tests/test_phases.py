@@ -513,6 +513,8 @@ def test_buccs_threshold_is_set_on_dev_and_stands_on_the_passport(
 
 # Studies
 
+VALUES = {"learning_rate": 1e-3, "epochs": 1.0}
+
 
 class Opened:
     """The names of the tables that were read."""
@@ -534,7 +536,7 @@ def test_a_targets_study_reads_english_train_and_select_alone(
 ) -> None:
     opened = Opened(monkeypatch)
     monkeypatch.setattr("xstilts.paths.FEATURES", tmp_path / "features")  # nothing encoded before
-    score = target_objective(name, params(), tmp_path)(1e-3, 1.0, 1, None)
+    score = target_objective(name, params())(VALUES, 1, tmp_path, None)
     assert opened.files == {"train-en.parquet", "select-en.parquet"}
     assert 0 <= score <= 1
 
@@ -544,8 +546,8 @@ def test_a_rows_study_reads_english_train_and_select_alone(
 ) -> None:
     opened = Opened(monkeypatch)
     monkeypatch.setattr("xstilts.paths.FEATURES", tmp_path / "features")
-    objective = intermediate_objective("mnli", params(), tmp_path)
-    assert objective(1e-3, 1.0, 1, None) == objective(1e-3, 1.0, 1, None)
+    objective = intermediate_objective("mnli", params())
+    assert objective(VALUES, 1, tmp_path / "a", None) == objective(VALUES, 1, tmp_path / "b", None)
     assert opened.files == {"train-en.parquet", "select-en.parquet"}
 
 
@@ -561,8 +563,8 @@ def test_a_study_cannot_tell_which_rows_are_tested(
             for path in (data / "target/xnli").glob("*.parquet"):
                 path.unlink()
         monkeypatch.setattr("xstilts.paths.target_data", lambda name, at=data: at / "target" / name)
-        objective = target_objective("xnli", params(), tmp_path / place)
-        scores.append(objective(1e-3, 2.0, 1, None))
+        objective = target_objective("xnli", params())
+        scores.append(objective({**VALUES, "epochs": 2.0}, 1, tmp_path / place / "work", None))
     assert scores[0] == scores[1]
 
 

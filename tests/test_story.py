@@ -38,7 +38,7 @@ study: {intermediate: {mnli: {trials: 0}}, target: {xnli: {trials: 0}}}
 intermediates: {mnli: {members: {mnli: 64}, epochs: 1}}
 targets: {xnli: {epochs: 0.25}, udpos: {epochs: 0.25}, tatoeba: {layer: 1}}
 """
-STAGES = 4 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # code, data, studies; of each row, phase 2 and its cells
+STAGES = 5 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # code, data, studies; of each row, phase 2 and its cells
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:

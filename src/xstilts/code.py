@@ -33,14 +33,16 @@ COMMANDS = {
     "report": ("report",),
 }
 # Every training imports them, and they cannot change a number: each setting stands in params.yaml,
-# which DVC compares itself; the others raise an error, show progress, tell MLflow and keep the
-# curve for it.
+# which DVC compares itself; the others raise an error, show progress or what a study tried, tell
+# MLflow and keep the curve for it.
 EXCEPTIONS = (
     "xstilts.params",
     "xstilts.errors",
     "xstilts.console",
     "xstilts.running.tracking",
     "xstilts.running.logbook",
+    "xstilts.studies.plots",
+    "xstilts.studies.shown",
 )
 
 

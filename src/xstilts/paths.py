@@ -49,14 +49,27 @@ def cell(intermediate: str, task: str, replicate: int | str) -> Path:
     return CELLS / intermediate / task / str(replicate)
 
 
-def study(phase: str, name: str, studies: Path = STUDIES) -> Path:
-    """The file with the settings that a study found; {} where it had no trials."""
-    return studies / phase / f"{name}.yaml"
+def study(phase: str, name: str = "", studies: Path = STUDIES) -> Path:
+    """The file with the settings that a study found; {} where it had no trials.
+
+    name: of an intermediate or a target; phase 1 has one study, without a name.
+    """
+    return studies / phase / f"{name}.yaml" if name else studies / f"{phase}.yaml"
 
 
-def study_work(phase: str, name: str, key: str, work: Path = WORK) -> Path:
-    """The folder of a search's journal and checkpoints. key: of all that decides its scores."""
-    return work / "studies" / phase / name / key
+def reported_studies(reports: Path = REPORTS) -> Path:
+    """The folder of a report's trials and pictures of studies."""
+    return reports / "studies"
+
+
+def study_journal(experiment: str, work: Path = WORK) -> Path:
+    """The journal of all studies of an experiment."""
+    return work / "studies" / f"{experiment}.journal"
+
+
+def study_work(experiment: str, phase: str, name: str, work: Path = WORK) -> Path:
+    """The folder of a study's lock, of its trials' checkpoints and of its pictures."""
+    return work / "studies" / experiment / phase / name
 
 
 def predictions(cell: Path) -> Path:

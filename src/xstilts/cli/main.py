@@ -5,6 +5,7 @@ Exit status 0: done. 1: a stage failed, or a bug of ours. 2: what the user can m
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from itertools import product
@@ -162,24 +163,65 @@ def pretrain() -> None:
 
 @app.command()
 def study(
-    phase: Annotated[Literal["intermediate", "target"], typer.Argument(help="The phase.")],
-    name: Annotated[str, typer.Argument(help="An intermediate, or a target.")],
+    phase: Annotated[
+        Literal["pretrain", "intermediate", "target"] | None, typer.Argument(help="The phase.")
+    ] = None,
+    name: Annotated[str, typer.Argument(help="An intermediate, or a target.")] = "",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Trials at a time, of one round (study.PHASE.NAME.parallel).",
+            min=1,
+            envvar="XSTILTS_STUDY_JOBS",
+        ),
+    ] = 1,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every study of the grid that has trials.")
+    ] = False,
 ) -> None:
-    """Search learning rate and epochs on English dev -> studies/PHASE/NAME.yaml.
+    """Search learning rate, epochs and others on English dev -> studies/PHASE/NAME.yaml.
 
-    Example: xstilts study target xnli
+    Example: xstilts study target xnli; xstilts study pretrain; xstilts study --all --jobs 2
     """
     params = load_params()
-    sections: Mapping[str, object] = (
-        params.intermediates if phase == "intermediate" else params.targets
-    )
-    section_of(sections, f"{phase}s", name)
-    from xstilts import paths, studies
+    if every:
+        raise typer.Exit(_search_all(params, phase, jobs))
+    if phase is None or bool(name) == (phase == "pretrain"):
+        raise UserError(
+            f"xstilts study {phase or ''} {name}".rstrip() + ": expected `pretrain`, `intermediate "
+            "NAME`, `target NAME` or `--all`; name one"
+        )
+    if phase != "pretrain":
+        sections: Mapping[str, object] = (
+            params.intermediates if phase == "intermediate" else params.targets
+        )
+        section_of(sections, f"{phase}s", name)
+    from xstilts.studies.stage import study_stage
 
-    best = studies.study_stage(phase, name, params)
-    found = ", ".join(f"{key} {value}" for key, value in best.items())
-    nothing = f"study.{phase}.{name}.trials is 0 in params.yaml, so params' own values stay"
-    print(f"{paths.study(phase, name)}: {found or nothing}")
+    study_stage(phase, name, params, jobs)
+
+
+def _search_all(params: Params, phase: str | None, jobs: int) -> int:
+    """Say how long the grid's studies may take and run them, each with what it needs; 0, or 1."""
+    if phase is not None:
+        raise UserError(f"--all: expected no phase; found {phase}; leave one of them out")
+    from xstilts.studies.estimate import expected
+
+    stages, lines = expected(params)
+    print("\n".join(lines))
+    from xstilts.looking.check import require_ready
+    from xstilts.running.grid import run_stage
+
+    if stages:
+        print(require_ready(params, stages), file=sys.stderr)
+    os.environ["XSTILTS_STUDY_JOBS"] = str(jobs)  # DVC runs the command that dvc.yaml has
+    failed = 0
+    for name in stages:
+        status = run_stage(name)
+        if status >= 128:  # a signal stopped it
+            return status
+        failed += status != 0
+    return 1 if failed else 0
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,33 +10,35 @@ import torch
 from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
-from xstilts.formats.tables import digest, file_digest, folder_digest, fresh_folder
+from xstilts.formats.tables import file_digest, folder_digest, fresh_folder
 from xstilts.params import IntermediateSettings, Params
 from xstilts.phases.members import Counts, inputs_of, members_of, weigh
-from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
-from xstilts.phases.stage import Outcome, begin, build, context_of, dev_score, finish
-from xstilts.running.tracking import Run
+from xstilts.phases.provenance import key_of, phase_seed, with_study, with_values, write_phase
+from xstilts.phases.stage import Objective, Outcome, begin, build, context_of, dev_score, finish
 from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.layout import facts
 from xstilts.training.loop import Member, Plan, train
+from xstilts.training.progress import Reporter
 
 
 def intermediate_stage(name: str, replicate: int, params: Params) -> None:
     """Train the encoder on an intermediate's members; without any, refer to phase 1's encoder."""
     data, out_folder = paths.intermediate_data(name), paths.intermediate_model(name, replicate)
-    section, origins = with_study(params.intermediates[name], paths.study("intermediate", name))
+    section, training, origins = with_study(
+        params.intermediates[name], params.training, paths.study("intermediate", name)
+    )
     base = encoders.read_ref(paths.PRETRAIN)
-    key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
+    key = key_of(section, training, replicate, base.digest, folder_digest(data))
     run, work = begin(params.experiment, f"intermediate-{name}-{replicate}", key, out_folder)
     trained, outcome, computed = None, Outcome(), {}
     if section.members:
-        context = context_of(params.training, base, work, run)
-        seed = phase_seed(params.training.seed, 2, replicate)
+        context = context_of(training, base, work, run)
+        seed = phase_seed(training.seed, 2, replicate)
         model, outcome = train_intermediate(data, section, base, seed, context)
         trained = model.encoder, context.tokenizer
-        computed = facts(model, params.training)
+        computed = facts(model, training)
     card = Card(
         "intermediate",
         name,
@@ -99,19 +101,16 @@ def train_intermediate(
 # A study: the same training, seen through its English dev score alone
 
 
-def intermediate_objective(
-    name: str, params: Params, work: Path
-) -> Callable[[float, float, int, Run | None], float]:
-    """A study's function: (learning rate, epochs, seed, run) -> mean dev score of the members."""
+def intermediate_objective(name: str, params: Params) -> Objective:
+    """A trial's score: the mean English dev score of the members."""
     base, data = encoders.read_ref(paths.PRETRAIN), paths.intermediate_data(name)
 
-    def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
-        section = params.intermediates[name].model_copy(
-            update={"learning_rate": learning_rate, "epochs": epochs}
-        )
-        trial = work / digest(learning_rate, epochs, seed)
-        context = context_of(params.training, base, trial, run)
-        trial_seed = phase_seed(params.training.seed, 2, 0, seed)
+    def score(
+        values: Mapping[str, float], seed: int, folder: Path, reporter: Reporter | None
+    ) -> float:
+        section, training = with_values(params.intermediates[name], params.training, values)
+        context = context_of(training, base, folder, reporter)
+        trial_seed = phase_seed(training.seed, 2, 0, seed)
         return dev_score(train_intermediate(data, section, base, trial_seed, context)[1])
 
     return score

@@ -11,9 +11,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import (
     Regex,
@@ -35,23 +37,27 @@ from transformers import (
 
 from xstilts.console import note
 from xstilts.errors import UserError
-from xstilts.formats.tables import Table, read_table, tables_in
+from xstilts.formats.tables import ENGLISH, Table, digest, read_table, tables_in
 from xstilts.params import PretrainSettings
 from xstilts.phases.members import text_member
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.masked_lm import MaskedLMHead
 from xstilts.tasks.families.protocol import TaskSettings
 from xstilts.training import encoder as encoders
+from xstilts.training.batches import sorted_batches
 from xstilts.training.context import Context
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import Model
+from xstilts.training.evaluation import encode
 from xstilts.training.layout import choose
 from xstilts.training.loop import Plan, train
 from xstilts.training.progress import Progress
+from xstilts.training.steps import sent
 from xstilts.training.task import Task
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # XLM-R's, in its order
 START, PAD, END, UNKNOWN = 0, 1, 2, 3
+HELD_OUT, HELD_OUT_AT_MOST = 20, 1000  # of English texts, where a study judges by them
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]"
 
 
@@ -70,6 +76,66 @@ def pretrain(
     section: PretrainSettings, tables: Sequence[Table], context: Context
 ) -> tuple[Model, Progress]:
     """The trained model (its one head is the MLM head), and how the training went."""
+    model, _, progress = _trained(section, tables, context)
+    if section.keep_layers is not None:
+        encoders.drop_top(model.encoder, section.keep_layers)
+    return model, progress
+
+
+def hold_out(tables: Sequence[Table], seed: int) -> tuple[list[Table], Table]:
+    """(what a study's trials train on, the English texts that judge them).
+
+    One English text in HELD_OUT, at most HELD_OUT_AT_MOST; no row that trains has such a text, in
+    whatever language it counts as, or beside it as its pair. UserError where there are too few.
+    """
+    texts = sorted(
+        {row["text"] for table in tables if table.language == ENGLISH for row in table.rows}
+    )
+    count = min(len(texts) // HELD_OUT, HELD_OUT_AT_MOST)
+    if not count:
+        raise UserError(
+            f"study.pretrain: {len(texts)} English texts in data/text; expected {HELD_OUT} or "
+            "more, of which some judge the trials; give the source text, or set trials to 0"
+        )
+    order = np.random.default_rng(seed).permutation(len(texts))
+    held = {texts[number] for number in order[:count]}
+    rest = [
+        replace(
+            table,
+            rows=[row for row in table.rows if row["text"] not in held and row["pair"] not in held],
+            digest=digest(table.digest, "trains beside a study's texts", seed),
+        )
+        for table in tables
+    ]
+    rows = [{"text": text, "pair": None} for text in sorted(held)]
+    return rest, Table("text", "select", ENGLISH, rows, digest(sorted(held)))
+
+
+def held_out_loss(
+    section: PretrainSettings, tables: Sequence[Table], held: Table, context: Context
+) -> float:
+    """The mean loss of a masked piece of `held` after a training on `tables`, of all layers."""
+    model, task, _ = _trained(section, tables, context)
+    features = encode(held, task, context.tokenizer, context.cache)
+    device = next(model.parameters()).device
+    model.eval()
+    total, pieces = 0.0, 0
+    with torch.inference_mode():
+        for examples in sorted_batches(features, context.training.token_budget):
+            batch = task.family.collate(features, examples, context.tokens, (0,))  # always the same
+            pieces += task.family.units(batch)
+            there = sent(model.laid_out(batch), device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
+                total += float(task.family.loss(model(task.head, there), there))
+    if not math.isfinite(total):
+        raise UserError("the loss of held-out text is not a number; lower the learning rate")
+    return total / max(1, pieces)
+
+
+def _trained(
+    section: PretrainSettings, tables: Sequence[Table], context: Context
+) -> tuple[Model, Task, Progress]:
+    """The model with all its layers, its task, and how the training went."""
     family, length = FAMILIES["masked_lm"], TaskSettings(section.max_length)
     task = Task("text", "masked_lm", family, length, "masked_lm")
     member = text_member(task, tables, section.language_temperature, context)
@@ -92,9 +158,7 @@ def pretrain(
         section.optimizer,
     )
     progress, _ = train(model, [member], plan, context)
-    if section.keep_layers is not None:
-        encoders.drop_top(base, section.keep_layers)
-    return model, progress
+    return model, task, progress
 
 
 def _xlm_roberta(section: PretrainSettings, vocabulary: int) -> PretrainedConfig:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Setting, write_card
 from xstilts.formats.tables import digest, write_text
-from xstilts.params import Section, read_yaml
+from xstilts.params import Section, TrainingSettings, read_yaml
 from xstilts.paths import WORK
 
-CHOSEN = ("learning_rate", "epochs")  # what a study searches
+# What a study may search: of a phase's section and, the last two, of the section `training`.
+CHOSEN = ("learning_rate", "epochs", "steps", "batch_size", "warmup_ratio", "weight_decay")
+PHASES = ("intermediate", "target")  # whose studies have names
+_MEND = "remove the file and run `dvc repro`; to pin values, write them into params.yaml"
+S = TypeVar("S", bound=Section)
 
 
 def phase_seed(seed: int, phase: int, replicate: int, trial: int = 0) -> int:
@@ -24,29 +30,60 @@ def phase_seed(seed: int, phase: int, replicate: int, trial: int = 0) -> int:
     return int(digest(seed, phase, replicate, trial), 16) % 2**31
 
 
-def with_study(section: Any, path: Path) -> tuple[Any, dict[str, Setting]]:
-    """The section with the values that its study chose, and where each of its values came from."""
+def with_study(
+    section: S, training: TrainingSettings, path: Path
+) -> tuple[S, TrainingSettings, dict[str, Setting]]:
+    """Both with the values that a study chose, and where each value of the section came from.
+
+    Of `training`, whose other settings all phases share, only what the study chose is named.
+    """
     chosen = read_study(path)
     of_study = {name: Setting(value, "study") for name, value in chosen.items()}
-    return section.model_copy(update=chosen), origins(section) | of_study
+    where = origins(section) | of_study
+    try:
+        return *with_values(section, training, chosen), where
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UserError(f"{path}: {first['loc'][0]}: {first['msg']}; {_MEND}") from None
+
+
+def with_values(
+    section: S, training: TrainingSettings, values: Mapping[str, float]
+) -> tuple[S, TrainingSettings]:
+    """Both with the values of a study or a trial in the place of their own."""
+    fields = type(section).model_fields
+    of_section = {name: value for name, value in values.items() if name in fields}
+    others = {name: value for name, value in values.items() if name not in fields}
+    return (
+        type(section).model_validate({**section.model_dump(), **of_section}),
+        TrainingSettings.model_validate({**training.model_dump(), **others}),
+    )
+
+
+def own_values(section: Section, training: TrainingSettings) -> dict[str, float]:
+    """Params' own value of each setting that a study may search."""
+    values = {**training.model_dump(include=set(CHOSEN)), **section.model_dump(include=set(CHOSEN))}
+    return {name: values[name] for name in CHOSEN if name in values}
 
 
 def read_study(path: Path) -> dict[str, float]:
-    """The learning rate and epochs that a study chose; {} where it had no trials."""
+    """The values that a study chose; {} where it had no trials."""
     if not path.is_file():
-        stage = f"study-{path.parent.name}@{path.stem}"
-        raise UserError(f"{path}: no such file; expected what its study chose; `dvc repro {stage}`")
+        named = f"{path.parent.name}@{path.stem}" if path.parent.name in PHASES else path.stem
+        raise UserError(
+            f"{path}: no such file; expected what its study chose; `dvc repro study-{named}`"
+        )
     values = read_yaml(path)
     if values == {}:
         return {}
-    if not isinstance(values, dict) or not all(
-        isinstance(values.get(name), float | int) and values[name] > 0 for name in CHOSEN
-    ):
+    chosen = {n: values[n] for n in CHOSEN if n in values} if isinstance(values, dict) else {}
+    numbers = all(isinstance(x, float | int) and x >= 0 for x in chosen.values())
+    if not numbers or "learning_rate" not in chosen or not {"epochs", "steps"} & set(chosen):
         raise UserError(
-            f"{path}: not a study's result; expected {{}} or positive {' and '.join(CHOSEN)}; "
-            "remove the file and run `dvc repro`; to pin values, write them into params.yaml"
+            f"{path}: not a study's result; expected {{}} or positive learning_rate and epochs "
+            f"(of phase 1: steps); {_MEND}"
         )
-    return {name: float(values[name]) for name in CHOSEN}
+    return chosen
 
 
 def origins(section: Section) -> dict[str, Setting]:

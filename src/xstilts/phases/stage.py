@@ -8,7 +8,7 @@ changed one does not.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from xstilts.training.context import Context
 from xstilts.training.devices import device_for
 from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.layout import choose
+from xstilts.training.progress import Reporter
 from xstilts.training.task import Task
 
 
@@ -50,10 +51,10 @@ def begin(experiment: str, name: str, key: str, out: Path) -> tuple[Run, Path]:
 
 
 def context_of(
-    training: TrainingSettings, base: EncoderRef, work: Path, run: Run | None
+    training: TrainingSettings, base: EncoderRef, work: Path, reporter: Reporter | None
 ) -> Context:
     """The context of trainings that start from an encoder: its tokenizer, the shared cache."""
-    return Context(training, encoders.load_tokenizer(base), work, paths.FEATURES, run)
+    return Context(training, encoders.load_tokenizer(base), work, paths.FEATURES, reporter)
 
 
 def finish(run: Run, card: Card, out: Path, work: Path) -> None:
@@ -77,6 +78,10 @@ def build(
             if task.family_name == "masked_lm":
                 encoders.adopt_lm_head(heads[task.head], encoder, base)
     return choose(Model(encoder, heads).to(device_for(training)), training)
+
+
+# A study's function: (values, seed, folder of its checkpoints, reporter) -> the score of a trial
+Objective = Callable[[Mapping[str, float], int, Path, Reporter | None], float]
 
 
 def dev_score(outcome: Outcome) -> float:

@@ -6,7 +6,7 @@ curve and predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +15,11 @@ import torch
 from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card
-from xstilts.formats.tables import digest, folder_digest, fresh_folder, read_json, read_record
+from xstilts.formats.tables import folder_digest, fresh_folder, read_json, read_record
 from xstilts.params import FrozenSettings, Params, PhaseSettings
 from xstilts.phases.members import check_target, inputs_of, members_of
-from xstilts.phases.provenance import key_of, phase_seed, with_study, write_phase
-from xstilts.phases.stage import Outcome, begin, build, context_of, dev_score, finish
-from xstilts.running.tracking import Run
+from xstilts.phases.provenance import key_of, phase_seed, with_study, with_values, write_phase
+from xstilts.phases.stage import Objective, Outcome, begin, build, context_of, dev_score, finish
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
 from xstilts.training.batches import steps_per_epoch
@@ -29,7 +28,7 @@ from xstilts.training.encoder import EncoderRef, Model
 from xstilts.training.evaluation import Predictor, evaluate_target, passport
 from xstilts.training.layout import facts
 from xstilts.training.loop import Plan, train
-from xstilts.training.progress import Progress
+from xstilts.training.progress import Progress, Reporter
 from xstilts.training.task import Task, task
 
 
@@ -40,16 +39,18 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
     """
     data, source = paths.target_data(name), paths.intermediate_model(intermediate, replicate)
     out_folder = paths.cell(intermediate, name, replicate)
-    section, origins = with_study(params.targets[name], paths.study("target", name))
+    section, training, origins = with_study(
+        params.targets[name], params.training, paths.study("target", name)
+    )
     base = encoders.read_ref(source)
     record = read_record(data)
     check_target(record, section)
-    key = key_of(section, params.training, replicate, base.digest, folder_digest(data))
+    key = key_of(section, training, replicate, base.digest, folder_digest(data))
     run, work = begin(
         params.experiment, f"target-{intermediate}-{name}-{replicate}", key, out_folder
     )
-    seed = phase_seed(params.training.seed, 3, replicate)
-    context = context_of(params.training, base, work, run)
+    seed = phase_seed(training.seed, 3, replicate)
+    context = context_of(training, base, work, run)
     if isinstance(section, FrozenSettings):
         model, target, outcome = freeze(data, section, base, seed, context)
     else:
@@ -70,7 +71,7 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
             source=params.source.name,
             key=key,
             settings=origins,
-            computed=facts(model, params.training),
+            computed=facts(model, training),
             selection=outcome.selection,
             scores=evaluated.scores,
             main=record.main,
@@ -168,10 +169,8 @@ def freeze(
 # A study: the same training, seen through its English dev score alone
 
 
-def target_objective(
-    name: str, params: Params, work: Path
-) -> Callable[[float, float, int, Run | None], float]:
-    """A study's function: (learning rate, epochs, seed, run) -> dev score after models/pretrain."""
+def target_objective(name: str, params: Params) -> Objective:
+    """A trial's score: English dev after models/pretrain."""
     base, data = encoders.read_ref(paths.PRETRAIN), paths.target_data(name)
     given = params.targets[name]
     if isinstance(given, FrozenSettings):
@@ -179,11 +178,12 @@ def target_objective(
             f"params.yaml: study.target.{name}: this target has no English dev; set its trials to 0"
         )
 
-    def score(learning_rate: float, epochs: float, seed: int, run: Run | None) -> float:
-        section = given.model_copy(update={"learning_rate": learning_rate, "epochs": epochs})
-        trial = work / digest(learning_rate, epochs, seed)
-        context = context_of(params.training, base, trial, run)
-        trial_seed = phase_seed(params.training.seed, 3, 0, seed)
+    def score(
+        values: Mapping[str, float], seed: int, folder: Path, reporter: Reporter | None
+    ) -> float:
+        section, training = with_values(given, params.training, values)
+        context = context_of(training, base, folder, reporter)
+        trial_seed = phase_seed(training.seed, 3, 0, seed)
         return dev_score(train_target(data, section, base, trial_seed, context)[2])
 
     return score

@@ -1,7 +1,8 @@
 """The report: exactly the grid's cards, as Markdown, CSV, a heat map, and figures for DVC.
 
-What enters: cells/INTERMEDIATE/TASK/R/card.json. What leaves: the folder reports/, of equal bytes
-for equal cards. This room computes nothing from predictions and knows neither models nor MLflow.
+What enters: cells/INTERMEDIATE/TASK/R/card.json, and the studies' files. What leaves: the folder
+reports/, of equal bytes for equal cards. This room computes nothing from predictions and knows
+neither models nor MLflow.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from pathlib import Path
 
 from xstilts.formats.tables import fresh_folder, write_json, write_text
 from xstilts.params import GridSettings
-from xstilts.paths import CELLS, REPORTS
+from xstilts.paths import CELLS, REPORTS, STUDIES, reported_studies, study
+from xstilts.studies.plots import draw
 
 
 def report_stage(
-    experiment: str, grid: GridSettings, cells: Path = CELLS, out: Path = REPORTS
+    experiment: str,
+    grid: GridSettings,
+    cells: Path = CELLS,
+    out: Path = REPORTS,
+    studies: Path = STUDIES,
 ) -> None:
-    """Write the report as text, tables (CSV), numbers for DVC (JSON) and a heat map."""
+    """Write the report as text, tables (CSV), numbers for DVC (JSON) and a heat map.
+
+    And below its folder `studies` what each study with trials tried.
+    """
     from xstilts.results.report import figures, texts
     from xstilts.results.report.cells import read_results
 
@@ -30,3 +39,13 @@ def report_stage(
         write_json(new / "metrics.json", texts.metrics(results))
         write_json(new / "mean.json", texts.headline(results))
         figures.heatmap(results, new / "heatmap.png")
+        for path in _studies(grid, studies):
+            draw(path, reported_studies(new) / path.relative_to(studies).with_suffix(""))
+
+
+def _studies(grid: GridSettings, studies: Path) -> list[Path]:
+    """The files of the grid's studies that are there."""
+    files = [study("pretrain", studies=studies)]
+    files += [study("intermediate", name, studies) for name in grid.intermediates]
+    files += [study("target", name, studies) for name in grid.targets]
+    return [path for path in files if path.is_file()]
