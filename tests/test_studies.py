@@ -127,7 +127,7 @@ def test_a_killed_process_ends_the_search_and_loses_nothing(tmp_path: Path) -> N
         run_study(what, Slow(notes, dies_at=3), tmp_path / "r.yaml", 2)
     calls = Calls()
     run_study(what, calls, tmp_path / "r.yaml")
-    assert [3] == [place for _, _, place in calls.calls if place != 2]
+    assert [place for _, _, place in calls.calls if place != 2] == [3]
 
 
 def test_a_trial_that_fails_by_itself_does_not_end_the_search(tmp_path: Path) -> None:

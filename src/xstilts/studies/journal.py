@@ -63,9 +63,9 @@ def open_study(path: Path, name: str, key: str, direction: Direction, metric: st
     storage = open_journal(path)
     _finish_move(storage, name)
     keys = _keys(storage)
-    if name in keys and keys[name] != key:
-        _move(storage, name, f"{name}@{keys[name]}")
-    elif name not in keys and f"{name}@{key}" in keys:
+    if keys.get(name, key) != key:
+        _move(storage, name, f"{name}@{keys.pop(name)}")
+    if name not in keys and f"{name}@{key}" in keys:
         _move(storage, f"{name}@{key}", name)
     study = optuna.create_study(
         storage=storage, study_name=name, direction=direction, load_if_exists=True

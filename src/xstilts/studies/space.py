@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 import optuna
@@ -101,7 +102,7 @@ def frozen(tried: Tried, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
     """A trial that ended as Optuna keeps it."""
     trial = tried.trial
     attributes = {"place": trial.place, "values": trial.values, "took_s": tried.took_s}
-    return create_trial(
+    made = create_trial(
         state=STATES[tried.state],
         value=tried.score,
         params=trial.point,
@@ -109,6 +110,9 @@ def frozen(tried: Tried, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         user_attrs={**attributes, **({"error": tried.error} if tried.error else {})},
         intermediate_values=dict(enumerate(tried.curve, 1)),
     )
+    assert made.datetime_start is not None
+    made.datetime_start -= timedelta(seconds=tried.took_s)
+    return made
 
 
 def thawed(trial: FrozenTrial) -> Tried:
