@@ -1,6 +1,6 @@
 # Every target makes .venv when it is missing, or when pyproject.toml, constraints.txt or EXTRAS changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test story check clean
+.PHONY: help setup repro test story endurance check clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "make %-9s %s\n", $$1, $$2}'
 
 setup:  ## make the virtual environment, or bring it up to date (EXTRAS=dev,gpu)
 	scripts/setup
@@ -30,6 +30,9 @@ test: $(READY)  ## the fast tests
 
 story: $(READY)  ## the slow tests: whole graphs, kills and resumes
 	pytest -q -m slow
+
+endurance: $(READY)  ## many kills at random moments (KILLS=200)
+	XSTILTS_KILLS=$(or $(KILLS),200) pytest -q -s --timeout=7200 tests/test_study_kills.py
 
 check: $(READY)  ## format, lint, types, import contracts, fast tests
 	ruff format --check .

@@ -46,6 +46,13 @@ def test_rounds_of_one_suggest_what_was_suggested_before_rounds(tmp_path: Path) 
     assert calls.calls == [(*values, place) for place, values in enumerate(SUGGESTED)]
 
 
+def test_the_first_ten_are_drawn_at_random_in_rounds_of_any_size(tmp_path: Path) -> None:
+    """As experiments/xtreme-tuned.yaml says."""
+    calls = Calls()
+    run_study(search(tmp_path, trials=8, parallel=8), calls, tmp_path / "r.yaml")
+    assert calls.calls == [(*values, place) for place, values in enumerate(SUGGESTED[:8])]
+
+
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_suggestions_stay_within_bounds_and_differ(tmp_path: Path, parallel: int) -> None:
     calls = Calls()
@@ -246,6 +253,19 @@ def test_trials_for_what_trains_nothing_are_refused(tmp_path: Path, phase: Any, 
     key = rf"study\.{phase}{chr(92) + '.' if name else ''}{name}\.trials: 2; expected 0"
     with pytest.raises(UserError, match=key):
         study_stage(phase, name, params(2), out=tmp_path)
+
+
+def test_pruning_that_could_compare_nothing_is_refused(tmp_path: Path) -> None:
+    given = check(
+        {
+            "study": {"target": {"xnli": {"trials": 3, "prune": True}}},
+            "training": {"evaluations": 1},
+            "targets": {"xnli": {}},
+        },
+        Path("p.yaml"),
+    )
+    with pytest.raises(UserError, match=r"study\.target\.xnli\.prune: true, .*evaluations is 1"):
+        study_stage("target", "xnli", given, out=tmp_path)
 
 
 ZERO = """

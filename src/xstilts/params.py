@@ -10,13 +10,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
+    PositiveFloat,
+    PositiveInt,
     Tag,
     ValidationError,
     field_validator,
@@ -33,6 +36,17 @@ BASELINE = "none"  # the intermediate without members
 
 Name = str
 PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
+
+
+def _ordered(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{list(bounds)}; expected low <= high")
+    return bounds
+
+
+Number = TypeVar("Number")
+Bounds = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -231,57 +245,32 @@ class SearchSettings(Section):
     """What every study says; 0 trials: nothing is searched."""
 
     trials: int = Field(default=0, ge=0)  # the first is params' own values
-    learning_rate: tuple[float, float] = (1e-6, 1e-4)  # bounds, searched on a log scale
+    learning_rate: Bounds[PositiveFloat] = (1e-6, 1e-4)  # searched on a log scale
     parallel: int = Field(default=1, ge=1)  # trials of a round, which know those before it alone
     seed: int = Field(default=1, ge=0)
-
-    @field_validator("learning_rate", "epochs", "steps", "weight_decay", check_fields=False)
-    @classmethod
-    def _bounds_are_ordered(cls, bounds: tuple[float, float] | None) -> Any:
-        if bounds is not None and not 0 < bounds[0] <= bounds[1]:
-            raise ValueError(f"{list(bounds)}; expected 0 < low <= high")
-        return bounds
 
 
 class StudySettings(SearchSettings):
     """The search for settings of an intermediate or a target; null: that one is not searched."""
 
-    epochs: tuple[int, int] = (1, 10)  # bounds, whole numbers
-    batch_size: list[int] | None = None  # choices
-    warmup_ratio: tuple[float, float] | None = None  # bounds
-    weight_decay: tuple[float, float] | None = None  # bounds, searched on a log scale
+    epochs: Bounds[PositiveInt] = (1, 10)
+    batch_size: list[PositiveInt] | None = Field(default=None, min_length=1)  # choices
+    warmup_ratio: Bounds[Ratio] | None = None
+    weight_decay: Bounds[PositiveFloat] | None = None  # searched on a log scale
     prune: bool = False  # end a trial that is below the median of earlier ones of as many epochs
-
-    @field_validator("batch_size")
-    @classmethod
-    def _choices_are_sizes(cls, sizes: list[int] | None) -> list[int] | None:
-        if sizes is not None and (not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes)):
-            raise ValueError(f"{sizes}; expected positive numbers, each once, or null")
-        return sizes
-
-    @field_validator("warmup_ratio")
-    @classmethod
-    def _bounds_are_ratios(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-        if bounds is not None and not 0 <= bounds[0] <= bounds[1] <= 1:
-            raise ValueError(f"{list(bounds)}; expected 0 <= low <= high <= 1")
-        return bounds
 
     @model_validator(mode="after")
     def _pruning_has_earlier_rounds(self) -> StudySettings:
         if self.prune and 0 < self.trials <= self.parallel:
-            raise ValueError(
-                f"prune: true, and parallel, {self.parallel}, makes one round of all "
-                f"{self.trials} trials, which are compared with none; lower parallel, or set "
-                "prune to false"
-            )
+            raise ValueError("prune: true, and all trials are one round; lower parallel")
         return self
 
 
 class PretrainStudySettings(SearchSettings):
     """The search for phase 1's learning rate and steps, where an encoder is trained here."""
 
-    learning_rate: tuple[float, float] = (1e-4, 1e-2)  # bounds, searched on a log scale
-    steps: tuple[int, int] = (500, 5000)  # bounds, searched on a log scale
+    learning_rate: Bounds[PositiveFloat] = (1e-4, 1e-2)
+    steps: Bounds[PositiveInt] = (500, 5000)  # searched on a log scale
 
 
 class Studies(Section):
@@ -332,20 +321,6 @@ class Params(Section):
             ]
         if problems:
             raise ValueError("\n".join(problems))
-        return self
-
-    @model_validator(mode="after")
-    def _pruning_has_evaluations(self) -> Params:
-        once = self.training.evaluations == 1 and self.training.evaluate_every_steps is None
-        for phase, studies in (
-            ("intermediate", self.study.intermediate),
-            ("target", self.study.target),
-        ):
-            if once and (found := [n for n, study in studies.items() if study.prune]):
-                raise ValueError(
-                    f"study.{phase}.{found[0]}.prune: true, and training.evaluations is 1: English "
-                    "dev is scored when a trial is over; raise it, or set prune to false"
-                )
         return self
 
     @model_validator(mode="after")

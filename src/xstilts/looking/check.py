@@ -38,7 +38,7 @@ VOCABULARIES = (
 ATTENTION_MATRICES = 4  # of an attention: queries, keys, values, output
 TRAINING_COPIES = 8  # two checkpoints of weights and AdamW's two moments; best and last weights
 BYTES_A_PREDICTION = 250
-EARLY = ("code", "text", "pretrain")  # stages that need no task
+EARLY = ("code", "text", "study-pretrain", "pretrain")  # stages that need no task
 GB = 1e9
 
 

@@ -82,6 +82,13 @@ def search_of(phase: Phase, name: str, params: Params) -> Search:
 
     section, trained = section_of(phase, name, params), _trained(phase, name, params)
     own = own_values(trained, params.training)
+    prune = isinstance(section, StudySettings) and section.prune
+    every = params.training.evaluate_every_steps
+    if prune and every is None and params.training.evaluations == 1:
+        raise UserError(
+            f"params.yaml: study.{label(phase, name)}.prune: true, and training.evaluations is 1: "
+            "English dev is scored when a trial is over; raise it, or set prune to false"
+        )
     return Search(
         section=section,
         first={setting: own[setting] for setting in distributions(section)},
@@ -91,8 +98,8 @@ def search_of(phase: Phase, name: str, params: Params) -> Search:
         journal=paths.study_journal(params.experiment),
         lock=paths.study_work(params.experiment, phase, name) / "lock",
         direction="minimize" if phase == "pretrain" else "maximize",
-        prune=isinstance(section, StudySettings) and section.prune,
-        by_batch=params.training.evaluate_every_steps is not None,
+        prune=prune,
+        by_batch=every is not None,
     )
 
 
