@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.graphs import environment, ran, real_graph
 from tests.small_world import SETTINGS
 from xstilts import params as settings
 from xstilts import paths
@@ -226,3 +229,32 @@ def test_real_trainings_end_alike_in_any_number_of_processes(world: Path) -> Non
         found[jobs] = paths.study("target", "xnli").read_bytes()
     assert found[1] == found[2] == found[4]
     assert found[1].count(b"score") == 6
+
+
+EVERY = "from xstilts.cli.main import main; import sys; sys.argv[1:] = {words}; main()"
+
+
+def every(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", EVERY.format(words=["study", "--all", *words])],
+        cwd=folder, env=environment(folder), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_all_studies_run_with_what_they_need(tmp_path: Path) -> None:
+    """Those with trials, in the order of the phases, by DVC: a stand-in notes what is run."""
+    grid = {"intermediates": ["none", "mnli"], "targets": ["xnli", "pawsx"], "replicates": [1]}
+    folder = real_graph(tmp_path / "real", grid)
+    done = every(folder, "--jobs", "3")
+    assert done.returncode == 0, done.stderr
+    assert "study.intermediate.mnli: 3 trials, 0 ended; how long is unknown" in done.stdout
+    assert "2 of 5 studies have trials" in done.stdout
+    assert ran(folder) == [
+        "code", "data intermediate mnli", "data target xnli", "data text", "pretrain",
+        "study intermediate mnli", "study pretrain", "study target xnli",
+    ]  # fmt: skip
+    refused = every(folder, "target")
+    assert (refused.returncode, refused.stderr) == (
+        2, "xstilts: --all: expected no phase; found target; leave one of them out\n",
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection, write_card
+from xstilts.formats.tables import write_text
 from xstilts.params import GridSettings
 from xstilts.results.report import report_stage
 from xstilts.results.report.terminal import show
@@ -47,7 +48,8 @@ def grid(rows: list[str], targets: list[str], replicates: tuple[int, ...] = (1,)
 
 
 def report(tmp_path: Path, settings: GridSettings) -> str:
-    report_stage("made up", settings, tmp_path / "cells", tmp_path / "reports")
+    folders = [tmp_path / name for name in ("cells", "reports", "studies")]
+    report_stage("made up", settings, *folders)
     return (tmp_path / "reports/report.md").read_text(encoding="utf-8")
 
 
@@ -237,3 +239,32 @@ def test_a_grids_end_shows_the_table_and_where_the_rest_is(tmp_path: Path) -> No
     assert ["xnli", "50.0", "56.0", "(+6.0)"] in lines
     assert ["mean", "of", "targets", "50.0", "56.0", "(+6.0)"] in lines
     assert "report.md" in text
+
+
+STUDY = """\
+learning_rate: 1.0e-05
+epochs: 2.0
+metric: accuracy
+direction: maximize
+score: 0.6
+trial: 0
+trials: 2
+tried:
+- {learning_rate: 1.0e-05, epochs: 2.0, score: 0.6, state: complete}
+- {learning_rate: 3.0e-05, epochs: 3.0, score: null, state: failed}
+"""
+
+
+def test_report_has_what_the_grids_studies_tried(tmp_path: Path) -> None:
+    for name, text in (("xnli", STUDY), ("pawsx", "{}\n"), ("gone", STUDY)):
+        write_text(tmp_path / f"studies/target/{name}.yaml", text)
+    report(tmp_path, two_rows(tmp_path))
+    found = [path for path in (tmp_path / "reports/studies").rglob("*") if path.is_file()]
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+        "reports/studies/target/xnli/trials.csv"
+    ]
+    assert found[0].read_text(encoding="utf-8").splitlines() == [
+        "trial,learning_rate,epochs,score,state",
+        "0,1e-05,2.0,0.6,complete",
+        "1,3e-05,3.0,,failed",
+    ]
