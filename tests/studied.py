@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.errors import UserError
-from xstilts.params import StudySettings
+from xstilts.sections import StudySettings
 from xstilts.studies.search import Search
 from xstilts.studies.space import Trial
 from xstilts.studies.workers import Objective

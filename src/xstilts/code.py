@@ -37,6 +37,7 @@ COMMANDS = {
 # MLflow and keep the curve for it.
 EXCEPTIONS = (
     "xstilts.params",
+    "xstilts.sections",
     "xstilts.errors",
     "xstilts.console",
     "xstilts.running.tracking",

@@ -12,8 +12,9 @@ from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Setting, write_card
 from xstilts.formats.tables import digest, write_text
-from xstilts.params import Section, TrainingSettings, read_yaml
+from xstilts.params import TrainingSettings, read_yaml
 from xstilts.paths import WORK
+from xstilts.sections import Section
 
 # What a study may search: of a phase's section and, the last two, of the section `training`.
 CHOSEN = ("learning_rate", "epochs", "steps", "batch_size", "warmup_ratio", "weight_decay")

@@ -15,8 +15,9 @@ from itertools import product
 from pathlib import Path
 
 from xstilts import paths
-from xstilts.params import FrozenSettings, Params, PhaseSettings, PretrainSettings, StudySettings
+from xstilts.params import FrozenSettings, Params, PhaseSettings, PretrainSettings
 from xstilts.running.graph import group_of
+from xstilts.sections import PretrainStudySettings, StudySettings
 
 ENCODED = 0.1  # of a piece read: its share of the tokenizer, a guess that counts for small encoders
 FORWARD = 1 / 3  # of a training step's products are the forward pass's, all that prediction needs
@@ -90,6 +91,7 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     ways["code"] = ways["report"] = partial(float, 0)
     if phase1.encoder is None:
         ways["pretrain"] = partial(_pretrained, phase1)
+    ways["study-pretrain"] = partial(_pretrained, phase1, params.study.pretrain)
     for name in grid.intermediates:
         folder, section = paths.intermediate_data(name), params.intermediates[name]
         trials = params.study.intermediate.get(name, StudySettings())
@@ -105,11 +107,17 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     return lambda stage: ways[stage]() if stage in ways else None
 
 
-def _pretrained(section: PretrainSettings) -> float | None:
+def _pretrained(
+    section: PretrainSettings, study: PretrainStudySettings | None = None
+) -> float | None:
+    """Pieces that phase 1 reads, or all trials of its study."""
+    if study is not None and not study.trials:
+        return 0.0
     rows = _rows(paths.TEXT, "*.parquet")
     if rows is None:
         return None
-    return (section.steps * section.batch_size + ENCODED * rows) * section.max_length
+    steps = section.steps if study is None else study.trials * sum(study.steps) / 2
+    return (steps * section.batch_size + ENCODED * rows) * section.max_length
 
 
 def _trained(

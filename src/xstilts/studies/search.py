@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from xstilts.errors import UserError
 from xstilts.formats.tables import write_text
-from xstilts.params import SearchSettings
+from xstilts.sections import SearchSettings
 from xstilts.studies import journal
 from xstilts.studies.pruning import floors
 from xstilts.studies.space import (

@@ -14,7 +14,7 @@ WIDTH = 120
 PARAMS_OWN = "params' own"
 
 
-class Shown:
+class Told:
     """Prints a study as it goes. label: as params call it below `study`."""
 
     def __init__(self, label: str, search: Search, jobs: int) -> None:

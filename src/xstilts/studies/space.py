@@ -23,7 +23,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from xstilts.formats.tables import digest
-from xstilts.params import SearchSettings
+from xstilts.sections import SearchSettings
 
 Values = dict[str, float]  # by the setting's name, in the order of SCALES
 Direction = Literal["maximize", "minimize"]

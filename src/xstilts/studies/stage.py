@@ -14,7 +14,8 @@ from xstilts import paths
 from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.tables import digest, folder_digest, read_record, write_text
-from xstilts.params import FrozenSettings, Params, SearchSettings, Section, StudySettings
+from xstilts.params import FrozenSettings, Params
+from xstilts.sections import SearchSettings, Section, StudySettings
 
 if TYPE_CHECKING:
     from xstilts.phases.stage import Objective as PhaseObjective
@@ -56,22 +57,22 @@ def study_stage(
     search = search_of(phase, name, params)
     from xstilts.studies.plots import draw
     from xstilts.studies.search import best_of, run_study
-    from xstilts.studies.shown import Shown
+    from xstilts.studies.shown import Told
 
     folder = paths.study_work(params.experiment, phase, name)
     checkpoints = folder / search.key
-    shown = Shown(label(phase, name), search, jobs)
+    told = Told(label(phase, name), search, jobs)
 
     def ended(trial: Tried, best: Tried | None) -> None:
         shutil.rmtree(checkpoints / str(trial.trial.place), ignore_errors=True)
-        shown.ended(trial, best)
+        told.ended(trial, best)
 
     make = Training(phase, name, params, checkpoints, search)
     tried = run_study(search, make, result, jobs, ended)
     shutil.rmtree(checkpoints, ignore_errors=True)
     draw(result, folder)
     if best := best_of(tried, search.direction):
-        shown.end(tried, best, result)
+        told.end(tried, best, result)
 
 
 def search_of(phase: Phase, name: str, params: Params) -> Search:
