@@ -14,7 +14,7 @@ from xstilts import paths
 from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.tables import digest, folder_digest, read_record, write_text
-from xstilts.params import FrozenSettings, Params
+from xstilts.params import FrozenSettings, Params, read_yaml
 from xstilts.sections import SearchSettings, Section, StudySettings
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xstilts.studies.workers import Objective
 
 Phase = Literal["pretrain", "intermediate", "target"]
+TEXT = "text"  # what phase 1 trains on: its trials' runs are called study-pretrain-text-N
 LOSS = "masked-LM loss of held-out English text"
 
 
@@ -55,6 +56,7 @@ def study_stage(
         print(f"{result}: {where} is 0 in params.yaml, so params' own values stay")
         return
     search = search_of(phase, name, params)
+    from xstilts.running.tracking import send_study
     from xstilts.studies.plots import draw
     from xstilts.studies.search import best_of, run_study
     from xstilts.studies.shown import Told
@@ -71,6 +73,8 @@ def study_stage(
     tried = run_study(search, make, result, jobs, ended)
     shutil.rmtree(checkpoints, ignore_errors=True)
     draw(result, folder)
+    found = {key: value for key, value in read_yaml(result).items() if key != "tried"}
+    send_study(params.experiment, phase, name or TEXT, found, folder, paths.WORK)
     if best := best_of(tried, search.direction):
         told.end(tried, best, result)
 
@@ -125,7 +129,7 @@ class Training:
         def objective(trial: Trial) -> tuple[float, tuple[float, ...]]:
             folder = self.folder / str(trial.place)
             folder.mkdir(parents=True, exist_ok=True)
-            cell = f"study-{self.phase}-{self.name or 'text'}-{trial.place}"
+            cell = f"study-{self.phase}-{self.name or TEXT}-{trial.place}"
             # A process that a killed study left may still be ending.
             with FileLock(f"{folder}.lock"):
                 run = open_run(self.params.experiment, cell, paths.WORK)
