@@ -127,6 +127,7 @@ def test_command_of_a_kind_is_part_of_it(source: Path) -> None:
     "name",
     [
         "cli/main.py",
+        "cli/mlflow.py",
         "cli/tools.py",
         "looking/inspection.py",
         "looking/listing.py",

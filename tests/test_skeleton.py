@@ -69,7 +69,8 @@ def test_stages_entry_points_and_commands_share_their_words() -> None:
     groups = {name.partition("-")[0] for name in STAGES} - {"text", "code"}
     commands = {
         name.partition("_")[0]
-        for name in functions_of("cli/main.py") | functions_of("cli/tools.py")
+        for module in ("main", "mlflow", "tools")
+        for name in functions_of(f"cli/{module}.py")
     }
     assert groups == WORDS
     assert set(ENTRY_POINTS) - {"main"} == WORDS

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xstilts.cli.mlflow import send, sending
 from xstilts.cli.tools import (
     IntermediateName,
     Replicate,
@@ -37,6 +37,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(tools)
+app.add_typer(sending)
 
 Jobs = Annotated[int, typer.Option(help="Stages at a time; 0: one a core.", min=0)]
 Stages = Annotated[
@@ -266,7 +267,7 @@ def report() -> None:
     from xstilts.running import logbook
 
     if logbook.mode() == "on":  # under the driver, MLflow hears of all at its end
-        _log(params)
+        send(params)
 
 
 @app.command()
@@ -308,7 +309,7 @@ def grid(
     print(room, file=sys.stderr)
     status = run_grid(jobs, stages or [], cards, work_of(params))
     if status < 2:  # not where it was stopped
-        _log(params)
+        send(params)
     if status == 0 and (not stages or "report" in stages):
         from rich.console import Console
 
@@ -338,64 +339,6 @@ def stage(name: Annotated[str, typer.Argument(help="A stage or group, as in dvc.
 
     require_ready(params, [name])
     raise typer.Exit(run_stage(name))
-
-
-@app.command()
-def log(
-    moved: Annotated[
-        bool, typer.Option("--moved", help="First bring mlflow.db's artefacts here: it is a copy.")
-    ] = False,
-) -> None:
-    """Send to MLflow what is on disk and not there yet; mark the runs that are current.
-
-    Example: xstilts log; in a copied checkout: xstilts log --moved
-    """
-    params = load_params()
-    if moved:
-        from xstilts.running import copied
-        from xstilts.running.server import database_of, tracking_uri
-
-        database = database_of(tracking_uri())
-        if database is None or not database.is_file():
-            raise UserError(
-                f"--moved: {tracking_uri()}: no such SQLite file; expected the mlflow.db of a "
-                "copied checkout; leave --moved out"
-            )
-        print(f"{database.name}: {copied.bring_here(database)} places now below {database.parent}")
-    raise typer.Exit(_log(params))
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="0: MLflow's usual one, or any that is free.")] = 0,
-    opens: Annotated[bool, typer.Option("--open", help="Open a browser there.")] = False,
-) -> None:
-    """MLflow's pages, at a table of all intermediates and targets, until Ctrl-C.
-
-    Example: xstilts ui --open
-    """
-    params = load_params()
-    from xstilts import paths
-    from xstilts.running.ui import free_port, show
-
-    free_port(port)  # said before anything is sent
-    _log(params)
-    show(params.experiment, paths.WORK, port, opens)
-
-
-def _log(params: Params) -> int:
-    """Send what is missing and say so; 1 where something could not be sent, else 0."""
-    from xstilts import paths
-    from xstilts.running import tracking
-
-    grid = params.grid
-    names = product(grid.intermediates, grid.targets, grid.replicates)
-    folders = [paths.cell(*name) for name in names]
-    cells = [folder for folder in folders if folder.is_dir()]
-    sent, marked, failed = tracking.log_missing(params.experiment, cells, paths.WORK)
-    if sent or marked:
-        print(f"MLflow: {sent} runs sent, {marked} cells marked anew")
-    return 1 if failed else 0
 
 
 @app.command()
