@@ -68,6 +68,7 @@ def train(text: Path, steps: int, out: Path) -> None:
     loop.REPORT_EVERY, loop.step_batches = 1, noted
     tables = pretraining.read_texts(text)
     tokenizer = pretraining.train_tokenizer(tables, section)
+    pieces = digest(tokenizer.backend_tokenizer.to_str())  # now: its use leaves truncation in it
     with tempfile.TemporaryDirectory() as work:
         context = Context(
             training, tokenizer, Path(work), text.parent / "features", Reporter(),
@@ -77,7 +78,7 @@ def train(text: Path, steps: int, out: Path) -> None:
     torch.save(model.encoder.state_dict(), out.with_suffix(".pt"))
     equal = {
         "data": digest([table.digest for table in tables]),
-        "tokenizer": digest(tokenizer.backend_tokenizer.to_str()),
+        "tokenizer": pieces,
         "batches": batches.hexdigest()[:16],
     }
     out.write_text(json.dumps({"equal": equal, "losses": losses}))
@@ -117,7 +118,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}")
     print("way | data, tokenizer, batches | first other loss | loss | weights apart, at most")
     for way, one in found.items():
-        same = "equal" if one["equal"] == first["equal"] else "OTHER"
+        others = [name for name, known in first["equal"].items() if one["equal"][name] != known]
+        same = f"OTHER {', '.join(others)}" if others else "equal"
         pairs = enumerate(zip(first["losses"], one["losses"], strict=True), start=1)
         other = next((f"step {step}" for step, (a, b) in pairs if a != b), "none")
         weights = zip(first["weights"].values(), one["weights"].values(), strict=True)
