@@ -121,7 +121,7 @@ def resumed(shape: dict[str, Any], precision: str, strict: bool, layout: str = "
             how = {"precision": precision, "layout": layout}
             whole = trained(made.context(folder / "a", size, **how))
             again = trained(made.context(folder / "b", size, **how))
-            often = {**how, "checkpoint_every_s": 0}
+            often = {**how, "every_s": 0}
             try:
                 trained(made.context(folder / "c", size, _Killer(), **often))
             except Killed:

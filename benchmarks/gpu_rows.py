@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaMo
 
 from xstilts.formats.features import Features, Ragged
 from xstilts.formats.tables import Table
-from xstilts.params import TrainingSettings
+from xstilts.params import RunSettings, TrainingSettings
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.masked_lm import MaskedLMHead
 from xstilts.tasks.families.protocol import TaskSettings, Tokens
@@ -114,10 +114,13 @@ def member(task: Task, found: Features) -> Member:
     return Member(task, (table,), found, np.arange(len(found)))
 
 
-def context(work: Path, vocabulary: int, reporter: Any = None, **settings: Any) -> Context:
-    """Full speed where a GPU is; no checkpoint, if `settings` do not say otherwise."""
-    training = TrainingSettings(**{"checkpoint_every_s": 1e9, **settings})
-    return Context(training, tokenizer(vocabulary), work, work, reporter)
+def context(
+    work: Path, vocabulary: int, reporter: Any = None, every_s: float = 1e9, **settings: Any
+) -> Context:
+    """Full speed where a GPU is; a checkpoint every so many seconds."""
+    run = RunSettings(checkpoint_every_s=every_s)
+    training = TrainingSettings(**settings)
+    return Context(training, tokenizer(vocabulary), work, work, reporter, run=run)
 
 
 def tokens(vocabulary: int) -> Tokens:

@@ -74,7 +74,7 @@ def two_steps(name: str, batch_size: int, threads: int) -> dict[str, Any]:
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     from xstilts.formats.tables import Table
-    from xstilts.params import PretrainSettings, TrainingSettings
+    from xstilts.params import PretrainSettings, RunSettings, TrainingSettings
     from xstilts.phases.pretraining import train_tokenizer
     from xstilts.tasks.families import FAMILIES
     from xstilts.tasks.families.masked_lm import MaskedLMHead
@@ -99,9 +99,10 @@ def two_steps(name: str, batch_size: int, threads: int) -> dict[str, Any]:
     model = encoders.Model(encoder, {name: head})
     member = Member(task, (table,), features, np.arange(len(features)))
     plan = Plan(1e-5, 2, batch_size, 1)
-    training = TrainingSettings(threads=threads, device="cpu", checkpoint_every_s=1e9)
+    training = TrainingSettings(threads=threads, device="cpu")
     folder = Path(tempfile.mkdtemp())
-    context = Context(training, tokenizer, folder, folder)
+    never = RunSettings(checkpoint_every_s=1e9)
+    context = Context(training, tokenizer, folder, folder, run=never)
     start = time.monotonic()
     train(model, [member], plan, context)
     return {

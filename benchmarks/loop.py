@@ -160,7 +160,7 @@ def ours(arguments: argparse.Namespace) -> float:
     import numpy as np
 
     from xstilts.formats.tables import Table
-    from xstilts.params import TrainingSettings
+    from xstilts.params import RunSettings, TrainingSettings
     from xstilts.training import encoder as encoders
     from xstilts.training.context import Context
     from xstilts.training.loop import Member, Plan, train
@@ -170,7 +170,6 @@ def ours(arguments: argparse.Namespace) -> float:
         threads=arguments.threads,
         device=arguments.device,
         precision=arguments.precision,
-        checkpoint_every_s=10**6,
     )
     model = encoders.Model(
         encoders.prepare(base), {"bench": task.family.head(base.config, task.settings)}
@@ -179,7 +178,8 @@ def ours(arguments: argparse.Namespace) -> float:
         task, (Table("bench", "train", "en", found),), features, np.arange(len(features))
     )
     folder = Path(tempfile.mkdtemp())
-    context = Context(settings, tokenizer, folder, folder)
+    never = RunSettings(checkpoint_every_s=10**6)
+    context = Context(settings, tokenizer, folder, folder, run=never)
     start = time.monotonic()
     train(
         model.to(arguments.device),

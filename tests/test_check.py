@@ -307,7 +307,7 @@ def test_room_grows_with_the_grid_and_shrinks_as_it_ends(at: Path) -> None:
     assert check.space_needed(settings, 2) - one == pytest.approx(8 * weights, rel=0.05)
     paths.intermediate_model("mnli", 1).mkdir(parents=True)
     assert one - check.space_needed(settings, 1) == pytest.approx(weights, rel=0.05)
-    kept = changed(settings, training={"keep_encoder": True})
+    kept = changed(settings, run={"keep_model": True})
     assert check.space_needed(kept, 1) - check.space_needed(settings, 1) > 40 * weights
 
 

@@ -10,7 +10,7 @@ import torch
 
 from tests.models import tiny_encoder
 from tests.rows import record, rows, section
-from tests.test_training import CPU, member
+from tests.test_training import CPU, OFTEN, member
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table
 from xstilts.params import TrainingSettings
@@ -46,7 +46,7 @@ def trained(
     ours = any_member(family, tokenizer)
     torch.manual_seed(4)
     model = build(encoders.load_encoder(ref), [ours.task], ref, settings)
-    context = Context(settings, tokenizer, folder / settings.layout, folder)
+    context = Context(settings, tokenizer, folder / settings.layout, folder, run=OFTEN)
     progress, _ = train(model, [ours], Plan(1e-3, 12, 4, seed=1), context)
     outputs = predict(model, ours.task, ours.features, context)
     return [line["loss"] for line in progress.history if "loss" in line], outputs, model

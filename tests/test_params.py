@@ -39,6 +39,11 @@ def problem(tmp_path: Path, text: str) -> str:
             "targets.xnli.learning_rat is not a setting; nearest: learning_rate",
         ),
         ("trainning: {}", "trainning is not a setting; nearest: training"),
+        (
+            "training: {keep_encoder: true}",
+            "training.keep_encoder stands elsewhere now; expected run.keep_model; move it there",
+        ),
+        ("run: {tracking: never}", "run.tracking: 'never': expected to be 'on', 'later' or 'off'"),
         ("targets: {tatoeba: {layer: 2, pool: cls}}", "nearest: pooling"),
         ("source: {tasks: {xnli: {trains: []}}}", "nearest: train"),
         ("targets: {xnli: {epochs: many}}", "targets.xnli.epochs: 'many': "),

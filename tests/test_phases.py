@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrai
 from tests.models import TEXTS, tiny_encoder
 from tests.rows import record as made_up
 from tests.rows import section as made_up_section
+from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection, read_card
 from xstilts.formats.features import Features, Ragged
@@ -32,16 +33,24 @@ from xstilts.formats.tables import (
     write_table,
     write_text,
 )
-from xstilts.params import IntermediateSettings, Params, PhaseSettings, check
+from xstilts.params import (
+    IntermediateSettings,
+    Params,
+    PhaseSettings,
+    RunSettings,
+    check,
+)
 from xstilts.phases.intermediate import intermediate_objective, intermediate_stage
 from xstilts.phases.members import members_of, weigh
 from xstilts.phases.pretrain import pretrain_stage
 from xstilts.phases.provenance import phase_seed
-from xstilts.phases.target import target_objective, target_stage
+from xstilts.phases.target import cell_of, target_objective, target_stage
 from xstilts.sources import prepare
 from xstilts.sources.reading import Reading
+from xstilts.studies.stage import _key
 from xstilts.tasks.metrics import mining
 from xstilts.training import encoder as encoders
+from xstilts.training import saved
 from xstilts.training.batches import draw_members
 from xstilts.training.context import Context
 from xstilts.training.encoder import Model
@@ -443,16 +452,34 @@ def test_a_stage_killed_while_it_trains_leaves_nothing_beside_its_output(
     assert beside == [[]]
 
 
-def test_keep_encoder_writes_a_model_that_loads() -> None:
-    card = target("xnli", keep_encoder=True)
-    kept = cell("xnli") / "encoder"
-    model: PreTrainedModel = AutoModel.from_pretrained(kept)
-    assert AutoTokenizer.from_pretrained(kept)("The dog")["input_ids"]
-    before = AutoModel.from_pretrained("encoder").get_input_embeddings().weight
-    assert not torch.equal(model.get_input_embeddings().weight, before)
-    assert card.selection is not None
+def test_kept_model_is_whole_and_no_part_of_the_cell() -> None:
+    """Its encoder loads as any; what else moves no score moves no byte of the cell either."""
     target("xnli")
-    assert not kept.exists()
+    before = folder_digest(cell("xnli"))
+    run = {"keep_model": True, "checkpoint_every_s": 0, "progress": "off"}
+    target_stage("none", "xnli", 1, check({**PARAMS, "run": run}, Path("params.yaml")))
+    assert folder_digest(cell("xnli")) == before
+    kept = paths.kept_model("none", "xnli", 1)
+    encoder: PreTrainedModel = AutoModel.from_pretrained(kept / "encoder")
+    assert AutoTokenizer.from_pretrained(kept / "encoder")("The dog")["input_ids"]
+    first = AutoModel.from_pretrained("encoder").get_input_embeddings().weight
+    assert not torch.equal(encoder.get_input_embeddings().weight, first)
+    back = saved.read_model(kept)
+    assert back.task.settings.labels == back.about.record.labels
+    assert (back.about.key, back.about.cell) == (read_card(cell("xnli")).key, "none/xnli/1")
+    assert saved.predictions_digest(cell("xnli")) == back.about.predictions
+
+
+def test_what_moves_no_score_enters_no_key() -> None:
+    """Neither a cell's nor a study's, whose digests name their checkpoints and journals."""
+    run = {"keep_model": True, "checkpoint_every_s": 1, "tracking": "off", "progress": "off"}
+    assert set(run) == set(RunSettings.model_fields)
+    other = check({**PARAMS, "run": run}, Path("params.yaml"))
+    assert cell_of("none", "xnli", 1, params()) == cell_of("none", "xnli", 1, other)
+    keys = {_key("target", "xnli", p, p.targets["xnli"]) for p in (params(), other)}
+    assert len(keys) == 1
+    moved = params(token_budget=1024)  # by rounding
+    assert cell_of("none", "xnli", 1, params()).key != cell_of("none", "xnli", 1, moved).key
 
 
 def test_a_studys_values_are_used_and_named() -> None:

@@ -16,7 +16,7 @@ import torch
 from tests.forked import start
 from tests.models import tiny_encoder
 from tests.moments import moments
-from tests.test_training import CPU, member
+from tests.test_training import CPU, OFTEN, member
 from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
@@ -36,7 +36,7 @@ def trained(names: Sequence[str], ref: EncoderRef, work: Path) -> dict[str, Any]
     members = [member(name, tokenizer, 2 if name == "ranking" else 1) for name in names]
     torch.manual_seed(3)
     model = build(encoders.load_encoder(ref), [m.task for m in members], ref, SETTINGS)
-    context = Context(SETTINGS, tokenizer, work, work)
+    context = Context(SETTINGS, tokenizer, work, work, run=OFTEN)
     progress, _ = train(model, members, Plan(0.05, 12, 4, seed=5), context)
     losses = [line["loss"] for line in progress.history if "loss" in line]
     return {"losses": losses, "weights": model.state_dict()}
@@ -97,7 +97,7 @@ def killable(told: Connection, folder: Path, work: Path) -> None:
     members = [member("classification", tokenizer, 7), member("tagging", tokenizer, 5)]
     torch.manual_seed(3)
     model = build(encoders.load_encoder(ref), [m.task for m in members], ref, CPU)
-    context = Context(CPU, tokenizer, work, work)
+    context = Context(CPU, tokenizer, work, work, run=OFTEN)
     told.send("started")
     progress, selection = train(model, members, Plan(1e-3, 120, 4, seed=5), context)
     total = sum(float(p.double().sum()) for p in model.parameters())

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.models import tiny_encoder
 from tests.test_layout import FAMILIES, any_member
 from tests.test_layout import FLAT as SMALL
-from tests.test_training import CPU, member
+from tests.test_training import CPU, OFTEN, member
 from xstilts.params import TrainingSettings
 from xstilts.phases.stage import build
 from xstilts.training import embeddings, loop
@@ -70,7 +70,7 @@ def ready(
     ours = any_member(family, tokenizer, repeat)
     torch.manual_seed(4)
     model = build(encoders.load_encoder(ref), [ours.task], ref, settings)
-    return model, ours, Context(settings, tokenizer, folder / "work", folder)
+    return model, ours, Context(settings, tokenizer, folder / "work", folder, run=OFTEN)
 
 
 def weights(model: Model) -> list[float]:
@@ -142,7 +142,7 @@ def test_training_is_the_same_from_a_side_thread(
     for steps in (0, 8):
         monkeypatch.setattr(loop, "ahead", lambda items, make, _, n=steps: ahead(items, make, n))
         model, ours, context = ready("tagging", tmp_path, CPU)
-        work = Context(CPU, context.tokenizer, tmp_path / f"work-{steps}", tmp_path)
+        work = Context(CPU, context.tokenizer, tmp_path / f"work-{steps}", tmp_path, run=OFTEN)
         progress, _ = train(model, [ours], Plan(1e-3, 12, 4, seed=1), work)
         sums.append((progress.history, weights(model)))
     assert sums[0] == sums[1]
@@ -195,7 +195,7 @@ def test_recorded_training_is_the_eager_one(
         record_with(record, monkeypatch)
         model, ours, context = ready(family, tmp_path, settings, repeat=3)
         as_on_a_gpu(model, monkeypatch)
-        work = Context(settings, context.tokenizer, tmp_path / str(len(found)), tmp_path)
+        work = Context(settings, context.tokenizer, tmp_path / str(len(found)), tmp_path, run=OFTEN)
         progress, _ = train(model, [ours], Plan(1e-3, 30, 4, seed=1), work)
         found[record] = progress.history, weights(model)
     assert found[fails] == found[recorder]

@@ -19,7 +19,7 @@ from tests.models import tiny_encoder
 from tests.rows import record, rows, section
 from xstilts.errors import UserError
 from xstilts.formats.tables import Table
-from xstilts.params import TrainingSettings
+from xstilts.params import RunSettings, TrainingSettings
 from xstilts.phases.stage import build
 from xstilts.training import encoder as encoders
 from xstilts.training import loop
@@ -40,7 +40,8 @@ from xstilts.training.progress import Meter, Progress
 from xstilts.training.steps import Trained, optimiser_step
 from xstilts.training.task import task
 
-CPU = TrainingSettings(device="cpu", token_budget=128, checkpoint_every_s=0, evaluations=4)
+CPU = TrainingSettings(device="cpu", token_budget=128, evaluations=4)
+OFTEN = RunSettings(checkpoint_every_s=0)
 
 
 def member(family: str, tokenizer: encoders.Tokenizer, repeat: int = 1) -> Member:
@@ -144,7 +145,7 @@ def test_speed_leaves_evaluation_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ref = tiny_encoder("xlm-r", tmp_path / "model")
     tokenizer = encoders.load_tokenizer(ref)
     ours = member("classification", tokenizer)
-    settings = CPU.model_copy(update={"evaluate_every_steps": 4, "checkpoint_every_s": 1e9})
+    settings = CPU.model_copy(update={"evaluate_every_steps": 4})
     model = build(encoders.load_encoder(ref), [ours.task], ref, settings)
     context = Context(settings, tokenizer, tmp_path, tmp_path, told)
     train(model, [ours], Plan(1e-3, 14, 4, seed=1), context)
@@ -201,7 +202,7 @@ def test_bf16_trains_near_fp32_and_keeps_its_masters(tmp_path: Path) -> None:
         settings = CPU.model_copy(update={"precision": precision})
         torch.manual_seed(3)
         model = build(encoders.load_encoder(ref), [ours.task], ref, settings)
-        context = Context(settings, tokenizer, tmp_path / precision, tmp_path)
+        context = Context(settings, tokenizer, tmp_path / precision, tmp_path, run=OFTEN)
         AcceleratorState._reset_state(reset_partial_state=True)
         progress, selection = train(model, [ours], Plan(5e-3, 30, 4, seed=1), context)
         losses[precision] = [line["loss"] for line in progress.history if "loss" in line]

@@ -34,7 +34,7 @@ COMMANDS = {
 }
 # Every training imports them, and they cannot change a number: each setting stands in params.yaml,
 # which DVC compares itself; the others raise an error, show progress or what a study tried, tell
-# MLflow and keep the curve for it.
+# MLflow and keep the curve for it, and keep a model that has predicted all there is to predict.
 EXCEPTIONS = (
     "xstilts.params",
     "xstilts.sections",
@@ -44,6 +44,7 @@ EXCEPTIONS = (
     "xstilts.running.logbook",
     "xstilts.studies.plots",
     "xstilts.studies.shown",
+    "xstilts.training.saved",
 )
 
 

@@ -20,8 +20,13 @@ SEEN = re.compile(r"^.+: \d+/\d+ .+, left (?P<left>[\d:]+)$")
 TAIL_BYTES = 4000  # of a log, in which its last line is looked for
 
 
-def bar(total: int, title: str, unit: str, done: int = 0) -> Any:
-    """A tqdm bar, drawn where stderr is a terminal; in a log a line every EVERY_S seconds."""
+def bar(total: int, title: str, unit: str, done: int = 0, silent: bool = False) -> Any:
+    """A tqdm bar, drawn where stderr is a terminal; in a log a line every EVERY_S seconds.
+
+    silent: neither, as run.progress says.
+    """
+    if silent:
+        return tqdm(total=total, disable=True)
     stream = sys.stderr
     if stream is not None and stream.isatty():
         return tqdm(total=total, initial=done, desc=title, unit=unit, leave=False)

@@ -10,17 +10,24 @@ from pydantic import BaseModel, ValidationError
 from xstilts.errors import nearest
 
 
-def lines(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """Each problem as `key: what; expected`. root: the section that the keys begin in."""
+def lines(
+    error: ValidationError, root: type[BaseModel], moved: Mapping[str, str] = {}
+) -> list[str]:
+    """Each problem as `key: what; expected`. root: the section that the keys begin in.
+
+    moved: keys of earlier versions, and the places of today.
+    """
     problems = error.errors(include_url=False)
-    return [line for problem in problems for line in _of(problem, root)]
+    return [line for problem in problems for line in _of(problem, root, moved)]
 
 
-def _of(problem: Mapping[str, Any], root: type[BaseModel]) -> list[str]:
+def _of(problem: Mapping[str, Any], root: type[BaseModel], moved: Mapping[str, str]) -> list[str]:
     """One of pydantic's problems, as `key what; expected`; of the grid's names a line for each."""
     keys = [str(key) for key in problem["loc"] if key not in ("trained", "frozen")]
     where = ".".join(keys)
     if problem["type"] == "extra_forbidden":
+        if where in moved:
+            return [f"{where} stands elsewhere now; expected {moved[where]}; move it there"]
         return [f"{where} is not a setting{nearest(keys[-1], _fields(keys[:-1], root))}"]
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message.startswith("Input") else message

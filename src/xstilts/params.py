@@ -32,6 +32,11 @@ BASELINE = "none"  # the intermediate without members
 
 Name = str
 PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
+# Settings of earlier versions, and where their like stands now.
+MOVED = {
+    "training.keep_encoder": "run.keep_model",
+    "training.checkpoint_every_s": "run.checkpoint_every_s",
+}
 
 
 class FileSpec(Section):
@@ -134,13 +139,28 @@ class TrainingSettings(Section):
     weight_decay: float = Field(default=0.01, ge=0)  # not for biases and LayerNorm weights
     adam_epsilon: float = Field(default=1e-8, gt=0)
     clip: float = Field(default=1.0, gt=0)  # global gradient norm
-    token_budget: int = Field(default=8192, ge=64)  # a micro-batch, padding counted: memory alone
+    # Of a micro-batch, padding counted: memory and speed. It stands here and not in `run` since the
+    # cut of a step moves the order of its sums: weights move by rounding, and so may a score.
+    token_budget: int = Field(default=8192, ge=64)
     dev_rows: int | None = Field(default=None, ge=1)  # a seeded subset; null: all English dev rows
     evaluations: int = Field(default=5, ge=1)  # of English dev, evenly spaced over a training ...
     evaluate_every_steps: int | None = Field(default=None, ge=1)  # ... unless this is given
     patience: int = Field(default=30, ge=1)  # evaluations without gain before a training stops
+
+
+class RunSettings(Section):
+    """What moves no score: no stage depends on it, and no key, digest or card holds it."""
+
+    keep_model: bool = False  # a cell's whole model is kept beside its output, in kept/
     checkpoint_every_s: float = Field(default=60.0, ge=0)  # seconds between two checkpoints
-    keep_encoder: bool = False  # a cell keeps its fine-tuned model beside the card
+    # When MLflow is told; later: by `xstilts log`. The variable XSTILTS_TRACKING overrides it.
+    tracking: Literal["on", "later", "off"] = "on"
+    # auto: bars on a terminal, now and then a line in a log, which the grid reads; off: neither
+    progress: Literal["auto", "off"] = "auto"
+
+    @property
+    def silent(self) -> bool:
+        return self.progress == "off"
 
 
 class SpanSettings(Section):
@@ -240,6 +260,7 @@ class Params(Section):
     source: SourceSettings = SourceSettings()
     pretrain: PretrainSettings = PretrainSettings()
     training: TrainingSettings = TrainingSettings()
+    run: RunSettings = RunSettings()
     grid: GridSettings = GridSettings()
     study: Studies = Studies()
     intermediates: dict[Name, IntermediateSettings] = {}
@@ -307,7 +328,7 @@ def check(raw: Any, path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = invalid.lines(error, Params)
+        lines = invalid.lines(error, Params, MOVED)
         raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 DATA, MODELS, CELLS = Path("data"), Path("models"), Path("cells")
 STUDIES, REPORTS, WORK = Path("studies"), Path("reports"), Path("work")
+KEPT = Path("kept")  # cells' whole models (run.keep_model)
 CODE = Path("code")  # what the stage `code` writes
 TEXT = DATA / "text"  # phase 1's
 PRETRAIN = MODELS / "pretrain"
@@ -47,6 +48,11 @@ def intermediate_model(intermediate: str, replicate: int | str) -> Path:
 def cell(intermediate: str, task: str, replicate: int | str) -> Path:
     """The card, curve and predictions of one training of phase 3."""
     return CELLS / intermediate / task / str(replicate)
+
+
+def kept_model(intermediate: str, task: str, replicate: int | str) -> Path:
+    """A cell's whole model, where run.keep_model keeps it: beside DVC's outputs, none of them."""
+    return KEPT / intermediate / task / str(replicate)
 
 
 def study(phase: str, name: str = "", studies: Path = STUDIES) -> Path:

@@ -5,6 +5,7 @@ As in `cli`, nothing heavy is imported until one of them runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -80,7 +81,8 @@ def layers(
     name = f"{intermediate}-{task}-{replicate}"
     ref = encoder.read_ref(paths.intermediate_model(intermediate, replicate))
     data = paths.target_data(task)
-    scores = room.layers_of(ref, data, params.training, section.max_length, paths.FEATURES)
+    length, silent = section.max_length, params.run.silent
+    scores = room.layers_of(ref, data, params.training, length, paths.FEATURES, silent)
     folder = given[0] if given else paths.layers(name)
     # XTREME-R tunes the encoder within the cell; what is looked at here is phase 2's.
     before = ", before its tuning" if getattr(section, "tuning", None) else ""
@@ -215,7 +217,12 @@ def load_params() -> Params:
     from xstilts.params import load
 
     paths.to_root()
-    return load()
+    params = load()
+    if params.run.tracking != "on":  # which is what no variable means; in a grid, at its end
+        from xstilts.running.logbook import MODE
+
+        os.environ.setdefault(MODE, params.run.tracking)  # for whatever is run from here, too
+    return params
 
 
 def section_of(sections: Mapping[str, Section], kind: str, name: str) -> Section:

@@ -192,7 +192,7 @@ def space_needed(params: Params, jobs: int) -> int:
         for replicate in grid.replicates
     ]
     waiting = [task for task, cell in cells if not cell.is_dir()]
-    kept = len(waiting) * weights if params.training.keep_encoder else 0
+    kept = len(waiting) * weights if params.run.keep_model else 0
     official = params.source.name in ("files", "hub")  # another source has sizes of its own
     rows = {task: _reported_rows(task, grid.benchmark, official) for task in grid.targets}
     predictions = sum(rows[task] * BYTES_A_PREDICTION for task in waiting)

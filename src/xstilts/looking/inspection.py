@@ -65,7 +65,8 @@ def inspect(params: Params, name: str, intermediate: str, options: InspectOption
     tokenizer, origin = _tokenizer(params)
     first = parts[-1].task
     yield f"{name}: {first.family_name}, at most {first.settings.max_length} pieces, {origin}"
-    tables = [seen for part in parts for seen in _tables(part, tokenizer, options)]
+    silent = params.run.silent
+    tables = [seen for part in parts for seen in _tables(part, tokenizer, options, silent)]
     if not tables:
         raise UserError(
             f"{parts[-1].folder}: no table in {' '.join(options.languages)}; expected languages "
@@ -164,7 +165,9 @@ def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
     return pretraining.train_tokenizer(tables, settings), "tokenizer as phase 1 would train it"
 
 
-def _tables(part: Part, tokenizer: Tokenizer, options: InspectOptions) -> Iterator[Seen]:
+def _tables(
+    part: Part, tokenizer: Tokenizer, options: InspectOptions, silent: bool
+) -> Iterator[Seen]:
     """A folder's tables, encoded: English first, then by language, train before dev before test."""
     names = sorted(
         tables_in(part.folder),
@@ -172,7 +175,7 @@ def _tables(part: Part, tokenizer: Tokenizer, options: InspectOptions) -> Iterat
     )
     names = [name for name in names if not options.languages or name[1] in options.languages]
     what = f"{part.folder}: encode"
-    shown = bar(len(names), what, "tables")
+    shown = bar(len(names), what, "tables", silent=silent)
     for split, language in names:
         table = read_table(part.folder, split, language)
         drawn = _drawn(table, options.rows)

@@ -58,6 +58,7 @@ class LayerEncoder:
     task: Task
     training: TrainingSettings
     cache: Path
+    silent: bool = False
 
     @property
     def layers(self) -> int:
@@ -80,7 +81,7 @@ class LayerEncoder:
         }
         heads = {pooling: retrieval.Pooling(pooling) for pooling in POOLINGS}
         title = f"{table.split}-{table.language}"
-        shown = bar(len(features), title, "rows")
+        shown = bar(len(features), title, "rows", silent=self.silent)
         for examples in sorted_batches(features, self.training.token_budget):
             batch = retrieval.collate(features, examples, tokens, (0,))
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
@@ -120,7 +121,12 @@ def layer_scores(encoder: LayerEncoder, data: Path) -> Iterator[Score]:
 
 
 def layers_of(
-    ref: EncoderRef, data: Path, training: TrainingSettings, max_length: int, features: Path
+    ref: EncoderRef,
+    data: Path,
+    training: TrainingSettings,
+    max_length: int,
+    features: Path,
+    silent: bool = False,
 ) -> list[Score]:
     """The scores of an encoder on a target's tables, in the tables' order."""
     record = read_record(data)
@@ -133,7 +139,8 @@ def layers_of(
     tokenizer = encoders.load_tokenizer(ref)
     model = Model(encoders.load_encoder(ref), {}).to(device_for(training)).eval()
     chosen = task(record, FrozenSettings(max_length=max_length))
-    scores = list(layer_scores(LayerEncoder(model, tokenizer, chosen, training, features), data))
+    reading = LayerEncoder(model, tokenizer, chosen, training, features, silent)
+    scores = list(layer_scores(reading, data))
     if not scores:
         raise UserError(f"{data}: no table of it has gold; expected dev or test with gold")
     return scores

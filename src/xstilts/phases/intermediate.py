@@ -34,7 +34,7 @@ def intermediate_stage(name: str, replicate: int, params: Params) -> None:
     run, work = begin(params.experiment, f"intermediate-{name}-{replicate}", key, out_folder)
     trained, outcome, computed = None, Outcome(), {}
     if section.members:
-        context = context_of(training, base, work, run)
+        context = context_of(training, base, work, run, params.run)
         seed = phase_seed(training.seed, 2, replicate)
         model, outcome = train_intermediate(data, section, base, seed, context)
         trained = model.encoder, context.tokenizer
@@ -109,7 +109,7 @@ def intermediate_objective(name: str, params: Params) -> Objective:
         values: Mapping[str, float], seed: int, folder: Path, reporter: Reporter | None
     ) -> float:
         section, training = with_values(params.intermediates[name], params.training, values)
-        context = context_of(training, base, folder, reporter)
+        context = context_of(training, base, folder, reporter, params.run)
         trial_seed = phase_seed(training.seed, 2, 0, seed)
         return dev_score(train_intermediate(data, section, base, trial_seed, context)[1])
 

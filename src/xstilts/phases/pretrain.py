@@ -39,7 +39,8 @@ def pretrain_stage(params: Params) -> None:
     run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
     tables = pretraining.read_texts(TEXT)
     tokenizer = pretraining.train_tokenizer(tables, section)
-    context = Context(training, tokenizer, work, FEATURES, run, section.mask_probability)
+    share = section.mask_probability
+    context = Context(training, tokenizer, work, FEATURES, run, share, params.run)
     model, progress = pretraining.pretrain(section, tables, context)
     name = f"pretrained here, {section.keep_layers or section.layers} x {section.hidden}"
     card = _card(params, key, name, {"text": text}, read_json(TEXT / "counts.json"))

@@ -19,7 +19,7 @@ from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection
 from xstilts.formats.tables import remove_unfinished
-from xstilts.params import TrainingSettings
+from xstilts.params import RunSettings, TrainingSettings
 from xstilts.phases.members import Counts
 from xstilts.phases.provenance import work_folder
 from xstilts.running.tracking import Run, open_run
@@ -51,10 +51,15 @@ def begin(experiment: str, name: str, key: str, out: Path) -> tuple[Run, Path]:
 
 
 def context_of(
-    training: TrainingSettings, base: EncoderRef, work: Path, reporter: Reporter | None
+    training: TrainingSettings,
+    base: EncoderRef,
+    work: Path,
+    reporter: Reporter | None,
+    run: RunSettings,
 ) -> Context:
     """The context of trainings that start from an encoder: its tokenizer, the shared cache."""
-    return Context(training, encoders.load_tokenizer(base), work, paths.FEATURES, reporter)
+    tokenizer = encoders.load_tokenizer(base)
+    return Context(training, tokenizer, work, paths.FEATURES, reporter, run=run)
 
 
 def finish(run: Run, card: Card, out: Path, work: Path) -> None:

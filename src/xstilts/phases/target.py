@@ -7,21 +7,22 @@ curve and predictions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from xstilts import paths
 from xstilts.errors import UserError
-from xstilts.formats.cards import Card
-from xstilts.formats.tables import folder_digest, fresh_folder, read_json, read_record
-from xstilts.params import FrozenSettings, Params, PhaseSettings
+from xstilts.formats.cards import Card, Setting
+from xstilts.formats.tables import Record, folder_digest, fresh_folder, read_json, read_record
+from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
 from xstilts.phases.members import check_target, inputs_of, members_of
 from xstilts.phases.provenance import key_of, phase_seed, with_study, with_values, write_phase
 from xstilts.phases.stage import Objective, Outcome, begin, build, context_of, dev_score, finish
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
+from xstilts.training import saved
 from xstilts.training.batches import steps_per_epoch
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef, Model
@@ -32,13 +33,32 @@ from xstilts.training.progress import Progress, Reporter
 from xstilts.training.task import Task, task
 
 
-def target_stage(intermediate: str, name: str, replicate: int, params: Params) -> None:
-    """Make a cell: train the target's head and the encoder on English, then score every language.
+@dataclass(frozen=True)
+class Cell:
+    """What decides a cell besides code: its inputs, its target's section, its seed. key: of them.
 
-    A retrieval target trains nothing.
+    section, training: with what a study chose; origins: where each setting came from.
     """
+
+    intermediate: str
+    target: str
+    replicate: int
+    data: Path
+    base: EncoderRef
+    record: Record
+    section: PhaseSettings | FrozenSettings
+    training: TrainingSettings
+    origins: dict[str, Setting]
+    key: str
+
+    @property
+    def name(self) -> str:
+        return f"target-{self.intermediate}-{self.target}-{self.replicate}"
+
+
+def cell_of(intermediate: str, name: str, replicate: int, params: Params) -> Cell:
+    """The cell that params, a study and the folders before it say; UserError where they do not."""
     data, source = paths.target_data(name), paths.intermediate_model(intermediate, replicate)
-    out_folder = paths.cell(intermediate, name, replicate)
     section, training, origins = with_study(
         params.targets[name], params.training, paths.study("target", name)
     )
@@ -46,15 +66,36 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
     record = read_record(data)
     check_target(record, section)
     key = key_of(section, training, replicate, base.digest, folder_digest(data))
-    run, work = begin(
-        params.experiment, f"target-{intermediate}-{name}-{replicate}", key, out_folder
-    )
-    seed = phase_seed(training.seed, 3, replicate)
-    context = context_of(training, base, work, run)
+    return Cell(intermediate, name, replicate, data, base, record, section, training, origins, key)
+
+
+def target_stage(intermediate: str, name: str, replicate: int, params: Params) -> None:
+    """Make a cell: train the target's head and the encoder on English, then score every language.
+
+    A retrieval target trains nothing. With run.keep_model its model is kept beside it.
+    """
+    cell = cell_of(intermediate, name, replicate, params)
+    out = paths.cell(intermediate, name, replicate)
+    run, work = begin(params.experiment, cell.name, cell.key, out)
+    keep = paths.kept_model(intermediate, name, replicate) if params.run.keep_model else None
+    context = context_of(cell.training, cell.base, work, run, params.run)
+    card = make_cell(cell, params.source.name, context, out, keep)
+    finish(run, card, out, work)
+
+
+def make_cell(
+    cell: Cell, source: str, context: Context, out_folder: Path, keep: Path | None
+) -> Card:
+    """Train, predict and score; write the cell to a folder, and its model to `keep`, if given.
+
+    source: where its rows are from.
+    """
+    data, section, record = cell.data, cell.section, cell.record
+    seed = phase_seed(cell.training.seed, 3, cell.replicate)
     if isinstance(section, FrozenSettings):
-        model, target, outcome = freeze(data, section, base, seed, context)
+        model, target, outcome = freeze(data, section, cell.base, seed, context)
     else:
-        model, target, outcome = train_target(data, section, base, seed, context)
+        model, target, outcome = train_target(data, section, cell.base, seed, context)
     settle = retrieval.settle if record.family == "retrieval" else None
     with fresh_folder(out_folder) as out:
         evaluated = evaluate_target(Predictor(model, target, context, settle), data, out)
@@ -63,15 +104,15 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
         meaning = passport(record, target, outcome.selection, evaluated)
         card = Card(
             "target",
-            intermediate,
-            name,
-            replicate,
+            cell.intermediate,
+            cell.target,
+            cell.replicate,
             family=record.family,
-            encoder=base.name,
-            source=params.source.name,
-            key=key,
-            settings=origins,
-            computed=facts(model, training),
+            encoder=cell.base.name,
+            source=source,
+            key=cell.key,
+            settings=cell.origins,
+            computed=facts(model, cell.training),
             selection=outcome.selection,
             scores=evaluated.scores,
             main=record.main,
@@ -79,12 +120,25 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
             counts={**outcome.counts, **evaluated.counts},
             flags=outcome.flags,
             notes=tuple(dict.fromkeys((*read_json(data / "notes.json"), *outcome.notes))),
-            inputs={"encoder": base.digest, **evaluated.inputs},
+            inputs={"encoder": cell.base.digest, **evaluated.inputs},
         )
         write_phase(out, card, outcome.history)
-        if params.training.keep_encoder and not isinstance(section, FrozenSettings):
-            encoders.save(model.encoder, context.tokenizer, out / "encoder")
-    finish(run, card, out_folder, work)
+    if keep is not None:
+        about = saved.About(
+            f"{cell.intermediate}/{cell.target}/{cell.replicate}",
+            cell.key,
+            saved.predictions_digest(out_folder),
+            cell.base,
+            record,
+            target.settings.labels,
+            section,
+            cell.training,
+            evaluated.thresholds,
+            card.computed,
+        )
+        with fresh_folder(keep) as folder:
+            saved.write_model(folder, model, target.head, context.tokenizer, about)
+    return card
 
 
 def train_target(
@@ -182,7 +236,7 @@ def target_objective(name: str, params: Params) -> Objective:
         values: Mapping[str, float], seed: int, folder: Path, reporter: Reporter | None
     ) -> float:
         section, training = with_values(given, params.training, values)
-        context = context_of(training, base, folder, reporter)
+        context = context_of(training, base, folder, reporter, params.run)
         trial_seed = phase_seed(training.seed, 3, 0, seed)
         return dev_score(train_target(data, section, base, trial_seed, context)[2])
 

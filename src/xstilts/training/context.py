@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from xstilts.params import TrainingSettings
+from xstilts.params import RunSettings, TrainingSettings
 from xstilts.tasks.families.protocol import Tokens
 from xstilts.training.devices import autocast_for
 from xstilts.training.encoder import Tokenizer, special_tokens
@@ -28,6 +28,7 @@ class Context:
     cache: Path
     reporter: Reporter | None = None
     mask_probability: float = Tokens.mask_probability
+    run: RunSettings = field(default_factory=RunSettings)
 
     @cached_property
     def tokens(self) -> Tokens:

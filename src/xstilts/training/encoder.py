@@ -38,6 +38,7 @@ transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-cal
 Tokenizer = PreTrainedTokenizerBase
 RESTARTS = "positions_restart_at_pair"  # in the config of an encoder pretrained here
 ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+LAST_NORMS = ("final_norm", "norm")  # ModernBERT, decoders: only their last state is normed
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,20 @@ def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
         )
     if layers < len(stack):
         drop_top(encoder, layers)
-        for name in ("final_norm", "norm"):  # ModernBERT, decoders: only their last state is normed
-            if isinstance(getattr(encoder, name, None), nn.Module):
-                setattr(encoder, name, nn.Identity())
+        drop_last_norm(encoder)
     return encoder
+
+
+def drop_last_norm(encoder: PreTrainedModel) -> None:
+    """Leave out the norm after the last layer, which no state below had."""
+    for name in LAST_NORMS:
+        if isinstance(getattr(encoder, name, None), nn.Module):
+            setattr(encoder, name, nn.Identity())
+
+
+def lacks_last_norm(encoder: PreTrainedModel) -> bool:
+    """Whether `drop_last_norm` has left one out; a config does not say so."""
+    return any(isinstance(getattr(encoder, name, None), nn.Identity) for name in LAST_NORMS)
 
 
 def check_length(encoder: PreTrainedModel, length: int) -> None:

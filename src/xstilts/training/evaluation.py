@@ -74,7 +74,8 @@ def predict(model: Model, task: Task, features: Features, context: Context) -> l
     found: list[Output] = [None] * len(features.rows)  # type: ignore[list-item]
     was_training = model.training
     model.eval()
-    shown = bar(len(features), f"{task.name}: predict", "examples")
+    title, silent = f"{task.name}: predict", context.run.silent
+    shown = bar(len(features), title, "examples", silent=silent)
 
     def made(examples: NDArray[np.int64]) -> tuple[NDArray[np.int64], Batch]:
         batch = model.laid_out(task.family.collate(features, examples, context.tokens, (0,)))
@@ -102,6 +103,20 @@ def predictions(
     found = task.family.decode(features, outputs, table.rows, task.settings)
     assert len(found) == len(table.rows)
     return found
+
+
+def pooled(
+    model: Model,
+    task: Task,
+    tables: Sequence[Table],
+    features: Sequence[Features],
+    context: Context,
+) -> list[list[Prediction]]:
+    """One prediction for each row of each table; what is searched are the rows of all of them."""
+    outputs = [output for part in features for output in predict(model, task, part, context)]
+    rows = [row for table in tables for row in table.rows]
+    found = iter(task.family.decode(concatenate(features), outputs, rows, task.settings))
+    return [list(islice(found, len(table.rows))) for table in tables]
 
 
 class Settle(Protocol):
@@ -186,18 +201,11 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
     for split in dict.fromkeys(split for split, _ in tables_in(data)):
         tables = [read_table(data, at, language) for at, language in tables_in(data) if at == split]
         parts = [predictor.features(table) for table in tables]
-        outputs = [
-            output
-            for part in parts
-            for output in predict(predictor.model, task, part, predictor.context)
-        ]
-        rows = [row for table in tables for row in table.rows]
-        found = iter(task.family.decode(concatenate(parts), outputs, rows, task.settings))
-        answers = iter(right(rows))
-        for table, part in zip(tables, parts, strict=True):
+        found = pooled(predictor.model, task, tables, parts, predictor.context)
+        answers = iter(right([row for table in tables for row in table.rows]))
+        for table, part, ranked in zip(tables, parts, found, strict=True):
             name = f"{split}-{table.language}"
-            size = len(table.rows)
-            own = zip(islice(found, size), islice(answers, size), table.rows, strict=True)
+            own = zip(ranked, islice(answers, len(ranked)), table.rows, strict=True)
             asked = [
                 (one, {"id": row["id"], "gold": answer})
                 for one, answer, row in own

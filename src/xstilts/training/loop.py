@@ -134,7 +134,7 @@ def train(
         context.reporter.begin(progress.step)
     saved = time.monotonic()
     model.train()
-    bar = progress_bar(members, plan.steps, progress.step)
+    bar = progress_bar(members, plan.steps, progress.step, context.run.silent)
     make = partial(_made_ready, accelerator, model, context, plan.seed)
     steps = AHEAD if accelerator.device.type == "cuda" else 0
     with closing(ahead(drawn(members, plan, progress.step), make, steps)) as ready:
@@ -154,7 +154,7 @@ def train(
             if evaluating:
                 _evaluate(model, members, progress, context)
                 meter.restart()
-            if not ends and time.monotonic() - saved >= training.checkpoint_every_s:
+            if not ends and time.monotonic() - saved >= context.run.checkpoint_every_s:
                 save(context.work / "checkpoint.pt", model, optimizers, progress)
                 saved = time.monotonic()
     bar.close()
@@ -260,11 +260,11 @@ def _evaluation_steps(
     return {max(1, round(steps * share)) for share in shares}
 
 
-def progress_bar(members: Sequence[Member], steps: int, done: int) -> Any:
+def progress_bar(members: Sequence[Member], steps: int, done: int, silent: bool = False) -> Any:
     """Loss, tokens a second and time left."""
     names = list(dict.fromkeys(member.task.head for member in members))
     title = names[0] if len(names) == 1 else f"{len(names)} tasks"
-    return console.bar(steps, title, "steps", done)
+    return console.bar(steps, title, "steps", done, silent)
 
 
 def _evaluate(

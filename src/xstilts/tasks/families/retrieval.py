@@ -126,8 +126,12 @@ def settle(
     if settings.convention != MINING or dev is None:
         return list(predictions), None
     threshold = mining.tune_threshold(_pairs(*dev), _gold(dev[1]))
-    passed = [p if p is not None and p["score"] >= threshold else None for p in predictions]
-    return passed, threshold
+    return passed(predictions, threshold), threshold
+
+
+def passed(predictions: Sequence[Any], threshold: float) -> list[Any]:
+    """The mined predictions with at least this score; None for the others."""
+    return [p if p is not None and p["score"] >= threshold else None for p in predictions]
 
 
 def _pairs(predictions: Sequence[Any], rows: Sequence[Row]) -> dict[tuple[str, str], float]:
