@@ -31,6 +31,7 @@ TOUCHED = {
     "src/xstilts/looking/families.py",
     "src/xstilts/results/formats.py",
     "src/xstilts/results/conventions.py",
+    "src/xstilts/leaving/rows.py",
     "tests/rows.py",
     "tests/families/test_families.py",
 }

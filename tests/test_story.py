@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
@@ -190,6 +192,32 @@ def test_a_stage_of_plain_dvc_has_the_drivers_bytes(repository: Path, tmp_path: 
         dvc(folder, *words, XSTILTS_TRACKING="off", OMP_NUM_THREADS="2")
     assert outputs(folder) == outputs(repository)
     assert locked(folder) == locked(repository)
+
+
+def test_readmes_commands_take_a_model_away(repository: Path, tmp_path: Path) -> None:
+    """As they stand there; the cell, whose model was not kept, is run again and stays."""
+    folder = copy(repository, tmp_path / "away")
+    table = folder / "data/target/xnli/test-en.parquet"
+    rows = pq.read_table(table).drop_columns(["label", "part"]).to_pylist()
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    section = (
+        (folder / "README.md").read_text().split("## Take the model away")[1].split("\n## ")[0]
+    )
+    commands = [
+        line.split("  #")[0].split() for line in section.splitlines() if line[:4] == " " * 4
+    ]
+    commands = [shlex.split(" ".join(words)) for words in commands]
+    assert [words[:2] for words in commands] == [["xstilts", name] for name in (
+        "export", "predict", "predict")]  # fmt: skip
+    before, said = outputs(folder), [run(folder, *words) for words in commands]
+    assert "it is run again" in said[0] and "xstilts' own layout" in said[0]  # ModernBERT's
+    assert json.loads(said[1])["prediction"] in {"entailment", "neutral", "contradiction"}
+    kept = (folder / "cells/mnli/xnli/1/predictions/test-en.jsonl").read_text().splitlines()
+    wanted = [json.loads(line)["prediction"] for line in kept]
+    found = (folder / "found.jsonl").read_text().splitlines()
+    assert [json.loads(line)["prediction"] for line in found] == wanted
+    assert outputs(folder) == before
+    assert "up to date" in dvc(folder, "status")
 
 
 def test_every_entry_point_of_mlflow_finds_its_stage(repository: Path) -> None:

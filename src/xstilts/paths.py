@@ -98,6 +98,11 @@ def layers(name: str) -> Path:
     return WORK / "layers" / name
 
 
+def exports(name: str) -> Path:
+    """Where a cell is run again to export its model."""
+    return WORK / "export" / name
+
+
 def to_root(*given: Path) -> list[Path]:
     """Go to the root, the folder of params.yaml and dvc.yaml: this one or the nearest above.
 

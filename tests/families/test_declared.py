@@ -9,6 +9,7 @@ import pytest
 
 from tests.rows import record, rows, section
 from xstilts.formats.tables import COLUMNS, GOLD, FamilyName, Table
+from xstilts.leaving.rows import ASKED
 from xstilts.looking.families import LOOKS
 from xstilts.results.conventions import CONVENTIONS
 from xstilts.results.formats import FORMATS
@@ -18,7 +19,13 @@ from xstilts.training.evaluation import Evaluated, passport
 from xstilts.training.task import task
 
 FUNCTIONS = [name for name in vars(Family) if not name.startswith("_")]
-BY_FAMILY = {"columns": COLUMNS, "look": LOOKS, "format": FORMATS, "conventions": CONVENTIONS}
+BY_FAMILY = {
+    "columns": COLUMNS,
+    "look": LOOKS,
+    "format": FORMATS,
+    "conventions": CONVENTIONS,
+    "asked": ASKED,
+}
 
 
 def forgotten(name: str, family: Any) -> list[str]:

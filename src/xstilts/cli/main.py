@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xstilts.cli.leaving import leaving
 from xstilts.cli.mlflow import send, sending
 from xstilts.cli.tools import (
     IntermediateName,
@@ -38,6 +39,7 @@ data = typer.Typer(no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(tools)
 app.add_typer(sending)
+app.add_typer(leaving)
 
 Jobs = Annotated[int, typer.Option(help="Stages at a time; 0: one a core.", min=0)]
 Stages = Annotated[

@@ -166,7 +166,7 @@ def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
 
 
 def _tables(
-    part: Part, tokenizer: Tokenizer, options: InspectOptions, silent: bool
+    part: Part, tokenizer: Tokenizer, options: InspectOptions, silent: bool = False
 ) -> Iterator[Seen]:
     """A folder's tables, encoded: English first, then by language, train before dev before test."""
     names = sorted(

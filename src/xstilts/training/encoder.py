@@ -172,6 +172,11 @@ def _stack_name(encoder: PreTrainedModel) -> str:
 def save(encoder: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
     """Save weights, config and tokenizer as any transformers program loads them."""
     encoder.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Save a tokenizer alone, as one that was never called."""
     # How it was last called would be saved too, and differs where features came from the cache.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()

@@ -4,7 +4,7 @@ What enters: an encoder with a head, and what must be known to predict with them
 folder with `xstilts.json` (`About`), tokenizer and weights, and the model that it holds. There are
 two layouts. own: the encoder, as transformers saves it, in `encoder/`, and the head's weights in
 head.safetensors. plain: a model of transformers' own classes, head included, at the folder's top
-(models/plain.py). No score depends on this module, and `code.EXCEPTIONS` names it.
+(leaving/plain.py). No score depends on this module, and `code.EXCEPTIONS` names it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
 
 from xstilts.errors import UserError
 from xstilts.formats.tables import Record, digest, file_digest, read_output, write_json
@@ -48,7 +49,7 @@ class About:
     training: TrainingSettings
     thresholds: dict[str, float]  # of each language, where something mines
     computed: dict[str, str]  # the card's
-    cut: bool = False  # layers above the one that is read were left out, and the norm after them
+    layers: int | None = None  # that a cut encoder has left, without the last one's norm
     layout: Literal["own", "plain"] = "own"
     head: dict[str, str] = field(default_factory=dict)  # plain: our head's modules -> theirs
     format: Literal[1] = 1
@@ -65,14 +66,33 @@ def predictions_digest(cell: Path) -> str:
 
 def write_model(folder: Path, model: Model, head: str, tokenizer: Tokenizer, about: About) -> None:
     """Write a model in our own layout. head: the name of its head that is kept."""
-    about = replace(about, cut=encoders.lacks_last_norm(model.encoder))
-    encoders.save(model.encoder, tokenizer, folder / ENCODER)
+    own = model.encoder.config
+    if own.num_hidden_layers == 0 or encoders.lacks_last_norm(model.encoder):
+        about = replace(about, layers=own.num_hidden_layers)
+    try:
+        model.encoder.config = _with_a_layer(model.encoder)
+        encoders.save(model.encoder, tokenizer, folder / ENCODER)
+    finally:
+        model.encoder.config = own
     if weights := model.heads[head].state_dict():  # pooling has none
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in weights.items()},
             folder / HEAD,
         )
     write_about(folder, about)
+
+
+def _with_a_layer(encoder: PreTrainedModel) -> PretrainedConfig:
+    """The config; of an encoder without layers with one, as not all classes load without.
+
+    `read_model` drops it.
+    """
+    config = encoders.config_copy(encoder)
+    if config.num_hidden_layers == 0:
+        config.num_hidden_layers = 1
+        if hasattr(config, "layer_types"):
+            config.layer_types = ["full_attention"]
+    return config
 
 
 def write_about(folder: Path, about: About) -> None:
@@ -118,7 +138,8 @@ def read_model(folder: Path, training: TrainingSettings | None = None) -> Saved:
         )
     ref = EncoderRef(about.encoder.name, str(place), None, "")
     tokenizer, encoder = encoders.load_tokenizer(ref), encoders.load_encoder(ref)
-    if about.cut:
+    if about.layers is not None:
+        encoders.drop_top(encoder, about.layers)
         encoders.drop_last_norm(encoder)
     chosen = task(about.record, about.section, about.labels)
     head = chosen.family.head(encoders.config_copy(encoder), chosen.settings)
