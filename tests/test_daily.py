@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +109,23 @@ def make(mistake: str, settings: list[str], folder: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("XSTILTS_TRACKING", "off")
 
 
+def seen_and_stopped(folder: Path, settings: dict[str, str]) -> str:
+    """What `xstilts ui` says once it serves; then Ctrl-C, which ends it well."""
+    command = [sys.executable, "-m", "xstilts", "ui"]
+    process = subprocess.Popen(
+        command, cwd=folder, env=settings, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, line + rest
+    return line
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_day_of_the_page(tmp_path: Path) -> None:
     """Each command ends well, and says what the page says that it says."""
     folder = tmp_path / "repository"
@@ -123,6 +141,8 @@ def test_the_day_of_the_page(tmp_path: Path) -> None:
         settings |= {f"GIT_{name}_NAME": "a test", f"GIT_{name}_EMAIL": "test@example.org"}
 
     def run(command: str) -> str:
+        if command == "xstilts ui":
+            return seen_and_stopped(folder, settings)
         done = subprocess.run(
             ["bash", "-c", command], cwd=folder, env=settings, text=True, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -143,6 +163,9 @@ def test_the_day_of_the_page(tmp_path: Path) -> None:
         assert max(map(len, said[command].splitlines())) <= 120, said[command]
     assert "targets.tatoeba.layer" in said["dvc params diff"]
     assert said["dvc queue status"].count("Success") == 2
+    assert "viewStateShareKey=" in said["xstilts ui"]
+    assert "+tried:" in said["git diff studies/target/xnli.yaml"]
+    assert json.loads(said[next(c for c in said if c.startswith("xstilts predict"))])
     assert "Updating" not in run("dvc repro")
     run("git clone --quiet . ../there")
     folder = tmp_path / "there"
