@@ -123,12 +123,16 @@ def _serve(pipe: Connection, make: Make) -> None:
     """A process's life: trials come, what became of them goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the study, which ends this one
     signal.signal(signal.SIGTERM, _exit)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     made = cache(make)
     while True:
         try:
             trial = pipe.recv()
         except EOFError:
+            return
+        if not parent.is_alive():  # killed while this process started: another run has the trial
             return
         ended: Tried | Exception
         try:
@@ -144,8 +148,6 @@ def _exit(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def _end_with(parent: BaseProcess) -> None:
     wait([parent.sentinel])
     os._exit(1)
