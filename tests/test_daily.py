@@ -15,6 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.graphs import environment
+from tests.test_story import copy_of_the_repository
 from xstilts.cli import main
 from xstilts.running import experiments
 from xstilts.tasks.catalogue import record
@@ -129,11 +130,7 @@ def seen_and_stopped(folder: Path, settings: dict[str, str]) -> str:
 def test_the_day_of_the_page(tmp_path: Path) -> None:
     """Each command ends well, and says what the page says that it says."""
     folder = tmp_path / "repository"
-    ignored = shutil.ignore_patterns(".venv", ".git", "data", "models", "cells", "reports", "work",
-                                     "mlruns", "mlartifacts", "mlflow.db*", "studies", "code",
-                                     "cache", "tmp", "dvc.lock", "__pycache__")  # fmt: skip
-    shutil.copytree(ROOT, folder, ignore=ignored)
-    shutil.copytree(ROOT / "src", folder / "src", dirs_exist_ok=True)  # code/ and data/ of it
+    copy_of_the_repository(folder)
     settings = environment(folder, PAGER="cat", GIT_PAGER="cat", COLUMNS="120")
     settings = {k: v for k, v in settings.items() if not k.startswith(("MLFLOW_", "PYTEST_"))}
     settings["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), settings["PATH"]])

@@ -27,19 +27,10 @@ from xstilts.params import read_yaml
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = (".git", ".venv", "data", "models", "cells", "reports", "work", "mlruns", "mlartifacts",
-            "shared", "golden", "cache", "code", "tmp", "dvc.lock", "mlflow.db*", "studies",
-            "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "dist")  # fmt: skip
-TINY = """\
-inherits: world.yaml
-experiment: tiny
-pretrain: {steps: 20, batch_size: 16, layers: 2, hidden: 32, intermediate: 64}
-training: {evaluations: 2}
-grid: {intermediates: [none, mnli], targets: [xnli, udpos, tatoeba]}
-study: {intermediate: {mnli: {trials: 0}}, target: {xnli: {trials: 0}}}
-intermediates: {mnli: {members: {mnli: 64}, epochs: 1}}
-targets: {xnli: {epochs: 0.25}, udpos: {epochs: 0.25}, tatoeba: {layer: 1}}
-"""
+OUTPUTS = {".git", ".venv", "data", "models", "cells", "kept", "reports", "work", "mlruns",
+           "mlartifacts", "code", "dvc.lock", "studies", "shared", "dist"}  # fmt: skip
+LEFT_OUT = shutil.ignore_patterns("golden", "cache", "tmp", "mlflow.db*", "__pycache__", ".*_cache",
+                                  ".hypothesis", ".whl", "*.egg-info")  # fmt: skip
 STAGES = 5 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # code, data, studies; of each row, phase 2 and its cells
 
 
@@ -68,16 +59,27 @@ def run(folder: Path, *words: str, **more: str) -> str:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this repository after `xstilts use` and `xstilts grid` of a tiny experiment."""
     folder = tmp_path_factory.mktemp("story") / "repository"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    (folder / "experiments/tiny.yaml").write_text(TINY)
+    copy_of_the_repository(folder)
     mail = ["-c", "user.name=a test", "-c", "user.email=test@example.org"]
     for words in (["init", "--quiet"], ["add", "."], [*mail, "commit", "--quiet", "-m", "all"]):
         subprocess.run(["git", *words], cwd=folder, check=True)
-    run(folder, "xstilts", "use", "experiments/tiny.yaml")
+    run(folder, "xstilts", "use", "tiny")
     text = run(folder, "xstilts", "grid", "--jobs", "2")
     assert f"{STAGES} stages ran, 0 were up to date, 0 failed" in text, text
     assert "zero-shot, percent" in text and "reports/report.md" in text, text
     return folder
+
+
+def copy_of_the_repository(folder: Path) -> None:
+    """Sources and settings, without what stages and tools leave in this checkout."""
+
+    def left_out(inside: str, names: list[str]) -> set[str]:
+        own = OUTPUTS if Path(inside) == ROOT else set()
+        return LEFT_OUT(inside, names) | own.intersection(names)
+
+    shutil.copytree(ROOT, folder, ignore=left_out)
+    (folder / "data").mkdir()
+    shutil.copy(ROOT / "data/README.md", folder / "data")
 
 
 def copy(folder: Path, to: Path) -> Path:
