@@ -29,7 +29,7 @@ test: $(READY)  ## the fast tests
 	pytest -q -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 story: $(READY)  ## the slow tests: whole graphs, kills and resumes
-	pytest -q -m slow
+	pytest -q -m slow -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 endurance: $(READY)  ## many kills at random moments (KILLS=200)
 	XSTILTS_KILLS=$(or $(KILLS),200) pytest -q -s --timeout=7200 tests/test_study_kills.py

@@ -118,7 +118,7 @@ def seen_and_stopped(folder: Path, settings: dict[str, str]) -> str:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdout is not None
-    line = process.stdout.readline()
+    line = next((line for line in process.stdout if "http" in line), "")
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, line + rest
