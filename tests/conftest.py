@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 # The files that take longest, longest first: begun last, one of them would be waited for alone.
 LONG = (
     "test_daily.py", "test_story.py", "test_world.py", "test_driver.py", "test_grid.py",
-    "test_adding.py", "test_pretraining.py", "test_round_trip.py", "test_processes.py", "test_prepare.py", "test_submission.py",
-    "test_skeleton.py", "test_code.py", "test_spans.py", "test_hub.py",
+    "test_adding.py", "test_pretraining.py", "test_round_trip.py", "test_processes.py",
+    "test_prepare.py", "test_submission.py", "test_skeleton.py", "test_code.py", "test_spans.py", "test_hub.py",
 )  # fmt: skip
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
