@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 LONG = (
     "test_daily.py", "test_story.py", "test_world.py", "test_driver.py", "test_grid.py",
     "test_adding.py", "test_pretraining.py", "test_round_trip.py", "test_processes.py",
-    "test_prepare.py", "test_submission.py", "test_skeleton.py", "test_code.py", "test_spans.py", "test_hub.py",
+    "test_prepare.py", "test_submission.py", "test_skeleton.py",
+    "test_code.py", "test_spans.py", "test_hub.py",
 )  # fmt: skip
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
