@@ -206,13 +206,13 @@ def test_what_was_not_seen_is_unknown_and_what_was_is_said(tmp_path: Path) -> No
     history = paths.history() / "target-none-udpos-1.jsonl"
     write_text(history, "".join(json.dumps(line) + "\n" for line in curve))
     _, lines = expected(given)  # 105 s an epoch; 1 epoch as params have it, and 3 times 4
-    assert "0 ended; about 22.8 min: 13 epochs of 105 s" in lines[1]
-    assert "in all at least 22.8 min, one at a time; of 2 it is unknown" in lines[-1]
+    assert "0 ended; about 23 min: 13 epochs of 105 s" in lines[1]
+    assert "in all at least 23 min, one at a time; of 2 it is unknown" in lines[-1]
     study["target"]["udpos"] |= {"trials": 1, "epochs": [2, 2], "learning_rate": [1e-4, 1e-3]}
     given = made(study, experiment="new", grid=grid, pretrain=HERE)
     study_stage("target", "udpos", given)
     _, lines = expected(given)
-    assert "1 trials, 1 ended; about 0.0 min: 0 epochs of" in lines[1]
+    assert "1 trials, 1 ended; about 0 s: 0 epochs of" in lines[1]
 
 
 # Processes

@@ -64,6 +64,13 @@ class _Lines:
             self.stream.flush()
 
 
+def lasting(seconds: float) -> str:
+    """A length of time as it is said: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Rows of cells as lines: the first column to the left, the others to the right."""
     from rich.console import Console

@@ -87,12 +87,16 @@ def read_card(folder: Path) -> Card:
     try:
         return _CARD.validate_json(text, strict=True)
     except ValidationError as errors:
-        first = errors.errors(include_url=False)[0]
-        problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise UserError(
-            f"{path}: not a card: {problem}; expected the JSON object that this version's stages "
-            "write; remove it and run its stage again with `dvc repro`"
+            f"{path}: not a card: {first_problem(errors)}; expected the JSON object that this "
+            "version's stages write; remove it and run its stage again with `dvc repro`"
         ) from None
+
+
+def first_problem(errors: ValidationError) -> str:
+    """The first of pydantic's problems: the key, and what is wrong with it."""
+    first = errors.errors(include_url=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def task_number(scores: Mapping[str, float], main: Iterable[str]) -> float:

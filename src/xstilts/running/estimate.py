@@ -29,24 +29,27 @@ class Estimates:
 
     work_of: Callable[[str], float | None]  # of a stage: pieces read; None where it is not known
     took: dict[str, list[tuple[float, float | None]]] = field(default_factory=dict)  # by group
+    start: float | None = None  # the least that a stage took: what goes before any work
+    rates: dict[str, float] = field(default_factory=dict)  # seconds a piece: by group; "": of all
 
     def add(self, name: str, seconds: float) -> None:
         """A stage ran."""
         self.took.setdefault(group_of(name), []).append((seconds, self.work_of(name)))
+        everyone = [pair for pairs in self.took.values() for pair in pairs]
+        self.start = start = min(took for took, _ in everyone)
+        for group, pairs in (*self.took.items(), ("", everyone)):
+            measured = [(max(0.0, took - start), work) for took, work in pairs if work]
+            if measured:
+                self.rates[group] = sum(t for t, _ in measured) / sum(w for _, w in measured)
 
     def seconds(self, name: str) -> float | None:
         """What a stage may take; None where nothing like it has run."""
-        own, work = self.took.get(group_of(name), []), self.work_of(name)
-        everyone = [pair for pairs in self.took.values() for pair in pairs]
-        start = min((s for s, _ in everyone), default=0.0)  # before a stage does any work
-        if work == 0:
-            return start if everyone else None
-        if work is not None:
-            for seen in (own, everyone):
-                if measured := [(s, w) for s, w in seen if w]:
-                    rate = sum(max(0.0, s - start) for s, _ in measured)
-                    return start + work * rate / sum(w for _, w in measured)
-        return sum(s for s, _ in own) / len(own) if own else None
+        group, work = group_of(name), self.work_of(name)
+        rate = 0.0 if work == 0 else self.rates.get(group, self.rates.get(""))
+        if work is not None and rate is not None and self.start is not None:
+            return self.start + work * rate
+        own = self.took.get(group)
+        return sum(took for took, _ in own) / len(own) if own else None
 
 
 def left(
@@ -104,7 +107,14 @@ def work_of(params: Params) -> Callable[[str], float | None]:
         ways[f"study-target@{name}"] = partial(_trained, data / "train", target.trained, trials)
         for intermediate, replicate in product(grid.intermediates, grid.replicates):
             ways[f"target@{intermediate}-{name}-{replicate}"] = partial(_cell, data, target)
-    return lambda stage: ways[stage]() if stage in ways else None
+    known: dict[str, float | None] = {}  # the driver asks every second, of every stage
+
+    def work(stage: str) -> float | None:
+        if known.get(stage) is None and stage in ways:
+            known[stage] = ways[stage]()
+        return known.get(stage)
+
+    return work
 
 
 def _pretrained(

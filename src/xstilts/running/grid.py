@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +20,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
-from types import FrameType
 
 import psutil
 from rich.console import Console, Group
@@ -29,10 +27,11 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from xstilts.console import last_line
+from xstilts.console import last_line, lasting
 from xstilts.paths import LOGS
 from xstilts.running.estimate import Estimates, left
 from xstilts.running.graph import BUSY, Graph, locked_outputs, read_graph
+from xstilts.running.signals import caught_signals
 
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of
 # torch threads is a setting (training.threads), the same in every way of running.
@@ -81,7 +80,7 @@ def run_grid(
     console = Console(stderr=True)
     graph = read_graph(console, targets)
     driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of))
-    with _signals() as signals:
+    with caught_signals() as signals:
         try:
             driver.run(signals)
         finally:
@@ -102,7 +101,7 @@ def run_stage(name: str) -> int:
     if parent := environment.pop("MLFLOW_RUN_ID", ""):
         environment["XSTILTS_PARENT_RUN"] = parent
     process = subprocess.Popen(_dvc(name), env=environment)
-    with _signals() as signals:
+    with caught_signals() as signals:
         try:
             while process.poll() is None and not signals:
                 time.sleep(POLL_S)
@@ -246,7 +245,7 @@ class Driver:
         """A line for each stage that runs: since when, and the last line of its log."""
         now = time.monotonic()
         return [
-            f"{name} {_time(now - stage.started)}  {last_line(stage.log).text}"
+            f"{name} {lasting(now - stage.started)}  {last_line(stage.log).text}"
             for name, stage in self.running.items()
         ]
 
@@ -264,7 +263,7 @@ class Driver:
         if not known:
             return "?"
         least = "" if len(known) == len(seconds) else "at least "
-        return least + _time(left(seconds, self.graph.needs, known, self.jobs))
+        return least + lasting(left(seconds, self.graph.needs, known, self.jobs))
 
 
 def error_line(text: str) -> str:
@@ -326,33 +325,6 @@ def _shown(console: Console, total: int) -> Iterator[Callable[[int, str, list[st
 def _print(console: Console, line: str) -> None:
     """Print a line as it is: neither cut nor broken, nor read as markup."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _time(seconds: float) -> str:
-    minutes = seconds / 60
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{minutes:.0f} min"
-        if minutes < 90
-        else f"{minutes / 60:.1f} h"
-    )
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that came while the block ran, which they do not interrupt."""
-    came: list[int] = []  # uninterrupted, no child is lost between its start and our note of it
-
-    def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
-
-    before = {name: signal.signal(name, note) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -15,14 +15,13 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from xstilts.errors import UserError
 from xstilts.running import views
 from xstilts.running.server import QUIET, Server, open_server, tracking_uri
+from xstilts.running.signals import caught_signals
 
 HOST, USUAL = "127.0.0.1", 5000
 STARTS_WITHIN_S = 120.0
@@ -54,7 +53,7 @@ def show(experiment: str, work: Path, port: int, opens: bool) -> None:
         return
     log = work / "logs" / "ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with _interrupts() as interrupts, log.open("wb") as file:
+    with caught_signals() as interrupts, log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", server.uri,
              "--host", HOST, "--port", str(chosen), "--workers", "1"],
@@ -113,22 +112,6 @@ def _wait(process: subprocess.Popen[bytes], base: str, interrupts: list[int], lo
             urllib.request.urlopen(f"{base}/health", timeout=5)
             return
         time.sleep(0.1)
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that came while the block ran, which they do not interrupt."""
-    came: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
-
-    before = {name: signal.signal(name, note) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from math import sqrt
 
 from xstilts import paths
+from xstilts.console import lasting
 from xstilts.errors import UserError
 from xstilts.formats.cards import read_card
 from xstilts.params import Params
@@ -39,7 +40,7 @@ def expected(params: Params) -> tuple[list[str], list[str]]:
         unknown += took_s is None
     total = f"{len(searched)} of {len(names)} studies have trials (study.PHASE.NAME.trials)"
     if seconds or (searched and not unknown):
-        total += f"; in all {'at least' if unknown else 'about'} {_time(seconds)}, one at a time"
+        total += f"; in all {'at least' if unknown else 'about'} {lasting(seconds)}, one at a time"
     lines.append(total + (f"; of {unknown} it is unknown" if unknown else ""))
     return [f"study-{phase}{'@' if name else ''}{name}" for phase, name in searched], lines
 
@@ -69,7 +70,7 @@ def _one(phase: Phase, name: str, params: Params) -> tuple[str, float | None]:
     middle = sqrt(low * high) if phase == "pretrain" else (low + high) / 2  # of what is drawn
     length = sum(middle if place else search.first[units] for place in left)
     took_s = length * each_s
-    return f"{line}; about {_time(took_s)}: {length:.4g} {units} of {each_s:.3g} s", took_s
+    return f"{line}; about {lasting(took_s)}: {length:.4g} {units} of {each_s:.3g} s", took_s
 
 
 def _of_cards(phase: Phase, name: str) -> Iterator[float]:
@@ -91,8 +92,3 @@ def _of_cards(phase: Phase, name: str) -> Iterator[float]:
                 steps = lines[-1]["step"] - lines[0]["step"]
                 a_step = (lines[-1]["time"] - lines[0]["time"]) / 1000 / steps
                 yield a_step * lines[-1]["step"] / float(setting.value)
-
-
-def _time(seconds: float) -> str:
-    """In hours, or in minutes where they are few."""
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

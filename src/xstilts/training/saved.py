@@ -22,6 +22,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from xstilts.errors import UserError
+from xstilts.formats.cards import first_problem
 from xstilts.formats.tables import Record, digest, file_digest, read_output, write_json
 from xstilts.params import Target, TrainingSettings
 from xstilts.paths import predictions
@@ -109,11 +110,9 @@ def read_about(folder: Path) -> About:
     try:
         return _ABOUT.validate_json(text)
     except ValidationError as errors:
-        first = errors.errors(include_url=False)[0]
-        problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise UserError(
-            f"{path}: not a model's description: {problem}; expected what this version of "
-            "`xstilts export` writes; export it again"
+            f"{path}: not a model's description: {first_problem(errors)}; expected what this "
+            "version of `xstilts export` writes; export it again"
         ) from None
 
 
