@@ -135,6 +135,9 @@ class TrainingSettings(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on a GPU that has it
     # How a step's tokens lie (docs/design.md); auto: padded, until a GPU has shown the others.
     layout: Literal["auto", "padded", "flat", "graphs"] = "auto"
+    # Compute with the rows of the word table that a training reads; the others are decayed once.
+    # The same training but for rounding, in less memory (training/trimming.py).
+    trim: bool = True
     warmup_ratio: float = Field(default=0.1, ge=0, le=1)  # of the steps; linear, then decay to 0
     weight_decay: float = Field(default=0.01, ge=0)  # not for biases and LayerNorm weights
     adam_epsilon: float = Field(default=1e-8, gt=0)

@@ -103,14 +103,22 @@ class _Lookup(torch.autograd.Function):
 
 
 class Rows(nn.Embedding):
-    """A table of words or positions: its gradient is ours where `parts` are set."""
+    """A table of words or positions: its gradient is ours where `parts` are set.
+
+    row_of: (pieces,), where each piece's row stands in a table that was cut (trimming.py).
+    """
 
     parts: tuple[torch.Tensor, ...] | None = None
+    row_of: torch.Tensor | None = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        ids = input if self.row_of is None else self.row_of[input]
         if self.parts is None:
-            return super().forward(input)
-        found: torch.Tensor = _Lookup.apply(self.weight, input, *self.parts)  # type: ignore[no-untyped-call]
+            return super().forward(ids)
+        order, offsets, rows = self.parts
+        if self.row_of is not None:  # a batch is sorted by piece
+            rows = torch.where(rows < 0, rows, self.row_of[rows.clamp(min=0)])
+        found: torch.Tensor = _Lookup.apply(self.weight, ids, order, offsets, rows)  # type: ignore[no-untyped-call]
         return found
 
 

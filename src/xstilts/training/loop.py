@@ -44,6 +44,7 @@ from xstilts.training.optimizers import (
 from xstilts.training.progress import Meter, Progress, resume, save, write
 from xstilts.training.steps import AHEAD, Trained, ahead, optimiser_step, pinned
 from xstilts.training.task import Task
+from xstilts.training.trimming import Trimmed, trim
 
 REPORT_EVERY = 10  # steps between two lines of loss and speed
 # What one more micro-batch costs, in padded tokens: kernels start for nothing (measured,
@@ -120,6 +121,7 @@ def train(
     """
     training = context.training
     accelerator = accelerator_for(training)
+    trimmed = _trimmed(model, members, context)
     made = optimizers_for(model, plan.optimizer, training)
     wrapped, *optimizers = accelerator.prepare(model, *made)
     progress = resume(context.work, model, optimizers)
@@ -158,7 +160,26 @@ def train(
                 save(context.work / "checkpoint.pt", model, optimizers, progress)
                 saved = time.monotonic()
     bar.close()
-    return progress, _finish(model, members, progress, context.work)
+    selection = _finish(model, members, progress, context.work)
+    if trimmed is not None:
+        trimmed.restore(_decay(plan, training, selection.step if selection else progress.step))
+    return progress, selection
+
+
+def _trimmed(model: Model, members: Sequence[Member], context: Context) -> Trimmed | None:
+    """Cut the word table to what is read; not where a masked piece may become any other."""
+    if not context.training.trim or any(m.task.family_name == "masked_lm" for m in members):
+        return None
+    tables = [(member.features, member.select_features) for member in members]
+    return trim(model, [it for both in tables for it in both if it is not None], context.tokens)
+
+
+def _decay(plan: Plan, training: TrainingSettings, steps: int) -> float:
+    """What `steps` steps of AdamW's decoupled weight decay leave of a row without a gradient."""
+    rates = (
+        plan.learning_rate * _schedule(k, plan.steps, training.warmup_ratio) for k in range(steps)
+    )
+    return math.prod(1.0 - rate * training.weight_decay for rate in rates)
 
 
 def take_step(
