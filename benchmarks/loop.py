@@ -1,12 +1,16 @@
 """Our loop against transformers' Trainer: same rows, model, batch size, precision; examples a
 second, peak memory.
 
-python benchmarks/loop.py classification --steps 60 python benchmarks/loop.py span --steps 20
+    python benchmarks/loop.py classification --steps 60
+    python benchmarks/loop.py span --steps 20
+    python benchmarks/loop.py classification --steps 20 --threads 1 --encoder FOLDER
 
-Rows are real ones, for the lengths that they have: pairs of SNLI and MNLI, or SQuAD v2.0 and
-TyDi QA questions, from the folder that XSTILTS_SHARED names. Trainer pads each batch to its
-longest sequence (DataCollatorWithPadding), as its own examples do. Each side runs in a process
-of its own, in turn, `--rounds` times; what is printed is the median, and its ratio.
+With an encoder's folder four sides run in turn: Trainer, our loop with the whole word table, with
+the rows that are read, and so in bf16, where the CPU has it. Rows are real ones, for the lengths
+that they have: pairs of SNLI and MNLI, or SQuAD v2.0 and TyDi QA questions, from the folder that
+XSTILTS_SHARED names. Trainer pads each batch to its longest sequence (DataCollatorWithPadding), as
+its own examples do. Each side runs in a process of its own, in turn, `--rounds` times; what is
+printed is the median, and its ratio.
 """
 
 from __future__ import annotations
@@ -24,6 +28,13 @@ from pathlib import Path
 from typing import Any
 
 SHARED = Path(os.environ.get("XSTILTS_SHARED", "../shared")) / "data"
+# side -> (whether the word table is cut to what is read, whether in bf16 whatever --precision says)
+SIDES = {
+    "trainer": (False, False),
+    "ours": (False, False),
+    "trimmed": (True, False),
+    "trimmed bf16": (True, True),
+}
 
 
 def main() -> None:
@@ -31,11 +42,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("family", choices=["classification", "span"])
-    parser.add_argument(
-        "--side", choices=["ours", "trainer"], help="run one side alone, print its figures"
-    )
+    parser.add_argument("--side", choices=SIDES, help="run one side alone, print its figures")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--encoder", type=Path, help="a folder; default: a small random encoder")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
@@ -46,24 +56,31 @@ def main() -> None:
     if arguments.side:
         print(json.dumps(run(arguments)))
         return
-    found: dict[str, list[dict[str, float]]] = {"ours": [], "trainer": []}
+    sides = list(SIDES) if arguments.encoder else ["trainer", "ours"]
+    if arguments.device == "cpu" and not has_bf16():
+        sides = [side for side in sides if not SIDES[side][1]]
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for _ in range(arguments.rounds):
         for side, figures in found.items():
             command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             figures.append(json.loads(output.splitlines()[-1]))
-    result: dict[str, Any] = {"settings": vars(arguments)}
+    result: dict[str, Any] = {"settings": {k: str(v) for k, v in vars(arguments).items()}}
     for side, figures in found.items():
         result[side] = {
             key: statistics.median(figure[key] for figure in figures) for key in figures[0]
         }
-    result["examples a second, ours / trainer"] = round(
-        result["ours"]["examples_per_second"] / result["trainer"]["examples_per_second"], 2
-    )
-    result["peak memory, ours / trainer"] = round(
-        result["ours"]["peak_mb"] / result["trainer"]["peak_mb"], 2
-    )
+    for side in sides[1:]:
+        result[f"{side} / trainer"] = {
+            key: round(result[side][key] / result["trainer"][key], 2) for key in result[side]
+        }
     print(json.dumps(result, indent=1))
+
+
+def has_bf16() -> bool:
+    from xstilts.training.devices import cpu_has_bf16
+
+    return cpu_has_bf16()
 
 
 def run(arguments: argparse.Namespace) -> dict[str, float]:
@@ -71,8 +88,7 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
-    side = ours if arguments.side == "ours" else trainer
-    seconds = side(arguments)
+    seconds = (trainer if arguments.side == "trainer" else ours)(arguments)
     peak = (
         torch.cuda.max_memory_allocated() / 2**20
         if arguments.device == "cuda"
@@ -120,7 +136,7 @@ def rows(family: str) -> list[dict[str, Any]]:
 
 
 def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """Tokenizer, a random XLM-R-like encoder, and our features of the rows."""
+    """Tokenizer, encoder (a random XLM-R-like one without a folder), our features of the rows."""
     from transformers import AutoModel
 
     from xstilts.formats.features import Features
@@ -129,10 +145,20 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
     from xstilts.phases.pretraining import CONFIGS, train_tokenizer
     from xstilts.tasks.families import FAMILIES
     from xstilts.tasks.families.protocol import TaskSettings
-    from xstilts.training.encoder import RESTARTS
+    from xstilts.training.encoder import RESTARTS, EncoderRef, load_encoder, load_tokenizer
     from xstilts.training.task import Task
 
     found = rows(arguments.family)
+    settings = (
+        TaskSettings(256, labels=("contradiction", "entailment", "neutral"))
+        if arguments.family == "classification"
+        else TaskSettings(384, doc_stride=128, max_question=64, max_answer=30)
+    )
+    task = Task("bench", arguments.family, FAMILIES[arguments.family], settings, "bench")  # type: ignore[arg-type]
+    if arguments.encoder:
+        ref = EncoderRef("bench", str(arguments.encoder), None, "")
+        tokenizer, base = load_tokenizer(ref), load_encoder(ref)
+        return tokenizer, base, (task, task.family.encode(found, tokenizer, settings), found)
     texts = [{"text": row.get("text_a") or row["question"], "pair": None} for row in found]
     texts += [{"text": row.get("text_b") or row["context"], "pair": None} for row in found]
     shape = PretrainSettings(
@@ -143,12 +169,6 @@ def prepared(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
         intermediate=4 * arguments.hidden,
     )
     tokenizer = train_tokenizer([Table("text", "train", "en", texts)], shape)
-    settings = (
-        TaskSettings(256, labels=("contradiction", "entailment", "neutral"))
-        if arguments.family == "classification"
-        else TaskSettings(384, doc_stride=128, max_question=64, max_answer=30)
-    )
-    task = Task("bench", arguments.family, FAMILIES[arguments.family], settings, "bench")  # type: ignore[arg-type]
     features: Features = task.family.encode(found, tokenizer, settings)
     config = CONFIGS[shape.architecture](shape, len(tokenizer))
     setattr(config, RESTARTS, False)  # Trainer's model counts positions as XLM-R does
@@ -166,10 +186,12 @@ def ours(arguments: argparse.Namespace) -> float:
     from xstilts.training.loop import Member, Plan, train
 
     tokenizer, base, (task, features, found) = prepared(arguments)
+    trim, half = SIDES[arguments.side]
     settings = TrainingSettings(
         threads=arguments.threads,
         device=arguments.device,
-        precision=arguments.precision,
+        precision="bf16" if half else arguments.precision,
+        trim=trim,
     )
     model = encoders.Model(
         encoders.prepare(base), {"bench": task.family.head(base.config, task.settings)}
@@ -206,14 +228,20 @@ def trainer(arguments: argparse.Namespace) -> float:
     }
     labels = [features.columns["labels"][i].tolist() for i in range(len(features.rows))]
     config = base.config
+    kind: Any = AutoModelForQuestionAnswering
     if arguments.family == "classification":
         config.num_labels = len(task.settings.labels)
-        model = AutoModelForSequenceClassification.from_config(config)
+        kind = AutoModelForSequenceClassification
         columns["labels"] = [label[0] for label in labels]
     else:
-        model = AutoModelForQuestionAnswering.from_config(config)
         columns["start_positions"] = [label[0] for label in labels]
         columns["end_positions"] = [label[1] for label in labels]
+    del base
+    model = (
+        kind.from_pretrained(arguments.encoder, config=config)
+        if arguments.encoder
+        else kind.from_config(config)
+    )
     settings = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         max_steps=arguments.steps,

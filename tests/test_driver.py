@@ -139,3 +139,26 @@ def test_two_stages_that_end_together_have_both_moved(
     ours._note_done("b", "", 1.0)
     assert ours.so_far.moved == {"a.txt", "b.txt"}
     assert ours._may_be_stale("c")
+
+
+def test_two_cells_of_one_training_never_run_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stage takes the free place meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    none: frozenset[str] = frozenset()
+    names = ["a", "b", "c"]
+    empty = dict.fromkeys(names, none)
+    graph = graphs.Graph(empty, frozenset(names), dict.fromkeys(names, 0), empty, empty)
+    monkeypatch.setattr(grid, "_dvc", lambda *words: ["sleep", "600"])
+    monkeypatch.setattr(grid, "STOP_S", 0.0)
+    ours = grid.Driver(graph, 2, Console(quiet=True), apart={"a": "squad", "b": "squad"})
+    try:
+        ours._settle()
+        ours._start()
+        assert set(ours.running) == {"a", "c"}
+        grid._stop([ours.running.pop("a").process])
+        ours._start()
+        assert set(ours.running) == {"b", "c"}
+    finally:
+        grid._stop([stage.process for stage in ours.running.values()])

@@ -44,13 +44,14 @@ from xstilts.phases.intermediate import intermediate_objective, intermediate_sta
 from xstilts.phases.members import members_of, weigh
 from xstilts.phases.pretrain import pretrain_stage
 from xstilts.phases.provenance import phase_seed
-from xstilts.phases.target import cell_of, target_objective, target_stage
+from xstilts.phases.target import cell_of, target_objective, target_stage, twins_of
 from xstilts.sources import prepare
 from xstilts.sources.reading import Reading
 from xstilts.studies.stage import _key
 from xstilts.tasks.metrics import mining
+from xstilts.tasks.twins import apart, twins
 from xstilts.training import encoder as encoders
-from xstilts.training import saved
+from xstilts.training import loop, saved
 from xstilts.training.batches import draw_members
 from xstilts.training.context import Context
 from xstilts.training.encoder import Model
@@ -352,6 +353,71 @@ def test_targets_on_the_same_rows_have_the_same_selection() -> None:
     assert xquad.selection.steps == 3
 
 
+def in_one_grid(*targets: str, **changed: dict[str, Any]) -> Params:
+    grid = {"intermediates": ["none"], "targets": list(targets)}
+    sections = {**PARAMS["targets"], **changed}
+    return check({**PARAMS, "targets": sections, "grid": grid}, Path("params.yaml"))
+
+
+def trainings() -> list[Path]:
+    return [path for path in paths.TRAININGS.glob("*") if path.is_dir()]
+
+
+def test_mlqa_takes_xquads_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cell is then the one that it would have trained itself; nothing is left over."""
+    target("xquad")
+    key = target("mlqa").computed["training"]
+    assert key == read_card(cell("xquad")).computed["training"]
+    alone = [folder_digest(cell(name)) for name in ("xquad", "mlqa")]
+    for name in ("xquad", "mlqa"):
+        shutil.rmtree(cell(name))
+    trained, really = [], loop._run
+    monkeypatch.setattr(loop, "_run", lambda *given: trained.append(1) or really(*given))
+    both = in_one_grid("xquad", "mlqa")
+    target_stage("none", "xquad", 1, both)
+    assert [path.name for path in trainings()] == [key]
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("xstilts.phases.target.evaluate_target", stopped)
+        target_stage("none", "mlqa", 1, both)
+    assert [path.name for path in trainings()] == [key]  # as long as MLQA has no card
+    target_stage("none", "mlqa", 1, both)
+    assert (len(trained), trainings()) == (1, [])
+    assert [folder_digest(cell(name)) for name in ("xquad", "mlqa")] == alone
+
+
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_other_settings_are_another_training() -> None:
+    other = {**PARAMS["targets"]["mlqa"], "epochs": 2}
+    assert twins(in_one_grid("xquad", "mlqa")) == {"xquad": ("mlqa",), "mlqa": ("xquad",)}
+    for params_ in (in_one_grid("xquad", "mlqa", mlqa=other), in_one_grid("xquad", "xcopa")):
+        assert twins(params_) == {}
+        assert apart(params_) == {}
+    chosen = in_one_grid("xquad", "mlqa")
+    study = Path("studies/target/mlqa.yaml")
+    before = study.read_text()
+    write_text(study, "{learning_rate: 2.0e-3, epochs: 1}\n")
+    try:
+        for name in ("xquad", "mlqa"):
+            assert twins_of(cell_of("none", name, 1, chosen), chosen) == ()
+    finally:
+        write_text(study, before)
+
+
+def test_a_training_that_has_ended_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it predicts, a cell goes on from there, to the same bytes."""
+    whole = target("xnli")
+    wanted = folder_digest(cell("xnli"))
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("xstilts.phases.target.evaluate_target", stopped)
+        target("xnli")
+    monkeypatch.setattr(loop, "_run", None)
+    assert target("xnli") == whole
+    assert folder_digest(cell("xnli")) == wanted
+
+
 def test_squad_is_encoded_once_for_xquad_and_mlqa(tmp_path: Path) -> None:
     """They differ in how answers are scored, which is no matter of encoding."""
     tokenizer = encoders.load_tokenizer(encoders.read_ref(Path("models/pretrain")))
@@ -391,7 +457,7 @@ def test_two_trainings_in_order_have_one_head(monkeypatch: pytest.MonkeyPatch) -
     assert [names(members) for members in watched.members] == [["siqa"], ["copa"]]
     assert [members[0].task.settings.choices for members in watched.members] == [3, 2]
     assert {id(model) for model in watched.models} == {id(watched.models[0])}
-    assert list(watched.models[0].heads) == ["xcopa"]
+    assert list(watched.models[0].heads) == ["copa"]  # the last training's
     assert {"train/1-siqa/train-en", "train/2-copa/train-en"} <= set(card.counts)
 
 

@@ -17,6 +17,7 @@ CODE = Path("code")  # what the stage `code` writes
 TEXT = DATA / "text"  # phase 1's
 PRETRAIN = MODELS / "pretrain"
 FEATURES = WORK / "features"  # encoded tables, by content
+TRAININGS = WORK / "trainings"  # that several targets read, by what decides them
 LOGS = WORK / "logs"  # of the stages that the grid runs
 
 

@@ -306,10 +306,11 @@ def grid(
     from xstilts.looking.check import require_ready
     from xstilts.running.estimate import work_of
     from xstilts.running.grid import cores, run_grid
+    from xstilts.tasks.twins import apart
 
     room = require_ready(params, stages or [], jobs or len(cards) or cores(), cards)
     print(room, file=sys.stderr)
-    status = run_grid(jobs, stages or [], cards, work_of(params))
+    status = run_grid(jobs, stages or [], cards, work_of(params), apart(params))
     if status < 2:  # not where it was stopped
         send(params)
     if status == 0 and (not stages or "report" in stages):

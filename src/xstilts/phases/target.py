@@ -6,21 +6,41 @@ curve and predictions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from xstilts import paths
+from xstilts.code import kind_digest
+from xstilts.console import note
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Setting
-from xstilts.formats.tables import Record, folder_digest, fresh_folder, read_json, read_record
+from xstilts.formats.tables import (
+    Record,
+    file_digest,
+    folder_digest,
+    fresh_folder,
+    read_json,
+    read_record,
+)
 from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
 from xstilts.phases.members import check_target, inputs_of, members_of
-from xstilts.phases.provenance import key_of, phase_seed, with_study, with_values, write_phase
+from xstilts.phases.provenance import (
+    key_of,
+    phase_seed,
+    read_study,
+    with_study,
+    with_values,
+    write_phase,
+)
 from xstilts.phases.stage import Objective, Outcome, begin, build, context_of, dev_score, finish
 from xstilts.tasks.families import retrieval
+from xstilts.tasks.twins import twins
 from xstilts.training import encoder as encoders
 from xstilts.training import saved
 from xstilts.training.batches import steps_per_epoch
@@ -78,9 +98,64 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
     out = paths.cell(intermediate, name, replicate)
     run, work = begin(params.experiment, cell.name, cell.key, out)
     keep = paths.kept_model(intermediate, name, replicate) if params.run.keep_model else None
-    context = context_of(cell.training, cell.base, work, run, params.run)
-    card = make_cell(cell, params.source.name, context, out, keep)
+    with training_folder(cell, twins_of(cell, params), work) as folder:
+        context = context_of(cell.training, cell.base, folder, run, params.run)
+        card = make_cell(cell, params.source.name, context, out, keep)
     finish(run, card, out, work)
+
+
+def training_key(cell: Cell) -> str:
+    """A digest of all that decides a cell's training; empty where nothing trains.
+
+    The target's name is no part of it: MLQA's training is XQuAD's.
+    """
+    if cell.section.trained is None:
+        return ""
+    tables = [
+        (folder.name, path.name, file_digest(path))
+        for folder in paths.trainings(cell.data)
+        for path in sorted([*folder.glob("*.parquet"), folder / "record.json"])
+    ]
+    seed = phase_seed(cell.training.seed, 3, cell.replicate)
+    return key_of(
+        cell.base.digest, tables, cell.section.trained, cell.training, seed, kind_digest("target")
+    )
+
+
+def twins_of(cell: Cell, params: Params) -> tuple[str, ...]:
+    """The other targets of the grid that will read the same training, studies included."""
+    own = paths.study("target", cell.target)
+    others = [(name, paths.study("target", name)) for name in twins(params).get(cell.target, ())]
+    return tuple(
+        name for name, path in others if path.is_file() and read_study(path) == read_study(own)
+    )
+
+
+@contextmanager
+def training_folder(cell: Cell, others: Sequence[str], work: Path) -> Iterator[Path]:
+    """The folder of a cell's training: `work`, or the one that it shares with `others`.
+
+    A shared one is held by one cell at a time, and is there until each of them has its card.
+    """
+    if not others:
+        yield work
+        return
+    key = training_key(cell)
+    folder = paths.TRAININGS / key
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.exists():
+            note(
+                f"{cell.name}: its training is that of {', '.join(others)}, and goes on from there"
+            )
+        yield folder
+        cells = [paths.cell(cell.intermediate, other, cell.replicate) for other in others]
+        if all(_trained_by(path / "card.json") == key for path in cells):
+            shutil.rmtree(folder)
+
+
+def _trained_by(card: Path) -> str | None:
+    """The key of the training of a card; None where there is no card."""
+    return read_json(card)["computed"].get("training") if card.is_file() else None
 
 
 def make_cell(
@@ -96,6 +171,7 @@ def make_cell(
         model, target, outcome = freeze(data, section, cell.base, seed, context)
     else:
         model, target, outcome = train_target(data, section, cell.base, seed, context)
+    trained = {"training": key} if (key := training_key(cell)) else {}
     settle = retrieval.settle if record.family == "retrieval" else None
     with fresh_folder(out_folder) as out:
         evaluated = evaluate_target(Predictor(model, target, context, settle), data, out)
@@ -112,7 +188,7 @@ def make_cell(
             source=source,
             key=cell.key,
             settings=cell.origins,
-            computed=facts(model, cell.training),
+            computed={**facts(model, cell.training), **trained},
             selection=outcome.selection,
             scores=evaluated.scores,
             main=record.main,
@@ -154,7 +230,10 @@ def train_target(
     torch.manual_seed(seed)
     encoder = encoders.load_encoder(base)
     last = loaded[-1][0][0].task
-    target = task(record, section, last.settings.labels) if record.trained else last
+    target = last
+    if record.trained:
+        # The training's name is its head's, too: twins read one another's weights.
+        target = replace(task(record, section, last.settings.labels), head=last.head)
     model = build(encoder, [target], base, context.training)
     went: dict[str, Progress] = {}
     for number, (members, _, _) in enumerate(loaded):

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 from rich.console import Console, Group
@@ -70,16 +71,21 @@ class Progressed:
 
 
 def run_grid(
-    jobs: int, targets: Sequence[str] = (), gpus: Sequence[int] = (), work_of: WorkOf = unknown
+    jobs: int,
+    targets: Sequence[str] = (),
+    gpus: Sequence[int] = (),
+    work_of: WorkOf = unknown,
+    apart: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Run what is stale among `targets` and all they need. 0, or 1 where a stage failed.
 
     jobs: stages at a time; 0: one for each of `gpus`, or a core. work_of: of a stage, as
-    `estimate.work_of`. Raises UserError where DVC cannot read the graph.
+    `estimate.work_of`. apart: of two stages with the same value the second waits for the first.
+    Raises UserError where DVC cannot read the graph.
     """
     console = Console(stderr=True)
     graph = read_graph(console, targets)
-    driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of))
+    driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of), apart)
     with caught_signals() as signals:
         try:
             driver.run(signals)
@@ -120,9 +126,11 @@ class Driver:
         console: Console,
         gpus: Sequence[int] = (),
         estimates: Estimates | None = None,
+        apart: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.graph = graph
         self.estimates = estimates or Estimates(unknown)
+        self.apart = apart
         self.jobs = jobs
         self.gpus = gpus
         self.console = console
@@ -178,6 +186,9 @@ class Driver:
         for name in list(self.ready):
             if len(self.running) >= self.jobs:
                 return
+            busy = {self.apart[other] for other in self.running if other in self.apart}
+            if self.apart.get(name) in busy:
+                continue
             if self.not_before.get(name, 0.0) <= time.monotonic():
                 self.ready.remove(name)
                 gpu = self._least_busy()

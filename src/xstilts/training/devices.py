@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
+from xstilts.console import note
 from xstilts.errors import UserError
 from xstilts.params import TrainingSettings
 
@@ -12,6 +13,11 @@ from xstilts.params import TrainingSettings
 def accelerator_for(training: TrainingSettings) -> Accelerator:
     """An accelerator with params' device and precision; a GPU that is missing is an error."""
     device = device_for(training)
+    if device == "cpu" and training.precision == "bf16" and not cpu_has_bf16():
+        note(
+            "training.precision: bf16, and this CPU computes no bf16 (avx512_bf16 or amx_bf16): "
+            "each step takes many times as long as with fp32"
+        )
     torch.set_num_threads(training.threads)
     # cuDNN's attention makes a plan for every new shape, and ours are nearly all new: on an H200 a
     # step of spans took 301 ms with it and 154 without (docs/results.md, "On a GPU").
@@ -24,6 +30,17 @@ def accelerator_for(training: TrainingSettings) -> Accelerator:
         mixed_precision="bf16" if autocast_for(training) else "no",
         kwargs_handlers=[unused],
     )
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions for bf16 products; without them autocast is slow.
+
+    True where an older torch (below 2.11) cannot say.
+    """
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16") or has.get("bf16"))
 
 
 def device_for(training: TrainingSettings) -> str:

@@ -41,7 +41,7 @@ from xstilts.training.optimizers import (
     set_learning_rate,
     set_recordable,
 )
-from xstilts.training.progress import Meter, Progress, resume, save, write
+from xstilts.training.progress import Meter, Progress, end, ended, resume, save, write
 from xstilts.training.steps import AHEAD, Trained, ahead, optimiser_step, pinned
 from xstilts.training.task import Task
 from xstilts.training.trimming import Trimmed, trim
@@ -119,9 +119,22 @@ def train(
     Without a table that selects it ends with the last step's. Raises UserError where the loss is
     not a number, naming step and rows.
     """
+    trimmed = _trimmed(model, members, context)
+    progress = ended(context.work)
+    if progress is None:
+        progress = _run(model, members, plan, context)
+    selection = _finish(model, members, progress, context.work)
+    if trimmed is not None:
+        trimmed.restore(
+            _decay(plan, context.training, selection.step if selection else progress.step)
+        )
+    return progress, selection
+
+
+def _run(model: Model, members: Sequence[Member], plan: Plan, context: Context) -> Progress:
+    """All steps that are left. Where something selects, the best weights are on disk at the end."""
     training = context.training
     accelerator = accelerator_for(training)
-    trimmed = _trimmed(model, members, context)
     made = optimizers_for(model, plan.optimizer, training)
     wrapped, *optimizers = accelerator.prepare(model, *made)
     progress = resume(context.work, model, optimizers)
@@ -160,10 +173,9 @@ def train(
                 save(context.work / "checkpoint.pt", model, optimizers, progress)
                 saved = time.monotonic()
     bar.close()
-    selection = _finish(model, members, progress, context.work)
-    if trimmed is not None:
-        trimmed.restore(_decay(plan, training, selection.step if selection else progress.step))
-    return progress, selection
+    if any(member.select for member in members):
+        end(context.work, progress)
+    return progress
 
 
 def _trimmed(model: Model, members: Sequence[Member], context: Context) -> Trimmed | None:

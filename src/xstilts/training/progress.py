@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from xstilts.errors import UserError
+from xstilts.formats.tables import read_json, write_json
 
 
 class Reporter(Protocol):
@@ -107,6 +108,18 @@ def write(path: Path, state: Any) -> None:
     new = path.with_suffix(f".{os.getpid()}.new")
     torch.save(state, new)
     os.replace(new, path)
+
+
+def end(work: Path, progress: Progress) -> None:
+    """Note that a training has ended, whose best weights are in the same folder."""
+    write_json(work / "ended.json", asdict(progress))
+    (work / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def ended(work: Path) -> Progress | None:
+    """The progress of a training that has ended; None where there is none, or not at its end."""
+    path = work / "ended.json"
+    return Progress(**read_json(path)) if path.exists() else None
 
 
 def resume(work: Path, model: nn.Module, optimizers: Sequence[Any]) -> Progress:
