@@ -127,6 +127,7 @@ chosen = given.model_copy(update={
     "pretrain": given.pretrain.model_copy(update={"encoder": "encoder"}),
     "intermediates": {"none": IntermediateSettings(), "rte": row},
     "targets": {"topics": PhaseSettings(max_length=48, **two_steps)},
+    "grid": given.grid.model_copy(update={"targets": ["topics"]}),
 })
 prepare_intermediate(row.members, chosen.source, Path("data/intermediate/rte"))
 prepare_intermediate({}, chosen.source, Path("data/intermediate/none"))

@@ -393,14 +393,18 @@ class TestRealFiles:
         ]
         assert tables[0] == tables[1]
 
-    def test_korean_and_swahili_are_scored_the_rest_predicted(self, small: Path) -> None:
+    def test_korean_and_swahili_are_scored_and_train_nothing(self, small: Path) -> None:
         folder = small / "target/tydiqa"
-        labelled = [
-            code
-            for code in record("tydiqa").languages
-            if span.labelled(read_table(folder, "test", code).rows)
+        assert [path.name for path in sorted(folder.glob("test-*"))] == [
+            "test-ko.parquet",
+            "test-sw.parquet",
         ]
-        assert labelled == ["ko", "sw"]
+        assert all(span.labelled(read_table(folder, "test", code).rows) for code in ("ko", "sw"))
+
+    def test_xquad_is_cut_to_the_same_questions_in_each_language(self, small: Path) -> None:
+        tables = [read_table(small / "target/xquad", "test", code).rows for code in ("en", "zh")]
+        assert [row["id"] for row in tables[0]] == [row["id"] for row in tables[1]]
+        assert len(tables[0]) == 300
 
     def test_stand_ins_are_noted(self, small: Path) -> None:
         assert "stand in" in read_json(small / "target/xnli/train/1-mnli/notes.json")[0]
