@@ -273,6 +273,25 @@ def test_what_is_neither_folder_nor_hub_id(at: Path, monkeypatch: pytest.MonkeyP
     assert len(lines) == 1 and "no such folder, and no Hub id" in lines[0]
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(
+    at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download asks five times more, which takes half a minute."""
+    import huggingface_hub
+
+    asked = []
+
+    def unreachable(*_: object, **__: object) -> None:
+        asked.append("info")
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    monkeypatch.setattr("time.sleep", lambda _: asked.append("again"))
+    lines = problems(changed(experiment("world"), pretrain={"encoder": "nobody/nothing"}))
+    assert len(lines) == 1 and "no such folder, and the Hub cannot be reached" in lines[0]
+    assert asked == ["info"]
+
+
 # The machine
 
 

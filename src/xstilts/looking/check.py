@@ -39,6 +39,7 @@ ATTENTION_MATRICES = 4  # of an attention: queries, keys, values, output
 TRAINING_COPIES = 8  # two checkpoints of weights and AdamW's two moments; best and last weights
 BYTES_A_PREDICTION = 250
 EARLY = ("code", "text", "study-pretrain", "pretrain")  # stages that need no task
+ANSWER_S = 10.0  # within which the Hub answers, if it does
 GB = 1e9
 
 
@@ -130,9 +131,10 @@ def _on_hub(name: str, revision: str | None, where: str) -> list[str]:
     )
 
     expected = "expected a folder, or a Hub id that can be reached; correct it"
+    offline = _offline(name, revision)
     for file in ("config.json", "tokenizer.json"):
         try:
-            hf_hub_download(name, file, revision=revision)
+            hf_hub_download(name, file, revision=revision, local_files_only=offline)
         except LocalEntryNotFoundError:
             return [f"{where}: no such folder, and the Hub cannot be reached; {expected}"]
         except EntryNotFoundError:
@@ -144,6 +146,21 @@ def _on_hub(name: str, revision: str | None, where: str) -> list[str]:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             return [f"{where}: no such folder, and the Hub says: {reason}; {expected}"]
     return []
+
+
+def _offline(name: str, revision: str | None) -> bool:
+    """Whether the Hub does not answer: asked once, where a download asks for half a minute."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HTTPError as Unanswered  # type: ignore[attr-defined]  # httpx's
+
+    try:
+        HfApi().model_info(name, revision=revision, timeout=ANSWER_S)
+    except (HfHubHTTPError, HFValidationError):
+        return False
+    except (Unanswered, OSError):
+        return True
+    return False
 
 
 # The machine
