@@ -61,8 +61,18 @@ class TaskFiles(Section):
     train: list[FileSpec] | None = None
     dev: list[FileSpec] | None = None  # also what selects, in English
     test: list[FileSpec] | None = None
+    # At most so many rows of a split, a seeded choice: of a reported one the same rows (by their
+    # number) in each language. Files are read whole before, and their official sizes compared.
+    limits: dict[Literal["train", "select", "dev", "test"], int] = {}
     note: str = ""  # what stands in for what; shown on the card
     repository: str = ""  # hub: another of the copies that tasks/catalogue knows
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_positive(cls, limits: dict[Any, int]) -> dict[Any, int]:
+        if bad := [split for split, limit in limits.items() if limit < 1]:
+            raise ValueError(f"{bad[0]}: a limit is a positive number of rows; remove it for all")
+        return limits
 
 
 class SourceSettings(Section):

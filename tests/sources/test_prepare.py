@@ -170,6 +170,35 @@ class TestLayout:
         assert [row["label"] for row in test.rows] == [None, None]
         assert not classification.labelled(test.rows)
 
+    def test_limits_choose_the_same_rows_in_each_language(
+        self, settings: SourceSettings, tmp_path: Path
+    ) -> None:
+        limits = {"train": 12, "dev": 2, "test": 1}
+        cut = settings.tasks["xnli"].model_copy(update={"limits": limits})
+        few = TaskFiles(limits={"train": 12})
+        changed = {"tasks": settings.tasks | {"xnli": cut, "mnli": few}}
+        prepare_target("xnli", settings.model_copy(update=changed), tmp_path / "xnli")
+        for split, kept in (("dev", 2), ("test", 1)):
+            rows = [read_table(tmp_path / "xnli", split, code).rows for code in ("en", "sw")]  # type: ignore[arg-type]
+            texts = [[(row["text_a"], row["text_b"]) for row in side] for side in rows]
+            assert texts[0] == texts[1] and len(texts[0]) == kept
+        counts = read_json(tmp_path / "xnli/counts.json")["test-sw"]
+        assert (counts["read"], counts["dropped: over the limit"], counts["rows"]) == (2, 1, 1)
+        assert counts["official"] == 5_010  # of the file, not of what is left
+        step = tmp_path / "xnli/train/1-mnli"
+        assert len(read_table(step, "train", "en").rows) == 12
+        assert (
+            read_table(step, "select", "en").rows == read_table(tmp_path / "xnli", "dev", "en").rows
+        )
+
+    def test_what_is_searched_in_has_no_limit(self, tmp_path: Path) -> None:
+        for side in ("deu", "eng"):
+            _write(tmp_path, f"tatoeba/tatoeba.deu-eng.{side}", "a\nb\nc\n")
+        files = TaskFiles(languages=["de"], limits={"test": 2})
+        source = SourceSettings(name="files", path=str(tmp_path), tasks={"tatoeba": files})
+        with pytest.raises(UserError, match=r"source.tasks.tatoeba.limits: what is searched for"):
+            prepare_target("tatoeba", source, tmp_path / "out")
+
     def test_member_folders_hold_english_alone(
         self, settings: SourceSettings, tmp_path: Path
     ) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from xstilts.errors import UserError
 from xstilts.formats.tables import (
     ENGLISH,
@@ -154,10 +156,11 @@ def prepare_target(task: str, source: SourceSettings, out: Path, benchmark: str 
                 if reading is None:
                     continue
                 counts = _official(reading, f"{task} {split}-{language}", writer.unlike)
-                writer.table(split, language, reading.rows, counts)
+                rows = _within(reading.rows, record, split, source, counts)
+                writer.table(split, language, rows, counts)
                 writer.notes.append(reading.note)
                 if language == ENGLISH:
-                    english[split] = reading.rows
+                    english[split] = rows
         if not writer.counts:
             raise UserError(f"{task}: the source has no dev or test rows of it; expected some")
         for number, step in enumerate(_steps(record, rows_from, source), 1):
@@ -216,6 +219,8 @@ def _write_member(
             side.rows, lost = answering(side.rows)
             side.counts |= {"dropped: answer in no sentence": lost} if lost else {}
     writer.record = _with_labels(writer.record, train, select)
+    at_most = [limit, _limit(step, "train", source)]
+    limit = min((number for number in at_most if number is not None), default=None)
     kept = limited(train.rows, limit, source.seed, step.family)
     if over := len(train.rows) - len(kept):
         train.counts["dropped: over the limit"] = over
@@ -223,6 +228,28 @@ def _write_member(
     writer.table("select", ENGLISH, select.rows, select.counts)
     writer.close()
     return writer.unlike
+
+
+def _limit(record: Record, split: Split, source: SourceSettings) -> int | None:
+    files = source.tasks.get(record.name)
+    return files.limits.get(split) if files else None
+
+
+def _within(
+    rows: list[Row], record: Record, split: Split, source: SourceSettings, counts: dict[str, int]
+) -> list[Row]:
+    """The rows within `limits` of params, chosen by number: languages that are parallel stay so."""
+    limit = _limit(record, split, source)
+    if limit is None or limit >= len(rows):
+        return rows
+    if record.family in ("retrieval", "ranking"):
+        raise UserError(
+            f"params.yaml: source.tasks.{record.name}.limits: what is searched for and what is "
+            "searched in belong together; expected no limits; remove them"
+        )
+    counts["dropped: over the limit"] = len(rows) - limit
+    order = np.random.default_rng([source.seed, len(rows)]).permutation(len(rows))
+    return [rows[number] for number in sorted(order[:limit])]
 
 
 def _keep_apart(
@@ -256,8 +283,9 @@ def _sides(
     select_counts = _official(select, f"{selector} dev-{ENGLISH}", writer.unlike)
     if moved := len(train.rows) - len(train_rows):
         train_counts["dropped: selects"] = moved
+    rows = _within(select.rows, record_of(selector), "dev", source, select_counts)
     writer.notes += [train.note, select.note]
-    return selector, _Side(train_rows, train_counts), _Side(select.rows, select_counts)
+    return selector, _Side(train_rows, train_counts), _Side(rows, select_counts)
 
 
 def _selecting(
