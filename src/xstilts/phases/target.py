@@ -33,7 +33,6 @@ from xstilts.phases.members import check_target, inputs_of, members_of
 from xstilts.phases.provenance import (
     key_of,
     phase_seed,
-    read_study,
     with_study,
     with_values,
     write_phase,
@@ -123,11 +122,13 @@ def training_key(cell: Cell) -> str:
 
 
 def twins_of(cell: Cell, params: Params) -> tuple[str, ...]:
-    """The other targets of the grid that will read the same training, studies included."""
-    own = paths.study("target", cell.target)
-    others = [(name, paths.study("target", name)) for name in twins(params).get(cell.target, ())]
+    """The other targets of the grid with the same training, as far as their tables are there."""
+    key = training_key(cell)
     return tuple(
-        name for name, path in others if path.is_file() and read_study(path) == read_study(own)
+        name
+        for name in twins(params).get(cell.target, ())
+        if paths.target_data(name).is_dir() and paths.study("target", name).is_file()
+        if training_key(cell_of(cell.intermediate, name, cell.replicate, params)) == key
     )
 
 

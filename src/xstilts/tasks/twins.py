@@ -13,8 +13,8 @@ from xstilts.tasks.catalogue import record
 def twins(params: Params) -> dict[str, tuple[str, ...]]:
     """The grid's targets that train on the same other task with the same settings -> the others.
 
-    Their tables may still differ, as a source may drop rows that one of them reports; the digest of
-    what a training reads decides (`phases.target.training_key`).
+    Their tables may still differ, as a source may have train rows of each, or drop rows that one of
+    them reports; the digest of what a training reads decides (`phases.target.training_key`).
     """
     alike: dict[Any, list[str]] = defaultdict(list)
     for name in params.grid.targets:
