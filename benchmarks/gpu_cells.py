@@ -44,7 +44,7 @@ def prepared(context: Context) -> Figures:
     from xstilts.formats.tables import read_table, tables_in, write_text
     from xstilts.params import PretrainSettings
     from xstilts.phases.intermediate import intermediate_stage
-    from xstilts.phases.pretrain import pretrain_stage
+    from xstilts.phases.pretrain import encoder_stage, pretrain_stage
     from xstilts.phases.pretraining import train_tokenizer
     from xstilts.sources import prepare
     from xstilts.training import encoder as encoders
@@ -72,6 +72,7 @@ def prepared(context: Context) -> Figures:
     for phase, name in (("intermediate", "none"), ("target", "xnli")):
         write_text(Path("studies", phase, f"{name}.yaml"), "{}\n")
     pretrain_stage(chosen)
+    encoder_stage(1, chosen)
     intermediate_stage("none", 1, chosen)
     params.write(chosen, Path("params.yaml"), "a cell on a GPU")  # last: it says that all stands
     return {"rows": sum(len(table.rows) for table in tables)}

@@ -60,7 +60,7 @@ STEPS = (
     1,
     -1,
 )  # what a block's largest weight may be
-PARTS = ("params.yaml", "data", "studies", "models/pretrain", "encoder")
+PARTS = ("params.yaml", "data", "studies", "models/pretrain", "models/encoder", "encoder")
 
 
 def main() -> None:
@@ -116,7 +116,7 @@ def pack(experiment: Path, encoder: Path, out: Path) -> None:
 def run_stages(params: settings.Params) -> None:
     """Tables, studies (none searches here) and phase 1, in the current folder."""
     from xstilts import paths
-    from xstilts.phases.pretrain import pretrain_stage
+    from xstilts.phases.pretrain import encoder_stage, pretrain_stage
     from xstilts.sources import prepare
     from xstilts.studies.stage import study_stage
 
@@ -129,6 +129,8 @@ def run_stages(params: settings.Params) -> None:
         prepare.prepare_target(target, params.source, folder, params.grid.benchmark)
         study_stage("target", target, params)
     pretrain_stage(params)
+    for replicate in params.grid.replicates:
+        encoder_stage(replicate, params)
 
 
 def pieces_of(params: settings.Params) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ case "$1" in
   code) for kind in data pretrain study intermediate target report; do
       mkdir -p code; echo "$kind" > "code/$kind.txt"; done; exit ;;
   data) out=data/$2/$3 ;;
-  pretrain) out=models/pretrain ;;
+  pretrain) out=${3:+models/encoder/$3}; out=${out:-models/pretrain} ;;
   study) out="studies/$2${3:+/$3}.yaml"; mkdir -p "${out%/*}"; echo "{}" > "$out"; exit ;;
   intermediate) out=models/intermediate/$2/$4 ;;
   target) out=cells/$2/$3/$5 ;;

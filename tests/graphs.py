@@ -47,13 +47,16 @@ if kind == "code":  # of the copy's sources; the import writes bytecode beside t
 from ruamel.yaml import YAML
 settings = YAML(typ="safe").load(Path("params.yaml"))
 replicate = names[-1] if kind in ("intermediate", "target") else ""
+if kind == "pretrain" and names:
+    kind, replicate = "encoder", names[-1]
 out, needs, section = {{
     "data": lambda: (Path("data", *names), [], settings["source"]),
     "pretrain": lambda: (Path("models/pretrain"), ["data/text"], settings["pretrain"]),
+    "encoder": lambda: (Path("models/encoder", replicate), ["models/pretrain"], ""),
     "study": lambda: (Path("studies", *names), [], ""),
     "intermediate": lambda: (
         Path("models", *words),
-        ["models/pretrain", f"data/intermediate/{{names[0]}}"],
+        [f"models/encoder/{{replicate}}", f"data/intermediate/{{names[0]}}"],
         settings["intermediates"][names[0]],
     ),
     "target": lambda: (

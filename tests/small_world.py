@@ -13,7 +13,7 @@ from xstilts import params
 from xstilts.formats.tables import write_text
 from xstilts.params import Params, check
 from xstilts.phases.intermediate import intermediate_stage
-from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.target import target_stage
 from xstilts.sources import prepare
 
@@ -55,6 +55,7 @@ def make(folder: Path, patch: pytest.MonkeyPatch) -> None:
     tiny_encoder("xlm-r", Path("encoder"))
     params.write(settings(), Path("params.yaml"), "a small world")
     pretrain_stage(settings())
+    encoder_stage(1, settings())
     write_text(Path("studies/intermediate/none.yaml"), "{}\n")
     prepare.prepare_text(settings().source, Path("data/text"))
     for row, members in (("none", {}), ("x", {"mnli": None, "ccg": 8})):

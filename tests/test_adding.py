@@ -105,7 +105,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from xstilts.phases.intermediate import intermediate_stage
-from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.target import target_stage
 from xstilts.running import experiments
 from xstilts.formats.cards import read_card
@@ -135,6 +135,7 @@ prepare_target("topics", SourceSettings(name="jsonl", path="mine"), Path("data/t
 for study in ("intermediate/rte", "intermediate/none", "target/topics"):
     write_text(Path(f"studies/{study}.yaml"), "{}")
 pretrain_stage(chosen)
+encoder_stage(1, chosen)
 for name in ("none", "rte"):
     intermediate_stage(name, 1, chosen)
     target_stage(name, "topics", 1, chosen)

@@ -18,7 +18,7 @@ from xstilts.looking import layers
 from xstilts.looking.layers import Score
 from xstilts.params import Params, check
 from xstilts.phases.intermediate import intermediate_stage
-from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.target import target_stage
 from xstilts.sources import prepare
 from xstilts.training import encoder as encoders
@@ -40,6 +40,7 @@ def folder(
         prepare.prepare_intermediate({}, params().source, Path("data/intermediate/none"))
         write_text(Path("studies/intermediate/none.yaml"), "{}\n")
         pretrain_stage(params())
+        encoder_stage(1, params())
         intermediate_stage("none", 1, params())
         yield folder
 

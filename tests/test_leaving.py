@@ -46,7 +46,7 @@ from xstilts.leaving.rows import ASKED, read_rows
 from xstilts.params import Params, RunSettings, TrainingSettings, check
 from xstilts.paths import kept_model
 from xstilts.phases.intermediate import intermediate_stage
-from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.stage import context_of
 from xstilts.phases.target import cell_of, make_cell, target_stage
 from xstilts.running import logbook
@@ -90,6 +90,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         prepare.prepare_intermediate({}, chosen.source, Path("data/intermediate/none"))
         write_text(Path("studies/intermediate/none.yaml"), "{}\n")
         pretrain_stage(chosen)
+        encoder_stage(1, chosen)
         intermediate_stage("none", 1, chosen)
         for name in chosen.targets:
             prepare.prepare_target(name, chosen.source, Path("data/target", name), "xtreme-r")

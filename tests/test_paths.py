@@ -16,6 +16,7 @@ OUTS = {
     "data-intermediate": paths.intermediate_data("${item.intermediate}"),
     "data-target": paths.target_data("${item.task}"),
     "pretrain": paths.PRETRAIN,
+    "encoder": paths.encoder("${item.replicate}"),
     "study-pretrain": paths.study("pretrain"),
     "study-intermediate": paths.study("intermediate", "${item.intermediate}"),
     "study-target": paths.study("target", "${item.task}"),

@@ -42,7 +42,7 @@ from xstilts.params import (
 )
 from xstilts.phases.intermediate import intermediate_objective, intermediate_stage
 from xstilts.phases.members import members_of, weigh
-from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.provenance import phase_seed
 from xstilts.phases.target import cell_of, target_objective, target_stage, twins_of
 from xstilts.sources import prepare
@@ -152,6 +152,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(prepare, "source_named", lambda name: MadeUp())
         tiny_encoder("xlm-r", Path("encoder"))
         pretrain_stage(params())
+        for replicate in (1, 2, 3, 7):
+            encoder_stage(replicate, params())
         for row, section in params().intermediates.items():
             prepare.prepare_intermediate(
                 section.members, params().source, Path("data/intermediate", row)

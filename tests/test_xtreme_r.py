@@ -28,7 +28,7 @@ from xstilts.formats.tables import (
 from xstilts.looking.inspection import InspectOptions, inspect
 from xstilts.params import Params, check
 from xstilts.phases.intermediate import intermediate_stage
-from xstilts.phases.pretrain import pretrain_stage
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.target import target_stage
 from xstilts.results.rescoring import rescore
 from xstilts.running import experiments
@@ -90,6 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         prepare.prepare_intermediate({}, chosen.source, Path("data/intermediate/none"))
         write_text(Path("studies/intermediate/none.yaml"), "{}\n")
         pretrain_stage(chosen)
+        encoder_stage(1, chosen)
         intermediate_stage("none", 1, chosen)
         yield folder
 

@@ -41,6 +41,11 @@ def trainings(target: Path) -> list[Path]:
     return sorted(path for path in target.glob("train/*") if path.is_dir())
 
 
+def encoder(replicate: int | str) -> Path:
+    """What a replicate's phase 2 starts from: phase 1's encoder, or one of its own."""
+    return MODELS / "encoder" / str(replicate)
+
+
 def intermediate_model(intermediate: str, replicate: int | str) -> Path:
     """The encoder and card that phase 2 leaves of an intermediate."""
     return MODELS / "intermediate" / intermediate / str(replicate)

@@ -153,15 +153,24 @@ def data_target(task: TargetName) -> None:
 
 
 @app.command()
-def pretrain() -> None:
+def pretrain(
+    replicate: Annotated[
+        int | None,
+        typer.Option(help="What this replicate starts from -> models/encoder/N.", min=1),
+    ] = None,
+) -> None:
     """Phase 1: name the encoder, or train a tokenizer and an encoder -> models/pretrain.
 
-    Example: xstilts pretrain
+    Example: xstilts pretrain; xstilts pretrain --replicate 2
     """
     params = load_params()  # what is wrong with params.yaml is said before torch is imported
-    from xstilts.phases.pretrain import pretrain_stage
+    from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 
-    pretrain_stage(params)
+    if replicate is None:
+        pretrain_stage(params)
+    else:
+        require_replicate(replicate, params)
+        encoder_stage(replicate, params)
 
 
 @app.command()

@@ -202,6 +202,8 @@ def space_needed(params: Params, jobs: int) -> int:
     models = [paths.intermediate_model(name, r) for name in trained for r in grid.replicates]
     if params.pretrain.encoder is None:
         models.append(paths.PRETRAIN)
+        own = grid.replicates if params.pretrain.each_replicate else []
+        models += [paths.encoder(replicate) for replicate in own]
     cells = [
         (task, paths.cell(name, task, replicate))
         for name in grid.intermediates

@@ -24,12 +24,12 @@ from xstilts.training.progress import Reporter
 
 
 def intermediate_stage(name: str, replicate: int, params: Params) -> None:
-    """Train the encoder on an intermediate's members; without any, refer to phase 1's encoder."""
+    """Train the encoder on an intermediate's members; without any, refer to what it was."""
     data, out_folder = paths.intermediate_data(name), paths.intermediate_model(name, replicate)
     section, training, origins = with_study(
         params.intermediates[name], params.training, paths.study("intermediate", name)
     )
-    base = encoders.read_ref(paths.PRETRAIN)
+    base = encoders.read_ref(paths.encoder(replicate))
     key = key_of(section, training, replicate, base.digest, folder_digest(data))
     run, work = begin(params.experiment, f"intermediate-{name}-{replicate}", key, out_folder)
     trained, outcome, computed = None, Outcome(), {}

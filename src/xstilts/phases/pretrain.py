@@ -9,7 +9,7 @@ from pathlib import Path
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import file_digest, folder_digest, fresh_folder, read_json
 from xstilts.params import Params
-from xstilts.paths import FEATURES, PRETRAIN, TEXT, study
+from xstilts.paths import FEATURES, PRETRAIN, TEXT, encoder, study
 from xstilts.phases import pretraining
 from xstilts.phases.provenance import (
     key_of,
@@ -26,17 +26,41 @@ from xstilts.training.encoder import EncoderRef
 from xstilts.training.layout import facts
 from xstilts.training.progress import Reporter
 
+FIRST = 1  # the replicate that starts from the encoder that studies read
+
 
 def pretrain_stage(params: Params) -> None:
     """Write models/pretrain: weights and tokenizer, or the name of the encoder that params give."""
     if params.pretrain.encoder is not None:
         _name_encoder(params.pretrain.encoder, params)
+    else:
+        _train_encoder(params, PRETRAIN)
+
+
+def encoder_stage(replicate: int, params: Params) -> None:
+    """Write models/encoder/REPLICATE: a reference to models/pretrain, or an encoder of its own."""
+    out_folder = encoder(replicate)
+    if params.pretrain.each_replicate and replicate != FIRST:
+        _train_encoder(params, out_folder, replicate)
         return
+    with fresh_folder(out_folder) as out:
+        encoders.write_ref(out, encoders.read_ref(PRETRAIN))
+
+
+def _train_encoder(params: Params, out_folder: Path, replicate: int = 0) -> None:
+    """Train a tokenizer and an encoder on data/text. replicate: 0 for the one that studies read.
+
+    Of the same text all tokenizers are the same.
+    """
     section, training, settings = with_study(params.pretrain, params.training, study("pretrain"))
+    if replicate:
+        own = {"seed": phase_seed(training.seed, 1, replicate)}
+        training = training.model_copy(update=own)
     text = folder_digest(TEXT)
     # The key says whether a checkpoint is this stage's: the text counts, not where it came from.
     key = key_of(section, training, text)
-    run, work = begin(params.experiment, "pretrain", key, PRETRAIN)
+    stage = f"pretrain-{replicate}" if replicate else "pretrain"
+    run, work = begin(params.experiment, stage, key, out_folder)
     tables = pretraining.read_texts(TEXT)
     tokenizer = pretraining.train_tokenizer(tables, section)
     share = section.mask_probability
@@ -44,13 +68,13 @@ def pretrain_stage(params: Params) -> None:
     model, progress = pretraining.pretrain(section, tables, context)
     name = f"pretrained here, {section.keep_layers or section.layers} x {section.hidden}"
     card = _card(params, key, name, {"text": text}, read_json(TEXT / "counts.json"))
-    card = replace(card, settings=settings, computed=facts(model, training))
-    with fresh_folder(PRETRAIN) as out:
+    card = replace(card, replicate=replicate, settings=settings, computed=facts(model, training))
+    with fresh_folder(out_folder) as out:
         pretraining.save(model, tokenizer, out)
         weights = file_digest(out / "model.safetensors")
-        encoders.write_ref(out, EncoderRef(name, str(PRETRAIN), None, weights))
+        encoders.write_ref(out, EncoderRef(name, str(out_folder), None, weights))
         write_phase(out, card, progress.history)
-    finish(run, card, PRETRAIN, work)
+    finish(run, card, out_folder, work)
 
 
 def _name_encoder(name: str, params: Params) -> None:

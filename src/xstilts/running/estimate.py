@@ -94,6 +94,9 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     ways["code"] = ways["report"] = partial(float, 0)
     if phase1.encoder is None:
         ways["pretrain"] = partial(_pretrained, phase1)
+    for replicate in grid.replicates:
+        trains = phase1.each_replicate and replicate > 1
+        ways[f"encoder@{replicate}"] = partial(_pretrained, phase1) if trains else partial(float, 0)
     ways["study-pretrain"] = partial(_pretrained, phase1, params.study.pretrain)
     for name in grid.intermediates:
         folder, section = paths.intermediate_data(name), params.intermediates[name]

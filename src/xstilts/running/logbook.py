@@ -117,7 +117,7 @@ def card_folders(cells: Sequence[Path]) -> list[Path]:
     for cell in cells:
         if len(cell.parts) >= 4 and cell.parts[-4] == paths.CELLS.name:
             root = cell.parents[3]
-            models.add(root / paths.PRETRAIN)
+            models |= {root / paths.PRETRAIN, root / paths.encoder(cell.name)}
             models.add(root / paths.intermediate_model(cell.parts[-3], cell.name))
     folders = dict.fromkeys([*sorted(models, reverse=True), *cells])
     return [folder for folder in folders if (folder / "card.json").is_file()]
@@ -125,9 +125,8 @@ def card_folders(cells: Sequence[Path]) -> list[Path]:
 
 def cell_key(card: Card) -> str:
     """The name that all runs of a cell share, whatever their settings: target-mnli-xnli-1."""
-    if card.phase == "pretrain":
-        return card.phase
-    parts = (card.phase, card.intermediate, card.target, str(card.replicate))
+    replicate = str(card.replicate) if card.replicate else ""  # phase 1's first has none
+    parts = (card.phase, card.intermediate, card.target, replicate)
     return "-".join(filter(None, parts))
 
 
