@@ -66,7 +66,7 @@ def test_conda_environment_installs_this_package_as_constrained() -> None:
 
 
 def test_stages_entry_points_and_commands_share_their_words() -> None:
-    groups = {name.partition("-")[0] for name in STAGES} - {"text", "code"}
+    groups = {name.partition("-")[0] for name in STAGES} - {"text", "code", "encoder"}
     commands = {
         name.partition("_")[0]
         for module in ("main", "mlflow", "tools")
@@ -124,7 +124,7 @@ def test_experiment_is_valid_and_its_graph_resolves(experiment: Path, tmp_path: 
     assert params.load(folder / "params.yaml").grid == chosen.grid
     grid = chosen.grid
     rows, targets, replicates = map(len, (grid.intermediates, grid.targets, grid.replicates))
-    expected = 5 + 2 * rows + 2 * targets + rows * replicates * (1 + targets)
+    expected = 5 + replicates + 2 * rows + 2 * targets + rows * replicates * (1 + targets)
     with Repo(str(folder)) as repo:
         graph = repo.index.graph
     assert graph.number_of_nodes() == expected

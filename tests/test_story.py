@@ -31,7 +31,7 @@ OUTPUTS = {".git", ".venv", "data", "models", "cells", "kept", "reports", "work"
            "mlartifacts", "code", "dvc.lock", "studies", "shared", "dist"}  # fmt: skip
 LEFT_OUT = shutil.ignore_patterns("golden", "cache", "tmp", "mlflow.db*", "__pycache__", ".*_cache",
                                   ".hypothesis", ".whl", "*.egg-info")  # fmt: skip
-STAGES = 5 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # code, data, studies; of each row, phase 2 and its cells
+STAGES = 6 + 2 * 2 + 2 * 3 + 2 * (1 + 3)  # code, data, studies; of each row, phase 2 and its cells
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:

@@ -39,7 +39,6 @@ from xstilts.phases.provenance import (
 )
 from xstilts.phases.stage import Objective, Outcome, begin, build, context_of, dev_score, finish
 from xstilts.tasks.families import retrieval
-from xstilts.tasks.twins import twins
 from xstilts.training import encoder as encoders
 from xstilts.training import saved
 from xstilts.training.batches import steps_per_epoch
@@ -123,13 +122,17 @@ def training_key(cell: Cell) -> str:
 
 def twins_of(cell: Cell, params: Params) -> tuple[str, ...]:
     """The other targets of the grid with the same training, as far as their tables are there."""
-    key = training_key(cell)
-    return tuple(
-        name
-        for name in twins(params).get(cell.target, ())
-        if paths.target_data(name).is_dir() and paths.study("target", name).is_file()
-        if training_key(cell_of(cell.intermediate, name, cell.replicate, params)) == key
-    )
+    key, trained = training_key(cell), cell.section.trained
+    alike = []
+    for name in params.grid.targets:
+        data, study = paths.target_data(name), paths.study("target", name)
+        if name == cell.target or trained is None or not (data.is_dir() and study.is_file()):
+            continue
+        section, training, _ = with_study(params.targets[name], params.training, study)
+        other = replace(cell, target=name, data=data, section=section, training=training)
+        if section.trained == trained and training_key(other) == key:
+            alike.append(name)
+    return tuple(alike)
 
 
 @contextmanager
