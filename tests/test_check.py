@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import resource
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import xstilts_world
 from tests.graphs import environment, small_graph
@@ -146,7 +148,7 @@ def test_languages_that_xtreme_r_adds_stop_no_other_task(at: Path) -> None:
     """Of XQuAD any may be named: what keeps SQuAD's contexts apart reads English alone."""
     source = {"name": "files", "path": ".", "tasks": {"xquad": {"languages": ["en", "ro"]}}}
     settings = SourceSettings.model_validate(source)
-    lines = needed.missing_tables([], ["xquad", "tatoeba"], "xtreme-r", settings)
+    lines = needed.look_up([], ["xquad", "tatoeba"], "xtreme-r", settings).lines
     assert lines and not any("'ro' is not one" in line for line in lines)
 
 
@@ -218,7 +220,7 @@ def test_what_the_data_stages_read_is_what_is_looked_up(
     names = settings.grid.intermediates
     members = [task for row in names for task in settings.intermediates[row].members]
     monkeypatch.setattr(xstilts_world, "locate", note(located, real_locate))
-    assert needed.missing_tables(members, targets, "xtreme", settings.source) == []
+    assert needed.look_up(members, targets, "xtreme", settings.source).lines == []
     monkeypatch.setattr(xstilts_world, "locate", real_locate)
     monkeypatch.setattr(xstilts_world, "read", note(read, real_read))
     for row in names:
@@ -226,6 +228,54 @@ def test_what_the_data_stages_read_is_what_is_looked_up(
     for task in targets:
         prepare_target(task, settings.source, at / "t" / task)
     assert read == located
+
+
+# xstilts data --check
+
+
+def test_the_tables_that_are_there_and_missing_are_listed(
+    at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table a line, together by task; what is missing is said as `xstilts grid` says it."""
+    made = changed(
+        experiment("xtreme"),
+        training={"device": "auto"},
+        source={"path": "raw"},
+        grid={"intermediates": ["none", "mnli"], "targets": ["xnli"]},
+    )
+    params.write(made, at / "params.yaml", "made")
+    (at / "dvc.yaml").write_text("")
+    languages = record("xnli").languages
+    for file in ["xnli/train-en.tsv", *(f"xnli/dev-{code}.tsv" for code in languages[2:])]:
+        (at / "raw" / file).parent.mkdir(parents=True, exist_ok=True)
+        (at / "raw" / file).touch()
+    run = CliRunner().invoke(main.app, ["data", "--check"])
+    assert run.exit_code == 1
+    table, _, missing = run.stdout.partition("\n\nmissing, and what was looked for:\n")
+    cells = [re.split(" {2,}", line) for line in table.splitlines()]
+    licence = record("xnli").licence
+    assert cells == [
+        ["task", "split", "there", "missing", "where", "licence of the task"],
+        ["mnli", "train", "en", "-", "xnli/train-en.tsv", record("mnli").licence],
+        ["mnli", "dev", "0", "en", "-", record("mnli").licence],
+        ["xnli", "dev", "13", " ".join(languages[:2]), "xnli/dev-{language}.tsv", licence],
+        ["xnli", "test", "0", "all 15", "-", licence],
+    ]
+    monkeypatch.setattr(check, "_encoder", lambda *_: [])
+    assert missing.splitlines() == problems(made)
+    assert "expected one of xnli/XNLI-1.0/xnli.test.tsv, " in missing
+
+
+def test_a_folder_that_is_not_there_is_said_with_what_belongs_into_it(at: Path) -> None:
+    source = {"name": "files", "path": "nowhere"}
+    tables, lines = check.listed_tables(changed(experiment("files-small"), source=source))
+    assert len(tables) > 25 and len(lines) > 25
+    assert lines[0].startswith("params.yaml: source.path: nowhere: no such folder; ")
+
+
+def test_the_world_needs_nothing(at: Path) -> None:
+    tables, lines = check.listed_tables(experiment("world"))
+    assert lines == [] and all("made from source.seed" in line for line in tables[1:])
 
 
 # The encoder

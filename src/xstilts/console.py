@@ -71,8 +71,8 @@ def lasting(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
+def aligned(rows: Iterable[Sequence[str]], left: int = 1) -> list[str]:
+    """Rows of cells as lines: the first `left` columns to the left, the others to the right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -80,7 +80,7 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     cells = list(rows)
     table = Table.grid(padding=(0, 2, 0, 0))
     for number in range(len(cells[0])):
-        table.add_column(justify="right" if number else "left", no_wrap=True)
+        table.add_column(justify="left" if number < left else "right", no_wrap=True)
     for row in cells:
         table.add_row(*map(Text, row))
     wide = Console(width=10_000, color_system=None)

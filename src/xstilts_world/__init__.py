@@ -53,7 +53,12 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     return PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
 
 
-def locate(record: Record, split: Split, language: str, source: SourceSettings) -> int | None:
+def locate(record: Record, split: Split, language: str, source: SourceSettings) -> list[str] | None:
+    """That a table needs nothing; None where the world has no such split in that language."""
+    return None if _size(record, split, language, source) is None else ["made from source.seed"]
+
+
+def _size(record: Record, split: Split, language: str, source: SourceSettings) -> int | None:
     """How many rows a table has; None where the world has no such split in that language."""
     if record.name not in TASKS:
         raise UserError(
@@ -69,7 +74,7 @@ def locate(record: Record, split: Split, language: str, source: SourceSettings) 
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """The rows of one table; None where the world has no such split in that language."""
-    size = locate(record, split, language, source)
+    size = _size(record, split, language, source)
     if size is None:
         return None
     name = SAME_TRAIN.get(record.name, record.name) if split == "train" else record.name

@@ -20,6 +20,7 @@ from xstilts.cli.tools import (
     Replicate,
     TargetName,
     load_params,
+    look_at_source,
     require_replicate,
     section_of,
     tools,
@@ -88,27 +89,19 @@ def _all_commands(
 
 @data.callback(invoke_without_command=True)
 def data_source(
+    check: Annotated[
+        bool, typer.Option("--check", help="List what there is of the tables that the grid reads.")
+    ] = False,
     pin: Annotated[
         bool, typer.Option("--pin", help="Source hub: write today's revisions to lock files.")
     ] = False,
 ) -> None:
     """Write a stage's tables: text, an intermediate's, a target's.
 
-    Example: xstilts data --pin
+    Example: xstilts data --check; xstilts data --pin
     """
-    if not pin:
-        return
-    params = load_params()
-    if params.source.name != "hub":
-        raise UserError(
-            f"--pin: params.yaml: source.name is {params.source.name}; expected hub, whose "
-            "repositories have revisions; `xstilts use experiments/xtreme-hub.yaml`"
-        )
-    from xstilts.sources import hub, prepare
-
-    names = prepare.tasks_of(params.grid, params.intermediates)
-    for line in hub.pin(names, params.source):
-        print(line)
+    if check or pin:
+        raise typer.Exit(look_at_source(check, pin))
 
 
 @data.command("text")

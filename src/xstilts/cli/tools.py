@@ -211,6 +211,35 @@ def inspect(
         print(line)
 
 
+def look_at_source(check: bool, pin: bool) -> int:
+    """Pin the Hub's revisions, list the grid's tables: 1 where one of them is missing, else 0."""
+    params = load_params()
+    if pin:
+        _pin(params)
+    if not check:
+        return 0
+    from xstilts.looking.check import listed_tables
+
+    shown, problems = listed_tables(params)
+    if problems:
+        shown += ["", "missing, and what was looked for:", *problems]
+    print("\n".join(shown))
+    return 1 if problems else 0
+
+
+def _pin(params: Params) -> None:
+    if params.source.name != "hub":
+        raise UserError(
+            f"--pin: params.yaml: source.name is {params.source.name}; expected hub, whose "
+            "repositories have revisions; `xstilts use experiments/xtreme-hub.yaml`"
+        )
+    from xstilts.sources import hub, prepare
+
+    names = prepare.tasks_of(params.grid, params.intermediates)
+    for line in hub.pin(names, params.source):
+        print(line)
+
+
 def load_params() -> Params:
     """The params of the repository that this folder is in; from there on it is the folder."""
     from xstilts import paths

@@ -1,7 +1,7 @@
 """What would keep a grid from its end, found in seconds, before a stage touches an output.
 
 What enters: params, and the stages that are wanted. What leaves: a line for each problem, and what
-the grid may write. Neither torch nor transformers is imported.
+the grid may write; a list of the tables that it reads. Neither torch nor transformers is imported.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from xstilts import paths
+from xstilts.console import aligned
 from xstilts.errors import UserError
 from xstilts.formats.tables import read_json
 from xstilts.params import BASELINE, Params, PretrainSettings
-from xstilts.sources.needed import missing_tables
+from xstilts.sources.needed import Needed, look_up
 from xstilts.tasks.catalogue import record as record_of
 
 WEIGHTS = (
@@ -50,12 +51,8 @@ def require_ready(
 
     stages: only what these need is looked up (names as in dvc.yaml, none: all).
     """
-    intermediates = [name for name in params.grid.intermediates if _wanted(name, stages)]
-    targets = [name for name in params.grid.targets if _wanted(name, stages)]
-    members = [name for row in intermediates for name in params.intermediates[row].members]
-    if params.pretrain.encoder is None:
-        members.append("text")
-    problems = missing_tables(members, targets, params.grid.benchmark, params.source)
+    tables = _tables(params, stages)
+    problems = [tables.absent] if tables.absent else tables.lines
     if params.pretrain.encoder is not None:
         problems += _encoder(params.pretrain.encoder, params.pretrain.revision)
     problems += _cards(params.training.device, gpus)
@@ -67,6 +64,36 @@ def require_ready(
     if problems:
         raise UserError("\n".join(problems))
     return room
+
+
+def _tables(params: Params, stages: Sequence[str] = ()) -> Needed:
+    """The tables that the grid, or these stages of it, read, looked up."""
+    intermediates = [name for name in params.grid.intermediates if _wanted(name, stages)]
+    targets = [name for name in params.grid.targets if _wanted(name, stages)]
+    members = [name for row in intermediates for name in params.intermediates[row].members]
+    if params.pretrain.encoder is None:
+        members.append("text")
+    return look_up(members, targets, params.grid.benchmark, params.source)
+
+
+def listed_tables(params: Params) -> tuple[list[str], list[str]]:
+    """(a table of the splits that the grid reads, a line for each problem with them).
+
+    A task's splits stand together, in the order in which the grid first reads the task.
+    """
+    needed = _tables(params)
+    first = {name: place for place, (name, _) in reversed(list(enumerate(needed.tables)))}
+    looked = [table for table in needed.tables.values() if table.there or table.missing]
+    looked.sort(key=lambda table: first[table.record.name])
+    rows = [("task", "split", "there", "missing", "where", "licence of the task")]
+    for table in looked:
+        licence, places = table.record.licence, " + ".join(table.places) or "-"
+        there, missing = len(table.there), " ".join(table.missing) or "-"
+        if not there and len(table.missing) > 1:
+            missing = f"all {len(table.missing)}"
+        shown = table.there[0] if there == 1 else str(there)
+        rows.append((table.record.name, table.split, shown, missing, places, licence))
+    return aligned(rows, left=len(rows[0])), needed.lines
 
 
 def _wanted(name: str, stages: Sequence[str]) -> bool:

@@ -23,8 +23,8 @@ class Source(Protocol):
 
     def locate(
         self, record: Record, split: Split, language: str, source: SourceSettings
-    ) -> object | None:
-        """What there is of a table, without reading it; None where `read` gives None.
+    ) -> list[str] | None:
+        """Where a table's rows lie, in words, none being read; None where `read` gives None.
 
         Raises UserError for a file that should be there and is not.
         """

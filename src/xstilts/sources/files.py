@@ -39,10 +39,19 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
 Place = tuple[FileSpec, list[Path]]  # a file or pattern, and the files that it names
 
 
-def locate(
+def locate(record: Record, split: Split, language: str, source: SourceSettings) -> list[str] | None:
+    """The files or patterns of a table, below source.path; None where there is no such table.
+
+    UserError for a file that should be there.
+    """
+    places = _places(record, split, language, source)
+    return None if places is None else [spec.path for spec, _ in places]
+
+
+def _places(
     record: Record, split: Split, language: str, source: SourceSettings
 ) -> list[Place] | None:
-    """Where a table's rows lie, which is looked up and not read; None where there is no such table.
+    """A table's files, which are looked up and not read; None where there is no such table.
 
     Train rows are English, but for plain text. UserError for a file that should be there.
     """
@@ -71,7 +80,7 @@ def locate(
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """The rows of a split and language, or None. Train rows are English, but for plain text."""
-    places = locate(record, split, language, source)
+    places = _places(record, split, language, source)
     if places is None:
         return None
     readings = [

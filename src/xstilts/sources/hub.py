@@ -27,6 +27,8 @@ from xstilts.sources.reading import Reading
 from xstilts.tasks import catalogue
 from xstilts.tasks.catalogue.entry import Copies, Repository
 
+SHOWN_HEX = 12  # digits of a commit, of 40
+
 
 def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
     """The task's languages in the record's order. The Hub has no plain text for phase 1."""
@@ -46,10 +48,21 @@ class Place:
     files: list[str]
 
 
-def locate(
+def locate(record: Record, split: Split, language: str, source: SourceSettings) -> list[str] | None:
+    """The repositories and revisions of a table; None where there is no such table.
+
+    UserError for a repository, revision or file that should be there.
+    """
+    places = _places(record, split, language, source)
+    if places is None:
+        return None
+    return [f"{place.snapshot.id} at {place.snapshot.revision[:SHOWN_HEX]}" for place in places]
+
+
+def _places(
     record: Record, split: Split, language: str, source: SourceSettings
 ) -> list[Place] | None:
-    """Where a table's rows lie, which is looked up and not read; None where there is no such table.
+    """A table's files, which are looked up and not read; None where there is no such table.
 
     Train rows are English. UserError for a repository, revision or file that should be there.
     """
@@ -70,7 +83,7 @@ def locate(
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """The rows of a split and language, or None. Train rows are English."""
-    places = locate(record, split, language, source)
+    places = _places(record, split, language, source)
     if places is None:
         return None
     official = catalogue.official_size(record, split, language)
@@ -199,7 +212,9 @@ def _filled(configs: Sequence[str], language: str) -> list[str]:
 def _read_place(place: Place, record: Record, split: Split, language: str) -> Reading:
     """A repository's rows of one split and language, read as its columns are."""
     repository, snapshot = place.repository, place.snapshot
-    where = f"{snapshot.id}@{snapshot.revision[:12]}/{place.config}/{repository.splits[split]}"
+    where = (
+        f"{snapshot.id}@{snapshot.revision[:SHOWN_HEX]}/{place.config}/{repository.splits[split]}"
+    )
     raw = Columns(Path(where), record, split, language)
     try:
         features, rows = snapshots.table([snapshot.local(file) for file in place.files])

@@ -1,13 +1,14 @@
 """The tables that the data stages of a grid read, and whether each is where it should be.
 
-What enters: the names of a grid. What leaves: a line for what is missing. Rows are looked up, and
-none is read: that is for the first seconds of a grid, before anything is trained.
+What enters: the names of a grid. What leaves: for each task and split its languages that are there
+and that are missing, where they lie, and what would be looked for. Rows are looked up, and none is
+read: that is for the first seconds of a grid, before anything is trained.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xstilts.errors import Unreachable, UserError
@@ -20,19 +21,73 @@ from xstilts.tasks.catalogue import record as record_of
 Table = tuple[Record, Split, str]
 
 
-def missing_tables(
+@dataclass
+class Looked:
+    """A task's split, looked up in every language that the grid reads of it."""
+
+    record: Record
+    split: Split
+    there: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)  # of those that are there, each once
+    problems: list[str] = field(default_factory=list)  # what was looked for, each once
+
+    def look(self, language: str, rows_from: Source, source: SourceSettings) -> None:
+        """Look a language up, once; of a split that a task has not in it nothing is noted."""
+        if language in self.there or language in self.missing:
+            return
+        try:
+            places = rows_from.locate(self.record, self.split, language, source)
+        except Unreachable:
+            raise
+        except UserError as error:
+            self.missing.append(language)
+            self.problems = list(dict.fromkeys([*self.problems, str(error)]))
+            return
+        if places is not None:
+            self.there.append(language)
+            self.places = list(dict.fromkeys([*self.places, *places]))
+
+    @property
+    def line(self) -> str:
+        """The first problem, and of how many more languages there is one."""
+        more = len(self.problems) - 1
+        return f"{self.problems[0]}{f' (and {more} more languages of it)' if more else ''}"
+
+
+@dataclass
+class Needed:
+    """All that a grid reads.
+
+    absent: that source.path is not there. problems: of names and the source, which are no table's.
+    """
+
+    tables: dict[tuple[str, Split], Looked] = field(default_factory=dict)
+    absent: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each problem, and for each task and split that cannot be read."""
+        missing = [looked.line for looked in self.tables.values() if looked.problems]
+        return list(dict.fromkeys(filter(None, [self.absent, *self.problems, *missing])))
+
+
+def look_up(
     members: Iterable[str], targets: Iterable[str], benchmark: str, source: SourceSettings
-) -> list[str]:
-    """A line for each task and split that cannot be read. members: of all intermediates."""
+) -> Needed:
+    """Look up every table of a grid's tasks. members: of all intermediates."""
+    found = Needed()
     try:
         rows_from = source_named(source.name)
     except UserError as error:
-        return [str(error)]
+        found.problems.append(str(error))
+        return found
     if not Path(source.path).exists():
         expected = "the folder of the source's files; make it, or a link, or correct the path"
-        return [f"params.yaml: source.path: {source.path}: no such folder; expected {expected}"]
-    problems: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for where, names, tables_of in (
+        where = f"params.yaml: source.path: {source.path}"
+        found.absent = f"{where}: no such folder; expected {expected}"
+    for kind, names, tables_of in (
         ("intermediates.*.members", members, _of_member),
         ("targets", targets, _of_target),
     ):
@@ -40,39 +95,18 @@ def missing_tables(
             try:
                 record = record_of(name, benchmark)
             except UserError as error:
-                problems[name, where].append(f"params.yaml: {where}: {error}")
+                found.problems.append(f"params.yaml: {kind}: {error}")
                 continue
             try:
-                for table in tables_of(record, rows_from, source):
-                    _try(table, rows_from, source, problems)
+                for owner, split, language in tables_of(record, rows_from, source):
+                    table = found.tables.setdefault((owner.name, split), Looked(owner, split))
+                    table.look(language, rows_from, source)
             except Unreachable as error:
-                return [*map(_one_line, problems.values()), str(error)]
+                found.problems.append(str(error))
+                return found
             except UserError as error:  # of a task's languages: once, and not for each table
-                problems[name, where].append(str(error))
-    return list(dict.fromkeys(map(_one_line, problems.values())))
-
-
-def _try(
-    table: Table,
-    rows_from: Source,
-    source: SourceSettings,
-    problems: dict[tuple[str, str], list[str]],
-) -> None:
-    record, split, language = table
-    try:
-        rows_from.locate(record, split, language, source)
-    except Unreachable:
-        raise
-    except UserError as error:
-        lines = problems[record.name, split]
-        if str(error) not in lines:  # of a task that trains and is scored
-            lines.append(str(error))
-
-
-def _one_line(lines: Sequence[str]) -> str:
-    """The first of a split's problems, and of how many more languages there is one."""
-    more = f" (and {len(lines) - 1} more languages of it)" if len(lines) > 1 else ""
-    return f"{lines[0]}{more}"
+                found.problems.append(str(error))
+    return found
 
 
 def _of_member(record: Record, rows_from: Source, source: SourceSettings) -> Iterator[Table]:
