@@ -21,6 +21,7 @@ from xstilts.cli.tools import (
     TargetName,
     load_params,
     look_at_source,
+    report_of,
     require_replicate,
     section_of,
     tools,
@@ -259,11 +260,20 @@ def target(intermediate: IntermediateName, task: TargetName, replicate: Replicat
 
 
 @app.command()
-def report() -> None:
+def report(
+    archived: Annotated[
+        Path | None, typer.Option("--from", help="An archive (docs/cards/NAME); none: cells/.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of --from's; none: work/reports/NAME.")
+    ] = None,
+) -> None:
     """The table of intermediates and targets, with differences to the baseline -> reports.
 
-    Example: xstilts report
+    Example: xstilts report; xstilts report --from docs/cards/files-small
     """
+    if archived or out:
+        return report_of(archived, out)
     from xstilts.results.report import report_stage
 
     params = load_params()

@@ -211,6 +211,48 @@ def inspect(
         print(line)
 
 
+@tools.command()
+def archive(
+    name: Annotated[str, typer.Argument(help="Of the folder below docs/cards.")],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove from it what no finished cell here has.")
+    ] = False,
+) -> None:
+    """The cards of finished cells, encoders and studies, to keep in git -> docs/cards/NAME.
+
+    Scores, passports, counts and curves; no predictions, no texts. What has not changed stays.
+
+    Example: xstilts archive files-small; xstilts report --from docs/cards/files-small
+    """
+    params = load_params()
+    from xstilts.results import archive as room
+
+    done = room.archive(name, params, prune)
+    cells = f"{len(done.cells)} of {done.size} cells"
+    print(f"{done.folder}: {cells}, {done.changed} files new or changed")
+    for what, lines in (
+        ("no card", done.missing), ("left out", done.unlike), ("kept from before", done.older)
+    ):  # fmt: skip
+        for line in lines:
+            print(f"{what}: {line}")
+
+
+def report_of(archived: Path | None, out: Path | None) -> None:
+    """Write the report of an archive, and show its table."""
+    if archived is None:
+        raise UserError("--out: it goes with --from; expected --from FOLDER; add it")
+    from rich.console import Console
+
+    from xstilts import paths
+    from xstilts.results.archive import report_again
+    from xstilts.results.report.terminal import show
+
+    folder, *given = paths.to_root(archived, *([out] if out else []))
+    reports = given[0] if given else paths.WORK / "reports" / folder.name
+    report_again(folder, reports)
+    show(Console(), reports, "more: {report}")
+
+
 def look_at_source(check: bool, pin: bool) -> int:
     """Pin the Hub's revisions, list the grid's tables: 1 where one of them is missing, else 0."""
     params = load_params()

@@ -39,11 +39,11 @@ def report_stage(
         write_json(new / "metrics.json", texts.metrics(results))
         write_json(new / "mean.json", texts.headline(results))
         figures.heatmap(results, new / "heatmap.png")
-        for path in _studies(grid, studies):
+        for path in studies_of(grid, studies):
             draw(path, reported_studies(new) / path.relative_to(studies).with_suffix(""))
 
 
-def _studies(grid: GridSettings, studies: Path) -> list[Path]:
+def studies_of(grid: GridSettings, studies: Path) -> list[Path]:
     """The files of the grid's studies that are there."""
     files = [study("pretrain", studies=studies)]
     files += [study("intermediate", name, studies) for name in grid.intermediates]

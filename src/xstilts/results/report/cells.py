@@ -11,6 +11,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
             "params.yaml: grid: nothing to report; expected at least one intermediate, target and "
             "replicate; name them in the grid"
         )
+    _require_all(grid, cells)
     columns = tuple(_column(target, grid, cells) for target in grid.targets)
     named = {
         (intermediate, target, str(replicate))
@@ -141,18 +143,29 @@ def _estimate(values: Sequence[float]) -> Estimate:
     return Estimate(statistics.fmean(values), spread)
 
 
+def _require_all(grid: GridSettings, cells: Path) -> None:
+    """UserError where cells of the grid have no card: how many, and which."""
+    every = list(product(grid.intermediates, grid.targets, grid.replicates))
+    folders = {cell: cells / "/".join(map(str, cell)) for cell in every}
+    missing = [cell for cell in every if not (folders[cell] / "card.json").is_file()]
+    if not missing:
+        return
+    first, *others = missing
+    named = ", ".join("/".join(map(str, cell)) for cell in others)
+    more = f", nor have {len(others)} more of the grid's {len(every)} cells ({named})"
+    raise UserError(
+        f"{folders[first]}: no card{more if others else ''}; expected a cell for each "
+        "intermediate, target and replicate of the grid; run "
+        f"`dvc repro target@{'-'.join(map(str, first))}`"
+    )
+
+
 def _column(target: str, grid: GridSettings, cells: Path) -> Column:
     cards: dict[tuple[str, int], Card] = {}
     first = None
     for intermediate in grid.intermediates:
         for replicate in grid.replicates:
             folder = cells / intermediate / target / str(replicate)
-            if not (folder / "card.json").is_file():
-                raise UserError(
-                    f"{folder}: no card; expected a cell for each intermediate, target and "
-                    "replicate of the grid; run "
-                    f"`dvc repro target@{intermediate}-{target}-{replicate}`"
-                )
             card = cards[intermediate, replicate] = read_card(folder)
             first = first or (folder, card)
             _compare(*first, folder, card)

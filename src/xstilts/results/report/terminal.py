@@ -17,8 +17,11 @@ HIDDEN = set(AVERAGES) - {"without_retrieval"}  # the report has them
 NEXT = "more: {report}; `xstilts ui`; `dvc plots show --open`; `xstilts inspect TASK`"
 
 
-def show(console: Console, reports: Path = REPORTS) -> None:
-    """Print reports/grid.csv for zero-shot languages, percent; in brackets the gain."""
+def show(console: Console, reports: Path = REPORTS, more: str = NEXT) -> None:
+    """Print reports/grid.csv for zero-shot languages, percent; in brackets the gain.
+
+    more: the line below it, with the place of the {report}.
+    """
     grid = pd.read_csv(reports / "grid.csv")
     grid = grid[(grid["languages"] == "zero-shot") & ~grid["target"].isin(HIDDEN)]
     names = list(dict.fromkeys(grid["intermediate"]))
@@ -29,7 +32,7 @@ def show(console: Console, reports: Path = REPORTS) -> None:
         table.add_row(title, *(_cell(by_name.loc[name]) for name in names))
     console.print(table)
     console.print(
-        NEXT.format(report=reports / "report.md"), markup=False, highlight=False, soft_wrap=True
+        more.format(report=reports / "report.md"), markup=False, highlight=False, soft_wrap=True
     )
 
 
