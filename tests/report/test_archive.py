@@ -24,8 +24,8 @@ from xstilts.results.report import report_stage
 STUDY = """\
 learning_rate: 0.001
 epochs: 1.0
-trials:
-- {number: 0, learning_rate: 0.001, epochs: 1.0, score: 0.5, state: complete}
+tried:
+- {learning_rate: 0.001, epochs: 1.0, score: 0.5, state: complete}
 """
 SHORTEST = 12  # characters of a text that is looked for: shorter ones are words of anybody's
 
