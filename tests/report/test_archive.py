@@ -124,7 +124,7 @@ def test_what_is_gone_stays_until_it_is_pruned(grid: Params) -> None:
     room.report_again(folder, Path("again"))
     assert room.archive("one", grid, prune=True).older == ()
     assert not (folder / "cells/none/pawsx").exists() and (folder / "cells/none/xnli/1").exists()
-    assert "of 8 of 9 cells" in (folder / "README.md").read_text()
+    assert "The cards of 8 of 9 cells" in (folder / "README.md").read_text()
     shutil.rmtree(folder / "cells/none/xnli")
     with pytest.raises(UserError, match=r"none/xnli/1: no card, nor have 1 more of the grid's 9 "):
         room.report_again(folder, Path("again"))

@@ -30,7 +30,7 @@ from xstilts.sections import Section
 ARCHIVES = Path("docs/cards")
 CARD, CURVE, ABOUT = "card.json", "history.csv", "README.md"
 CURVE_BYTES = 50_000  # the most of a curve; phase 1's of 3,000 steps has 13,000
-WIDTH = 100
+WIDTH = 160  # of a line: a table's counts fit
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,9 @@ def _about(folder: Path, params: Params, cells: int) -> str:
     made = commit()
     changes = " and changes" if made["dirty"] == "true" else ""
     return (
-        f"# {params.experiment}\n\nThe cards of {cells} of {_size(params)} cells, and of their "
-        "encoders,\nand what studies found, with the params.yaml that they were made with. No "
-        "prediction and no text of a data set is in here.\n\n"
+        f"# {params.experiment}\n\nThe cards of {cells} of {_size(params)} cells, those of their "
+        "encoders, what studies found, and the params.yaml\nthat all were made with. No prediction "
+        "and no text of a data set is in here.\n\n"
         f"Commit: {made['commit']}{changes}\n\n    xstilts report --from {folder.as_posix()}\n"
     )
 
