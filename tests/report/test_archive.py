@@ -146,6 +146,13 @@ def test_a_card_of_other_params_is_left_out(
     assert not (done.folder / where).exists()
 
 
+def test_a_replicates_own_encoder_is_kept(grid: Params) -> None:
+    own = paths.encoder(1)
+    write_card(own, read_card(paths.PRETRAIN))
+    folder = room.archive("one", grid).folder
+    assert read_card(folder / own) == read_card(folder / paths.PRETRAIN) == read_card(own)
+
+
 def test_a_setting_that_a_study_chose_is_no_difference(grid: Params) -> None:
     settings = read_card(paths.cell("none", "xnli", 1)).settings
     for origin, cells in (("study", 9), ("params", 8)):

@@ -144,6 +144,8 @@ def _phases(params: Params) -> Iterator[tuple[Path, Section]]:
     """The folder of each phase's card, and the section of params that made it."""
     grid = params.grid
     yield paths.PRETRAIN, params.pretrain
+    for replicate in grid.replicates:  # where replicates have encoders of their own
+        yield paths.encoder(replicate), params.pretrain
     for name, replicate in product(grid.intermediates, grid.replicates):
         yield paths.intermediate_model(name, replicate), params.intermediates[name]
     for name, target, replicate in product(grid.intermediates, grid.targets, grid.replicates):
