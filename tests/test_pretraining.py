@@ -12,10 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.models import TEXTS
+from xstilts import paths
 from xstilts.errors import UserError
-from xstilts.formats.tables import Table, folder_digest, write_table
-from xstilts.params import PretrainSettings
+from xstilts.formats.cards import read_card
+from xstilts.formats.tables import Table, folder_digest, write_table, write_text
+from xstilts.params import PretrainSettings, check
 from xstilts.phases import pretraining
+from xstilts.phases.pretrain import encoder_stage, pretrain_stage
+from xstilts.running.logbook import cell_key
 from xstilts.training import encoder as encoders
 from xstilts.training.encoder import EncoderRef
 
@@ -72,6 +76,47 @@ def test_pretraining_twice_gives_equal_bytes_that_load(
     assert all(
         any(torch.equal(value, kept) for kept in weights.values()) for value in found.values()
     )
+
+
+def test_each_replicate_may_have_an_encoder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has the one that studies read; of one text all have the same tokenizer."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XSTILTS_TRACKING", "off")
+    for language in ("en", "de"):
+        rows = [{"text": text, "pair": None} for text in TEXTS * 4]
+        write_table(paths.TEXT, "masked_lm", "train", language, rows)
+    write_text(paths.TEXT / "counts.json", "{}")
+    write_text(paths.study("pretrain"), "{}")
+    shape = {"vocabulary": 120, "layers": 1, "hidden": 16, "heads": 2, "intermediate": 16}
+    few = {"steps": 4, "batch_size": 8, "max_length": 32, "each_replicate": True}
+    given = check({"pretrain": {**shape, **few}, "training": {"device": "cpu"}}, Path("p.yaml"))
+    pretrain_stage(given)
+    for replicate in (1, 2, 3):
+        encoder_stage(replicate, given)
+    refs = [
+        encoders.read_ref(folder) for folder in (paths.PRETRAIN, *map(paths.encoder, (1, 2, 3)))
+    ]
+    assert refs[0] == refs[1] and not (paths.encoder(1) / "model.safetensors").exists()
+    assert len({ref.digest for ref in refs}) == 3
+    assert {ref.location for ref in refs[2:]} == {"models/encoder/2", "models/encoder/3"}
+    pieces = [(Path(ref.location) / "tokenizer.json").read_bytes() for ref in refs]
+    assert len(set(pieces)) == 1
+    keys = {cell_key(read_card(Path(ref.location))) for ref in refs}
+    assert keys == {"pretrain", "pretrain-2", "pretrain-3"}
+    before = folder_digest(paths.encoder(2))
+    encoder_stage(2, given)
+    assert folder_digest(paths.encoder(2)) == before
+    shared = given.pretrain.model_copy(update={"each_replicate": False})
+    encoder_stage(2, given.model_copy(update={"pretrain": shared}))
+    assert encoders.read_ref(paths.encoder(2)) == refs[0]
+
+
+def test_one_public_encoder_is_no_encoder_for_each_replicate() -> None:
+    given = {"pretrain": {"encoder": "xlm-roberta-base", "each_replicate": True}}
+    with pytest.raises(UserError, match="each_replicate: xlm-roberta-base is one encoder"):
+        check(given, Path("p.yaml"))
 
 
 def test_no_text_is_an_error(tmp_path: Path) -> None:
