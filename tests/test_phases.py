@@ -368,8 +368,8 @@ def trainings() -> list[Path]:
 def test_mlqa_takes_xquads_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cell is then the one that it would have trained itself; nothing is left over."""
     target("xquad")
-    key = target("mlqa").computed["training"]
-    assert key == read_card(cell("xquad")).computed["training"]
+    key = target("mlqa").inputs["training"]
+    assert key == read_card(cell("xquad")).inputs["training"]
     alone = [folder_digest(cell(name)) for name in ("xquad", "mlqa")]
     for name in ("xquad", "mlqa"):
         shutil.rmtree(cell(name))

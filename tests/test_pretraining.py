@@ -108,15 +108,10 @@ def test_each_replicate_may_have_an_encoder_of_its_own(
     before = folder_digest(paths.encoder(2))
     encoder_stage(2, given)
     assert folder_digest(paths.encoder(2)) == before
-    shared = given.pretrain.model_copy(update={"each_replicate": False})
-    encoder_stage(2, given.model_copy(update={"pretrain": shared}))
-    assert encoders.read_ref(paths.encoder(2)) == refs[0]
-
-
-def test_one_public_encoder_is_no_encoder_for_each_replicate() -> None:
-    given = {"pretrain": {"encoder": "xlm-roberta-base", "each_replicate": True}}
-    with pytest.raises(UserError, match="each_replicate: xlm-roberta-base is one encoder"):
-        check(given, Path("p.yaml"))
+    for change in ({"each_replicate": False}, {"encoder": "a public one"}):
+        section = given.pretrain.model_copy(update=change)
+        encoder_stage(2, given.model_copy(update={"pretrain": section}))
+        assert encoders.read_ref(paths.encoder(2)) == refs[0]
 
 
 def test_no_text_is_an_error(tmp_path: Path) -> None:

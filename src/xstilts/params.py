@@ -103,9 +103,6 @@ class PretrainSettings(Section):
 
     encoder: str | None = None  # Hub id or folder; null: one is trained here, with its tokenizer
     revision: str | None = None  # of the Hub id; null: the newest, resolved and recorded
-    # Whether each replicate of the grid has an encoder of its own, trained here from its own seed,
-    # so that ± holds phase 1's variance, too. Replicate 1 has the one that studies read.
-    each_replicate: bool = False
     vocabulary: int = Field(default=1000, ge=50)  # Unigram pieces
     tokenizer_characters: int = Field(default=2_000_000, ge=1000)  # of text, to learn pieces from
     architecture: Literal["xlm-roberta", "modernbert"] = "xlm-roberta"
@@ -123,6 +120,9 @@ class PretrainSettings(Section):
     mask_probability: float = Field(default=0.3, gt=0, lt=1)
     language_temperature: float = Field(default=0.7, gt=0, le=1)  # p(language) ~ rows ** this
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    # Whether each replicate of the grid has an encoder of its own, from a seed of its own, so that
+    # ± holds phase 1's variance, too. Replicate 1 has the one that studies read.
+    each_replicate: bool = False
 
     @model_validator(mode="after")
     def _shape_is_possible(self) -> PretrainSettings:
@@ -130,8 +130,6 @@ class PretrainSettings(Section):
         if self.keep_layers is not None and self.keep_layers > self.layers:
             wanted = f"expected at most layers, {self.layers}; {correct}"
             raise ValueError(f"keep_layers: {self.keep_layers}; {wanted}")
-        if self.each_replicate and self.encoder is not None:
-            raise ValueError(f"each_replicate: {self.encoder} is one encoder; set it to false")
         if self.max_length > self.max_positions:
             wanted = f"expected at most max_positions, {self.max_positions}; {correct}"
             raise ValueError(f"max_length: {self.max_length}; {wanted}")

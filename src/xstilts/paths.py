@@ -74,6 +74,11 @@ def reported_studies(reports: Path = REPORTS) -> Path:
     return reports / "studies"
 
 
+def reported_again(archive: str, work: Path = WORK) -> Path:
+    """Where the report of an archive is made, unless it is asked for elsewhere."""
+    return work / "reports" / archive
+
+
 def study_journal(experiment: str, work: Path = WORK) -> Path:
     """The journal of all studies of an experiment."""
     return work / "studies" / f"{experiment}.journal"

@@ -248,7 +248,7 @@ def report_of(archived: Path | None, out: Path | None) -> None:
     from xstilts.results.report.terminal import show
 
     folder, *given = paths.to_root(archived, *([out] if out else []))
-    reports = given[0] if given else paths.WORK / "reports" / folder.name
+    reports = given[0] if given else paths.reported_again(folder.name)
     report_again(folder, reports)
     show(Console(), reports, "more: {report}")
 

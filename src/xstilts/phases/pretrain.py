@@ -40,7 +40,8 @@ def pretrain_stage(params: Params) -> None:
 def encoder_stage(replicate: int, params: Params) -> None:
     """Write models/encoder/REPLICATE: a reference to models/pretrain, or an encoder of its own."""
     out_folder = encoder(replicate)
-    if params.pretrain.each_replicate and replicate != FIRST:
+    trained_here = params.pretrain.encoder is None
+    if trained_here and params.pretrain.each_replicate and replicate != FIRST:
         _train_encoder(params, out_folder, replicate)
         return
     with fresh_folder(out_folder) as out:

@@ -159,7 +159,7 @@ def training_folder(cell: Cell, others: Sequence[str], work: Path) -> Iterator[P
 
 def _trained_by(card: Path) -> str | None:
     """The key of the training of a card; None where there is no card."""
-    return read_json(card)["computed"].get("training") if card.is_file() else None
+    return read_json(card)["inputs"].get("training") if card.is_file() else None
 
 
 def make_cell(
@@ -192,7 +192,7 @@ def make_cell(
             source=source,
             key=cell.key,
             settings=cell.origins,
-            computed={**facts(model, cell.training), **trained},
+            computed=facts(model, cell.training),
             selection=outcome.selection,
             scores=evaluated.scores,
             main=record.main,
@@ -200,7 +200,7 @@ def make_cell(
             counts={**outcome.counts, **evaluated.counts},
             flags=outcome.flags,
             notes=tuple(dict.fromkeys((*read_json(data / "notes.json"), *outcome.notes))),
-            inputs={"encoder": cell.base.digest, **evaluated.inputs},
+            inputs={"encoder": cell.base.digest, **trained, **evaluated.inputs},
         )
         write_phase(out, card, outcome.history)
     if keep is not None:

@@ -95,7 +95,7 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     if phase1.encoder is None:
         ways["pretrain"] = partial(_pretrained, phase1)
     for replicate in grid.replicates:
-        trains = phase1.each_replicate and replicate > 1
+        trains = phase1.encoder is None and phase1.each_replicate and replicate > 1
         ways[f"encoder@{replicate}"] = partial(_pretrained, phase1) if trains else partial(float, 0)
     ways["study-pretrain"] = partial(_pretrained, phase1, params.study.pretrain)
     for name in grid.intermediates:

@@ -200,7 +200,7 @@ def _write_member(
     once = owner.trained and (len(owner.train_from) <= 1 or step == owner)
     writer = _Writer(folder, owner if once else step)
     selector, train, select = _sides(rows_from, step, owner, source, writer)
-    if step.family == owner.family == "span" and selector == step.name:
+    if once and owner.select_from == step.name and step.family == owner.family:
         # SQuAD's dev rows select by SQuAD's own metric: XQuAD's training is MLQA's.
         writer.record = step
     for other in sorted({*step.exclude_contexts_of, *owner.exclude_contexts_of}):
@@ -242,7 +242,7 @@ def _within(
     limit = _limit(record, split, source)
     if limit is None or limit >= len(rows):
         return rows
-    if record.family in ("retrieval", "ranking"):
+    if {"side", "query"} & set(rows[0]):
         raise UserError(
             f"params.yaml: source.tasks.{record.name}.limits: what is searched for and what is "
             "searched in belong together; expected no limits; remove them"
