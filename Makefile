@@ -1,6 +1,6 @@
 # Every target makes .venv when it is missing, or when pyproject.toml, constraints.txt or EXTRAS changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test story endurance check clean
+.PHONY: help setup repro sample test story endurance check clean
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -24,6 +24,11 @@ $(READY): pyproject.toml constraints.txt scripts/setup
 repro: $(READY)  ## all phases on params.yaml: the grid in parallel (JOBS=N), then dvc repro finds nothing to do
 	xstilts grid --jobs $(JOBS)
 	@dvc repro | tail -n 1
+
+sample: $(READY)  ## a small table from a real encoder and real rows (ENCODER=FOLDER MIRROR=FOLDER SET="KEY=VALUE ...")
+	xstilts use sample $(if $(ENCODER),--encoder '$(ENCODER)') $(if $(MIRROR),--set 'source.mirror=$(MIRROR)') \
+		$(foreach change,$(SET),--set '$(change)')
+	xstilts grid --jobs 2
 
 test: $(READY)  ## the fast tests
 	pytest -q -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder

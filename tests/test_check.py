@@ -342,6 +342,28 @@ def test_a_hub_that_does_not_answer_is_asked_once(
     assert asked == ["info"]
 
 
+def test_without_a_hub_one_line_names_both_ways(at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables and encoder are to come from it: it is asked once."""
+    import huggingface_hub
+
+    asked = []
+
+    def unreachable(*_: object, **__: object) -> None:
+        asked.append("info")
+        raise ConnectionError("no route")
+
+    for name in ("model_info", "dataset_info"):
+        monkeypatch.setattr(huggingface_hub.HfApi, name, unreachable)
+    settings = changed(experiment("sample"), source={"path": "."})
+    assert problems(settings) == [
+        "params.yaml: the Hub cannot be reached, from which pretrain.encoder "
+        "(intfloat/multilingual-e5-small) and the tables are to come; expected it online; try "
+        "again, or `xstilts use sample --encoder FOLDER --set source.mirror=FOLDER` with copies "
+        "of both on this machine"
+    ]
+    assert asked == ["info"]
+
+
 # The machine
 
 

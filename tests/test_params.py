@@ -151,6 +151,73 @@ def test_use_writes_all_and_keeps_what_git_does_not_have(
     assert params.load().training.clip == 3
 
 
+GIVEN = """
+source: {name: hub, path: .}
+pretrain: {encoder: someone/encoder, revision: abc}
+intermediates: {m: {members: {mnli: null}}}
+targets: {xnli: {}, xquad: &span {span: {doc_stride: 9}}, mlqa: *span}
+"""
+
+
+def test_use_sets_what_the_command_line_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's head is the command that writes it again, so that another may replace it."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "small.yaml", GIVEN)
+    changes = [
+        *("training.clip=3", "grid.targets=[xnli, xquad]", "targets.xquad.span.doc_stride=7"),
+        *("source.tasks.xnli.limits.dev=5", "intermediates.m.members.qqp=4", "source.mirror=a b"),
+    ]
+    experiments.use_experiment(Path("small.yaml"), changes=changes)
+    head = Path("params.yaml").read_text().splitlines()[0]
+    assert head.startswith("# Written in full by `xstilts use small.yaml --set training.clip=3 ")
+    assert head.endswith(" --set 'source.mirror=a b'`")
+    found = params.load()
+    assert (found.training.clip, found.grid.targets) == (3, ["xnli", "xquad"])
+    xquad = found.targets["xquad"]
+    assert isinstance(xquad, params.PhaseSettings) and xquad.span
+    assert xquad.span.doc_stride == 7
+    assert found.targets["mlqa"].model_dump()["span"]["doc_stride"] == 9  # an alias in YAML
+    assert found.source.tasks["xnli"].limits == {"dev": 5} and found.source.mirror == "a b"
+    assert found.intermediates["m"].members == {"mnli": None, "qqp": 4}
+    assert found.source.complete and found.pretrain.revision == "abc"
+    experiments.use_experiment(Path("small.yaml"))  # nothing is lost
+    assert params.load().training.clip == 1
+
+
+def test_another_encoder_has_another_revision(tmp_path: Path) -> None:
+    path = written(tmp_path / "small.yaml", GIVEN)
+    for changes, revision in [
+        (["pretrain.encoder=models/mine"], None),
+        (["pretrain.encoder=someone/encoder"], "abc"),
+        (["pretrain.encoder=a/b", "pretrain.revision=def"], "def"),
+    ]:
+        assert experiments.resolve(path, changes).pretrain.revision == revision
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.sead=3", "'sead' is not a setting; nearest: seed"),
+        ("trainin.seed=3", "'trainin' is not a setting; nearest: training"),
+        ("targets.xnil.epochs=3", "'xnil' is not a setting; nearest: xnli"),
+        ("source.tasks.xnil.limits.dev=3", "'xnil' is not a setting; nearest: xnli"),
+        ("source.tasks.xnli.limits.dve=3", r"source\.tasks\.xnli\.limits\.dve.*expected to be"),
+        ("training.seed.x=3", "'seed' has no settings below it"),
+        ("training.seed=x", r"small\.yaml --set training.seed=x: training\.seed: 'x': "),
+        ("targets.xnli.span.doc_strid=3", "doc_strid is not a setting; nearest: doc_stride"),
+        ("training.seed=[", r"'\[' is not YAML"),
+        *((change, "expected KEY=VALUE") for change in ("training.seed", "a..b=3", "a=1\n2")),
+    ],
+)
+def test_what_cannot_be_set_is_one_line(tmp_path: Path, change: str, message: str) -> None:
+    path = written(tmp_path / "small.yaml", GIVEN)
+    with pytest.raises(UserError, match=message) as caught:
+        experiments.resolve(path, [change])
+    assert "\n" not in str(caught.value).replace(change, "")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -312,11 +312,15 @@ def write(
     found: Mapping[tuple[str, str], Tables],
     number: int = 0,
     head: bool = True,
+    pins: Mapping[str, str] = {},
 ) -> Path:
-    """The repositories at their revision `number`; with `head`, it is what their branch is at."""
+    """The repositories at their revision `number`; with `head`, it is what their branch is at.
+
+    pins: commits of repositories that are to have another.
+    """
     for (name, branch), tables in found.items():
         store = mirror / f"datasets--{name.replace('/', '--')}"
-        commit = commit_of(name, number)
+        commit = pins.get(name) or commit_of(name, number)
         if head:
             (store / "refs" / branch).parent.mkdir(parents=True, exist_ok=True)
             (store / "refs" / branch).write_text(commit)

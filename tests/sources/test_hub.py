@@ -22,6 +22,7 @@ from tests.sources.hub_tables import NLI_COLUMNS, TEXT, commit_of, nli, reposito
 from xstilts import params
 from xstilts.errors import UserError
 from xstilts.formats.tables import GOLD, Record, Row, Split, read_json, read_table
+from xstilts.looking import fetching
 from xstilts.params import SourceSettings, TaskFiles
 from xstilts.running import experiments
 from xstilts.sources import files, hub, snapshots
@@ -513,9 +514,10 @@ def served(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             if parts[2] == "revision":
                 if parts[3] not in ("main", commit):
                     return self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-                files = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
-                info = {"id": "/".join(parts[:2]), "sha": commit}
-                info["siblings"] = [{"rfilename": name} for name in files]
+                files = [p for p in folder.rglob("*") if p.is_file()]
+                names = [(p.relative_to(folder).as_posix(), p.stat().st_size) for p in files]
+                info: dict[str, Any] = {"id": "/".join(parts[:2]), "sha": commit}
+                info["siblings"] = [{"rfilename": name, "size": size} for name, size in names]
                 return self._answer(200, json.dumps(info).encode(), {})
             body = (folder / "/".join(parts[4:])).read_bytes()
             tag = hub_tables.hashlib.sha1(body).hexdigest()
@@ -578,6 +580,22 @@ class TestNetwork:
         copied = _settings(tmp_path / "cache", tmp_path / "locks")
         assert hub.read(record("mnli"), "train", "en", copied) == first
         assert len(served) == asked
+
+    def test_what_a_grid_needs_is_counted_and_fetched_before_it(
+        self, served: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        online = _settings(None, tmp_path / "locks")
+        given = params.Params(source=online)
+        fetching.fetch(given, ["mnli", "mnli"], ["xquad"])
+        # MNLI's train and dev; XQuAD in two languages, and what trains and selects for it.
+        assert capsys.readouterr().err == "to fetch: 6 files, 1 MB\n"
+        fetched = [path for path in served if "/resolve/" in path and ".parquet" in path]
+        assert len(set(fetched)) == 6
+        for task, split in (("mnli", "train"), ("xquad", "test"), ("squad1", "dev")):
+            assert _read(task, split, "en", online)  # type: ignore[arg-type]
+        assert [path for path in served if ".parquet" in path] == fetched
+        fetching.fetch(given, ["mnli"], ["xquad"])
+        assert capsys.readouterr().err == ""
 
     def test_unknown_revision_and_repository(self, served: list[str], tmp_path: Path) -> None:
         online = _settings(None, tmp_path / "locks")

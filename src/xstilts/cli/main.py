@@ -309,19 +309,22 @@ def grid(
 ) -> None:
     """Run every stage that is stale, several at a time; go on past a failed one.
 
-    Before the first, all that could stop them is looked up: params, files, encoder, GPU, room.
+    Before the first, all that could stop them is looked up: params, files, encoder, GPU, room. What
+    is to come from the Hub is then counted and fetched.
 
     Example: xstilts grid --jobs 4; xstilts grid --gpus 0,1; xstilts grid target@mnli-xnli-1
     """
     cards = _numbers(gpus)
     params = load_params()
-    from xstilts.looking.check import require_ready
+    from xstilts.looking.check import require_ready, wanted_tasks
+    from xstilts.looking.fetching import fetch
     from xstilts.running.estimate import work_of
     from xstilts.running.grid import cores, run_grid
     from xstilts.tasks.twins import apart
 
     room = require_ready(params, stages or [], jobs or len(cards) or cores(), cards)
     print(room, file=sys.stderr)
+    fetch(params, *wanted_tasks(params, stages or []))
     status = run_grid(jobs, stages or [], cards, work_of(params), apart(params))
     if status < 2:  # not where it was stopped
         send(params)
@@ -362,14 +365,24 @@ def use(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a params.yaml that git does not have.")
     ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as training.seed=2."),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Short for --set pretrain.encoder=...: a folder or a Hub id.")
+    ] = "",
 ) -> None:
     """Write an experiment out in full as params.yaml.
 
-    Example: xstilts use files-small; xstilts use experiments/files-small.yaml
+    Example: xstilts use files-small; xstilts use sample --encoder FOLDER --set training.seed=2
     """
     from xstilts import paths
     from xstilts.running.experiments import experiment_file, use_experiment
 
     is_file = Path(experiment).is_file()  # seen from here; a name is one of the root's
-    (moved,) = paths.to_root(Path(experiment))
-    print(use_experiment(experiment_file(str(moved) if is_file else experiment), force))
+    is_folder = bool(encoder) and Path(encoder).is_dir()
+    moved, beside = paths.to_root(Path(experiment), Path(encoder))
+    given = [f"pretrain.encoder={beside.as_posix() if is_folder else encoder}"] if encoder else []
+    file = experiment_file(str(moved) if is_file else experiment)
+    print(use_experiment(file, force, changes=[*given, *(changes or [])]))

@@ -19,6 +19,7 @@ from xstilts import paths
 from xstilts.console import aligned
 from xstilts.errors import UserError
 from xstilts.formats.tables import read_json
+from xstilts.looking.fetching import VOCABULARIES, encoder_info
 from xstilts.params import BASELINE, Params, PretrainSettings
 from xstilts.sources.needed import Needed, look_up
 from xstilts.tasks.catalogue import record as record_of
@@ -29,18 +30,10 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-VOCABULARIES = (
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "tokenizer.model",
-    "vocab.txt",
-    "vocab.json",
-)
 ATTENTION_MATRICES = 4  # of an attention: queries, keys, values, output
 TRAINING_COPIES = 8  # two checkpoints of weights and AdamW's two moments; best and last weights
 BYTES_A_PREDICTION = 250
 EARLY = ("code", "text", "study-pretrain", "pretrain")  # stages that need no task
-ANSWER_S = 10.0  # within which the Hub answers, if it does
 GB = 1e9
 
 
@@ -51,10 +44,12 @@ def require_ready(
 
     stages: only what these need is looked up (names as in dvc.yaml, none: all).
     """
-    tables = _tables(params, stages)
-    problems = [tables.absent] if tables.absent else tables.lines
-    if params.pretrain.encoder is not None:
-        problems += _encoder(params.pretrain.encoder, params.pretrain.revision)
+    problems = _silent_hub(params)
+    if not problems:
+        tables = _tables(params, stages)
+        problems = [tables.absent] if tables.absent else tables.lines
+        if params.pretrain.encoder is not None:
+            problems += _encoder(params.pretrain.encoder, params.pretrain.revision)
     problems += _cards(params.training.device, gpus)
     needed, free = space_needed(params, jobs), shutil.disk_usage(".").free
     much = f"up to {needed / GB:.1f}" if needed >= GB / 10 else "less than 0.1"
@@ -68,12 +63,18 @@ def require_ready(
 
 def _tables(params: Params, stages: Sequence[str] = ()) -> Needed:
     """The tables that the grid, or these stages of it, read, looked up."""
+    members, targets = wanted_tasks(params, stages)
+    return look_up(members, targets, params.grid.benchmark, params.source)
+
+
+def wanted_tasks(params: Params, stages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(the members of all intermediates, the targets) that the stages may need."""
     intermediates = [name for name in params.grid.intermediates if _wanted(name, stages)]
     targets = [name for name in params.grid.targets if _wanted(name, stages)]
     members = [name for row in intermediates for name in params.intermediates[row].members]
     if params.pretrain.encoder is None:
         members.append("text")
-    return look_up(members, targets, params.grid.benchmark, params.source)
+    return members, targets
 
 
 def listed_tables(params: Params) -> tuple[list[str], list[str]]:
@@ -102,6 +103,20 @@ def _wanted(name: str, stages: Sequence[str]) -> bool:
         return True
     parts = [stage.partition("@")[2] for stage in stages if stage not in EARLY]
     return any(not part or f"-{name}-" in f"-{part}-" for part in parts)
+
+
+def _silent_hub(params: Params) -> list[str]:
+    """A line where tables and encoder are to come from a Hub that does not answer."""
+    encoder, source = params.pretrain.encoder, params.source
+    if encoder is None or Path(encoder).exists() or source.name != "hub" or source.mirror:
+        return []
+    if not _offline(encoder, params.pretrain.revision):
+        return []
+    return [
+        f"params.yaml: the Hub cannot be reached, from which pretrain.encoder ({encoder}) and the "
+        f"tables are to come; expected it online; try again, or `xstilts use {params.experiment} "
+        "--encoder FOLDER --set source.mirror=FOLDER` with copies of both on this machine"
+    ]
 
 
 # The encoder
@@ -163,7 +178,10 @@ def _on_hub(name: str, revision: str | None, where: str) -> list[str]:
         try:
             hf_hub_download(name, file, revision=revision, local_files_only=offline)
         except LocalEntryNotFoundError:
-            return [f"{where}: no such folder, and the Hub cannot be reached; {expected}"]
+            return [
+                f"{where}: no such folder, and the Hub cannot be reached; expected one of them; "
+                "correct it, or `xstilts use NAME --encoder FOLDER`"
+            ]
         except EntryNotFoundError:
             if file == "config.json":
                 return [f"{where}: no config.json on the Hub; {expected}"]
@@ -177,12 +195,11 @@ def _on_hub(name: str, revision: str | None, where: str) -> list[str]:
 
 def _offline(name: str, revision: str | None) -> bool:
     """Whether the Hub does not answer: asked once, where a download asks for half a minute."""
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.errors import HTTPError as Unanswered  # type: ignore[attr-defined]  # httpx's
 
     try:
-        HfApi().model_info(name, revision=revision, timeout=ANSWER_S)
+        encoder_info(name, revision)
     except (HfHubHTTPError, HFValidationError):
         return False
     except (Unanswered, OSError):

@@ -53,13 +53,13 @@ def locate(record: Record, split: Split, language: str, source: SourceSettings) 
 
     UserError for a repository, revision or file that should be there.
     """
-    places = _places(record, split, language, source)
+    places = located(record, split, language, source)
     if places is None:
         return None
     return [f"{place.snapshot.id} at {place.snapshot.revision[:SHOWN_HEX]}" for place in places]
 
 
-def _places(
+def located(
     record: Record, split: Split, language: str, source: SourceSettings
 ) -> list[Place] | None:
     """A table's files, which are looked up and not read; None where there is no such table.
@@ -83,7 +83,7 @@ def _places(
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
     """The rows of a split and language, or None. Train rows are English."""
-    places = _places(record, split, language, source)
+    places = located(record, split, language, source)
     if places is None:
         return None
     official = catalogue.official_size(record, split, language)

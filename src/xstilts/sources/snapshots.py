@@ -46,6 +46,7 @@ class Snapshot:
     revision: str  # a commit
     files: tuple[str, ...]
     folder: Path | None
+    sizes: tuple[int, ...] = ()  # in bytes, of the files on the Hub
 
     def at(self, problem: str) -> UserError:
         """An error that names the repository and revision."""
@@ -87,9 +88,10 @@ def at_revision(name: str, revision: str, mirror: str | None, pinned_by: Path | 
 def resolved(name: str, revision: str, mirror: str | None) -> Snapshot:
     """As `at_revision`, but cached for the process, and with huggingface_hub's own errors."""
     if mirror is None:
-        info = HfApi().dataset_info(name, revision=revision)
-        files = tuple(sorted(file.rfilename for file in info.siblings or ()))
-        return Snapshot(name, str(info.sha), files, None)
+        info = HfApi().dataset_info(name, revision=revision, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+        files = tuple(sorted(sizes))
+        return Snapshot(name, str(info.sha), files, None, tuple(sizes[file] for file in files))
     if not Path(mirror).is_dir():
         raise UserError(
             f"params.yaml: source.mirror: {mirror} is no folder; expected a cache folder of "
@@ -157,7 +159,7 @@ def _declared(found_in: Snapshot) -> Iterator[tuple[str, str, str]]:
     """(configuration, split, pattern of files) of all that the repository offers."""
     configs: Any = None
     if CARD in found_in.files:
-        configs = DatasetCard.load(found_in.local(CARD)).data.to_dict().get("configs")
+        configs = _configs(found_in.local(CARD))
     for config in configs or ():
         for place in config.get("data_files") or ():
             if not isinstance(place, dict) or not {"split", "path"} <= set(place):
@@ -167,6 +169,11 @@ def _declared(found_in: Snapshot) -> Iterator[tuple[str, str, str]]:
     if not configs:
         folders = {tuple(file.split("/")[:2]) for file in found_in.files if file.count("/") == 2}
         yield from ((config, split, f"{config}/{split}/*") for config, split in sorted(folders))
+
+
+@cache  # google/xtreme's has 180 configurations, and each of its tables asks
+def _configs(card: Path) -> Any:
+    return DatasetCard.load(card).data.to_dict().get("configs")
 
 
 def table(paths: Sequence[Path]) -> tuple[Features, list[dict[str, Any]]]:
