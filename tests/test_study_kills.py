@@ -163,6 +163,7 @@ def begun(notes: Path) -> list[int]:
     return [int(line) for line in notes.read_text().split()] if notes.exists() else []
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_and_repeat_no_finished_trial(tmp_path: Path) -> None:
     """Alone and with four processes; the study's own process is killed, or one of the four."""
     import multiprocessing
