@@ -49,7 +49,7 @@ from xstilts.sources import prepare
 from xstilts.sources.reading import Reading
 from xstilts.studies.stage import _key
 from xstilts.tasks.metrics import mining
-from xstilts.tasks.twins import apart, twins
+from xstilts.tasks.twins import apart
 from xstilts.training import encoder as encoders
 from xstilts.training import loop, saved
 from xstilts.training.batches import draw_members
@@ -393,9 +393,9 @@ def stopped(*_: object) -> None:
 
 def test_other_settings_are_another_training() -> None:
     other = {**PARAMS["targets"]["mlqa"], "epochs": 2}
-    assert twins(in_one_grid("xquad", "mlqa")) == {"xquad": ("mlqa",), "mlqa": ("xquad",)}
+    stages = ("target@none-xquad-1", "target@none-mlqa-1")
+    assert apart(in_one_grid("xquad", "mlqa")) == dict.fromkeys(stages, "none-xquad-1")
     for params_ in (in_one_grid("xquad", "mlqa", mlqa=other), in_one_grid("xquad", "xcopa")):
-        assert twins(params_) == {}
         assert apart(params_) == {}
     chosen = in_one_grid("xquad", "mlqa")
     study = Path("studies/target/mlqa.yaml")

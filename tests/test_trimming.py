@@ -27,7 +27,6 @@ from xstilts.training.task import task
 # A decay so strong that it shows in fp32 after a few steps, and a clip that is always at work.
 CPU = TrainingSettings(device="cpu", token_budget=128, evaluations=4, weight_decay=0.5, clip=0.1)
 UNREAD = 300  # rows of the table that no text reads
-Kept = dict[str, torch.Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +91,7 @@ def test_every_weight_is_as_without_it(
     assert (unread - table[-UNREAD:]).abs().max() > 1e-3  # their decay is seen
 
 
-def test_decay_reaches_the_step_whose_weights_are_kept(tmp_path: Path) -> None:
+def test_decay_reaches_the_step_whose_weights_are_kept() -> None:
     """The best evaluation's weights are the result, so that later steps decay nothing."""
     plan = Plan(1e-3, 40, 4, 3)
     by_hand = 1.0

@@ -63,7 +63,7 @@ class TaskFiles(Section):
     test: list[FileSpec] | None = None
     # At most so many rows of a split, a seeded choice: of a reported one the same rows (by their
     # number) in each language. Files are read whole before, and their official sizes compared.
-    limits: dict[Literal["train", "select", "dev", "test"], int] = {}
+    limits: dict[Literal["train", "dev", "test"], int] = {}
     note: str = ""  # what stands in for what; shown on the card
     repository: str = ""  # hub: another of the copies that tasks/catalogue knows
 

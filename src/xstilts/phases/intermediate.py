@@ -24,7 +24,7 @@ from xstilts.training.progress import Reporter
 
 
 def intermediate_stage(name: str, replicate: int, params: Params) -> None:
-    """Train the encoder on an intermediate's members; without any, refer to what it was."""
+    """Train the encoder on an intermediate's members; without any, refer to the encoder itself."""
     data, out_folder = paths.intermediate_data(name), paths.intermediate_model(name, replicate)
     section, training, origins = with_study(
         params.intermediates[name], params.training, paths.study("intermediate", name)

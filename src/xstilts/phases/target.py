@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -30,13 +31,7 @@ from xstilts.formats.tables import (
 )
 from xstilts.params import FrozenSettings, Params, PhaseSettings, TrainingSettings
 from xstilts.phases.members import check_target, inputs_of, members_of
-from xstilts.phases.provenance import (
-    key_of,
-    phase_seed,
-    with_study,
-    with_values,
-    write_phase,
-)
+from xstilts.phases.provenance import key_of, phase_seed, with_study, with_values, write_phase
 from xstilts.phases.stage import Objective, Outcome, begin, build, context_of, dev_score, finish
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
@@ -73,6 +68,23 @@ class Cell:
     def name(self) -> str:
         return f"target-{self.intermediate}-{self.target}-{self.replicate}"
 
+    @cached_property
+    def training_key(self) -> str:
+        """A digest of all that decides the training; empty where nothing trains.
+
+        The target's name is no part of it: MLQA's training is XQuAD's.
+        """
+        if self.section.trained is None:
+            return ""
+        tables = [
+            (folder.name, path.name, file_digest(path))
+            for folder in paths.trainings(self.data)
+            for path in sorted([*folder.glob("*.parquet"), folder / "record.json"])
+        ]
+        seed = phase_seed(self.training.seed, 3, self.replicate)
+        code = kind_digest("target")
+        return key_of(self.base.digest, tables, self.section.trained, self.training, seed, code)
+
 
 def cell_of(intermediate: str, name: str, replicate: int, params: Params) -> Cell:
     """The cell that params, a study and the folders before it say; UserError where they do not."""
@@ -102,27 +114,9 @@ def target_stage(intermediate: str, name: str, replicate: int, params: Params) -
     finish(run, card, out, work)
 
 
-def training_key(cell: Cell) -> str:
-    """A digest of all that decides a cell's training; empty where nothing trains.
-
-    The target's name is no part of it: MLQA's training is XQuAD's.
-    """
-    if cell.section.trained is None:
-        return ""
-    tables = [
-        (folder.name, path.name, file_digest(path))
-        for folder in paths.trainings(cell.data)
-        for path in sorted([*folder.glob("*.parquet"), folder / "record.json"])
-    ]
-    seed = phase_seed(cell.training.seed, 3, cell.replicate)
-    return key_of(
-        cell.base.digest, tables, cell.section.trained, cell.training, seed, kind_digest("target")
-    )
-
-
 def twins_of(cell: Cell, params: Params) -> tuple[str, ...]:
     """The other targets of the grid with the same training, as far as their tables are there."""
-    key, trained = training_key(cell), cell.section.trained
+    key, trained = cell.training_key, cell.section.trained
     alike = []
     for name in params.grid.targets:
         data, study = paths.target_data(name), paths.study("target", name)
@@ -130,7 +124,7 @@ def twins_of(cell: Cell, params: Params) -> tuple[str, ...]:
             continue
         section, training, _ = with_study(params.targets[name], params.training, study)
         other = replace(cell, target=name, data=data, section=section, training=training)
-        if section.trained == trained and training_key(other) == key:
+        if section.trained == trained and other.training_key == key:
             alike.append(name)
     return tuple(alike)
 
@@ -144,7 +138,7 @@ def training_folder(cell: Cell, others: Sequence[str], work: Path) -> Iterator[P
     if not others:
         yield work
         return
-    key = training_key(cell)
+    key = cell.training_key
     folder = paths.TRAININGS / key
     with FileLock(folder.with_suffix(".lock")):
         if folder.exists():
@@ -175,7 +169,7 @@ def make_cell(
         model, target, outcome = freeze(data, section, cell.base, seed, context)
     else:
         model, target, outcome = train_target(data, section, cell.base, seed, context)
-    trained = {"training": key} if (key := training_key(cell)) else {}
+    trained = {"training": key} if (key := cell.training_key) else {}
     settle = retrieval.settle if record.family == "retrieval" else None
     with fresh_folder(out_folder) as out:
         evaluated = evaluate_target(Predictor(model, target, context, settle), data, out)

@@ -232,7 +232,8 @@ def _write_member(
 
 def _limit(record: Record, split: Split, source: SourceSettings) -> int | None:
     files = source.tasks.get(record.name)
-    return files.limits.get(split) if files else None
+    limits = files.limits if files else {}
+    return next((limit for name, limit in limits.items() if name == split), None)
 
 
 def _within(

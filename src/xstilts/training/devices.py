@@ -35,7 +35,7 @@ def accelerator_for(training: TrainingSettings) -> Accelerator:
 def cpu_has_bf16() -> bool:
     """Whether the CPU has instructions for bf16 products; without them autocast is slow.
 
-    True where an older torch (below 2.11) cannot say.
+    True where an older torch cannot say.
     """
     if not hasattr(torch.cpu, "get_capabilities"):
         return True
