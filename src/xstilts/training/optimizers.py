@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from xstilts.params import TrainingSettings
+from xstilts.training.muon import Muon
 
 OptimizerName = Literal["adamw", "muon"]
 # Of the learning rate, for Muon's matrices: measured on the world's encoder, 3 x 64.
@@ -29,13 +30,8 @@ def optimizers_for(
         torch.optim.AdamW(_groups(rest, training), eps=training.adam_epsilon, fused=True)
     ]
     if matrices:
-        # As Jordan et al. 2024, with the update's size as AdamW's (Liu et al. 2025): one learning
-        # rate serves both.
-        group: dict[str, Any] = {"params": [value for _, value in matrices], "scale": MUON_SCALE}
-        decay = training.weight_decay
-        optimizers.append(
-            torch.optim.Muon([group], weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        )
+        group = {"params": [value for _, value in matrices], "scale": MUON_SCALE}
+        optimizers.append(Muon([group], training.weight_decay))
     return optimizers
 
 

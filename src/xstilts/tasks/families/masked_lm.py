@@ -67,11 +67,12 @@ def collate(
     ids = batch["input_ids"].numpy()
     labels = np.full(ids.shape, IGNORE_INDEX, np.int64)
     assert tokens.mask is not None
-    for line, targets, example in zip(ids, labels, examples, strict=True):
+    may = ~np.isin(ids, tokens.special)
+    for line, targets, allowed, example in zip(ids, labels, may, examples, strict=True):
         # Of the example and not of its place in the batch, which depends on the token budget.
         rng = np.random.default_rng([*seed, int(example)])
         chance, kind = rng.random((2, len(line)))
-        chosen = (chance < tokens.mask_probability) & ~np.isin(line, tokens.special)
+        chosen = (chance < tokens.mask_probability) & allowed
         targets[chosen] = line[chosen]
         random_ids = rng.integers(0, tokens.vocabulary, len(line))
         line[chosen & (kind < 0.8)] = tokens.mask
