@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,7 @@ class Ragged:
     def of(cls, lists: Sequence[Sequence[int]]) -> Ragged:
         offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(values) for values in lists], out=offsets[1:])
-        values = np.fromiter(
-            (value for values in lists for value in values), np.int32, int(offsets[-1])
-        )
+        values = np.fromiter(chain.from_iterable(lists), np.int32, int(offsets[-1]))
         return cls(values, offsets)
 
 
