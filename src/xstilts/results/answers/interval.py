@@ -1,0 +1,217 @@
+"""The interval of a difference between two lines of the table: seeds and test rows together.
+
+What enters: a statistic of every training of a column, with the covariance that the test rows give
+each two of them. What leaves: a difference, its interval, and where its width comes from.
+
+The design is radiology's of readers and cases (Obuchowski, Rockette, Hillis): few trainings, many
+test rows, any metric. Test rows are shared by all trainings, so their part of a difference is
+estimated across replicates, where no training meets itself. Seeds are shared by none: the spread
+over replicates is pooled over the column's lines, which have equal spreads as far as can be seen,
+and holds a training's own part of the row noise, too. The quantile is Cochran and Cox's: of t for
+the seeds' part, of the normal distribution for the rows'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+Floats = NDArray[np.float64]
+Training = tuple[str, int]  # intermediate, replicate
+Rows = Literal["like these", "these"]  # which test rows an interval speaks of
+
+UNEQUAL = 0.01  # Bartlett's p below which a column's lines do not share one spread
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A statistic of each training of a column, as a fraction.
+
+    rows: (trainings, trainings), the covariance of each two over samples of test rows.
+    """
+
+    trainings: tuple[Training, ...]
+    values: Floats
+    rows: Floats
+
+    @cached_property
+    def lines(self) -> Mapping[str, list[int]]:
+        """The places of each intermediate's replicates."""
+        lines: dict[str, list[int]] = {}
+        for place, (name, _) in enumerate(self.trainings):
+            lines.setdefault(name, []).append(place)
+        return lines
+
+    def mean(self, name: str) -> float:
+        return float(self.values[self.lines[name]].mean())
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance over replicates of one training, with its degrees of freedom.
+
+    of: each line's own. shared: a line has the column's, unless the lines are unlike. fixed: lines
+    that no seed moves, as a frozen encoder's.
+    """
+
+    variance: float
+    df: int
+    of: Mapping[str, tuple[float, int]]
+    unequal: float | None = None  # Bartlett's p; None where it cannot be had
+    blocks: bool = False
+    fixed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference with its interval; fractions. p: of none; None: rows alone, seeds unknown."""
+
+    difference: float
+    low: float
+    high: float
+    p: float | None
+    rows: float  # variance of the difference by test rows
+    seeds: float | None  # by seeds; None: there is one replicate
+    df: float | None
+
+
+def spread(measured: Measured, fixed: frozenset[str] = frozenset()) -> Spread:
+    """The spread over replicates, pooled over the lines that have more than one."""
+    groups = {
+        name: measured.values[places]
+        for name, places in measured.lines.items()
+        if len(places) > 1 and name not in fixed
+    }
+    of = {name: (float(np.var(values, ddof=1)), len(values) - 1) for name, values in groups.items()}
+    df = sum(count for _, count in of.values())
+    variance = sum(own * count for own, count in of.values()) / df if df else 0.0
+    return Spread(variance, df, of, _bartlett(list(groups.values())), fixed=fixed)
+
+
+def block_spread(measured: Measured) -> Spread:
+    """The spread where replicates have encoders of their own: what is left of lines x replicates.
+
+    A replicate is a block, whose encoder lifts or lowers all its trainings: two-way analysis of
+    variance without repeats. Every line must have the same replicates.
+    """
+    names = list(measured.lines)
+    table = np.array([measured.values[measured.lines[name]] for name in names])
+    left = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    df = (table.shape[0] - 1) * (table.shape[1] - 1)
+    variance = float((left**2).sum() / df) if df else 0.0
+    own = table.shape[1] - 1
+    of = {name: (float((line**2).sum() / own), own) for name, line in zip(names, left, strict=True)}
+    return Spread(variance, df, of if own else {}, blocks=True)
+
+
+def difference(
+    measured: Measured,
+    pair: tuple[str, str],
+    spread: Spread,
+    *,
+    level: float = 0.95,
+    rows: Rows = "like these",
+    welch: bool = False,
+) -> Interval:
+    """The first line of `pair` minus the second.
+
+    rows: speak of test rows like these, or of these alone. welch: each line has a spread of its
+    own, where lines are unlike or a run collapsed.
+    """
+    first, second = (measured.lines[name] for name in pair)
+    value = float(measured.values[first].mean() - measured.values[second].mean())
+    seeds = _by_seeds(spread, dict(zip(pair, (len(first), len(second)), strict=True)), welch)
+    if seeds is None:
+        alone = _contrast(measured, first, second) if rows == "like these" else 0.0
+        half = float(special.ndtri(0.5 + level / 2)) * alone**0.5
+        return Interval(value, value - half, value + half, None, alone, None, None)
+    by_rows = _by_rows(measured, first, second, spread.blocks) if rows == "like these" else 0.0
+    half = _half(by_rows, *seeds, 1 - level)
+    p = _p(abs(value), by_rows, *seeds)
+    return Interval(value, value - half, value + half, p, by_rows, *seeds)
+
+
+def _contrast(measured: Measured, first: Sequence[int], second: Sequence[int]) -> float:
+    """The variance by test rows of these trainings' own difference, their noise included."""
+    weights = np.zeros(len(measured.values))
+    weights[first], weights[second] = 1 / len(first), -1 / len(second)
+    return max(0.0, float(weights @ measured.rows @ weights))
+
+
+def _by_rows(
+    measured: Measured, first: Sequence[int], second: Sequence[int], blocks: bool
+) -> float:
+    """The variance that test rows alone give the difference, not below 0.
+
+    Over pairs of distinct trainings: a training's covariance with itself holds noise of its own,
+    which the spread over replicates has already. blocks: over pairs of distinct replicates.
+    """
+    of = measured.rows
+    within = [of[np.ix_(places, places)] for places in (first, second) if len(places) > 1]
+    across = of[np.ix_(first, second)]
+    if blocks:
+        return max(0.0, _distinct(within[0] + within[1] - across - across.T))
+    # A line of one training has no pair: the other line's stands in, since both read the same rows.
+    own = sum(map(_distinct, within)) * 2 / len(within)
+    return max(0.0, own - 2 * float(across.mean()))
+
+
+def _distinct(pairs: Floats) -> float:
+    """The mean of a square matrix without its diagonal."""
+    n = len(pairs)
+    return float((pairs.sum() - np.trace(pairs)) / (n * (n - 1)))
+
+
+def _by_seeds(spread: Spread, sizes: Mapping[str, int], welch: bool) -> tuple[float, float] | None:
+    """(the variance that seeds give a difference, its degrees of freedom); None: nobody knows.
+
+    sizes: the replicates of both lines. Of Welch's the degrees of freedom are Satterthwaite's.
+    """
+    moved = {name: size for name, size in sizes.items() if name not in spread.fixed}
+    if not moved:
+        return None
+    if not welch:
+        each = spread.variance * sum(1 / size for size in moved.values())
+        return (each, spread.df) if spread.df else None
+    if not moved.keys() <= spread.of.keys():
+        return None
+    parts = [(spread.of[name][0] / size, spread.of[name][1]) for name, size in moved.items()]
+    total = sum(part for part, _ in parts)
+    lost = sum(part**2 / df for part, df in parts)
+    return total, total**2 / lost if lost else float(min(df for _, df in parts))
+
+
+def _half(by_rows: float, by_seeds: float, df: float, alpha: float) -> float:
+    """Half of the interval's width: each part has its own quantile, weighted by its variance."""
+    total = by_rows + by_seeds
+    if not total:
+        return 0.0
+    z, t = special.ndtri(1 - alpha / 2), special.stdtrit(df, 1 - alpha / 2)
+    return float((z * by_rows + t * by_seeds) / total**0.5)
+
+
+def _p(gap: float, by_rows: float, by_seeds: float, df: float) -> float:
+    """The level at which the interval would just reach 0."""
+    total = by_rows + by_seeds
+    if not total:
+        return float(gap == 0)
+    lowest = 1e-12
+    if gap >= _half(by_rows, by_seeds, df, lowest):
+        return lowest
+    return float(optimize.brentq(lambda a: _half(by_rows, by_seeds, df, a) - gap, lowest, 1.0))
+
+
+def _bartlett(groups: Sequence[Floats]) -> float | None:
+    """Bartlett's p of equal spreads. A line that never moved, beside one that did, is unlike: 0."""
+    if len(groups) < 2:
+        return None
+    still = [bool(np.ptp(values) == 0) for values in groups]
+    if any(still):
+        return None if all(still) else 0.0
+    return float(stats.bartlett(*groups).pvalue)

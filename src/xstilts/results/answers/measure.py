@@ -1,0 +1,89 @@
+"""Statistics of trainings with the covariance that test rows give each two of them.
+
+What enters: sums by cluster of test rows, of every training. What leaves: `Measured`, of a
+language, of a mean over languages, of a mean over columns.
+
+Every metric here is a ratio of two sums over clusters: accuracy, exact match and mean average
+precision of a count, chunk F1 of predicted and gold chunks. A cluster's influence on a ratio is
+exact for means and linear for F1 (the delta method), so no random number is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xstilts.results.answers.interval import Floats, Measured, Training
+
+
+@dataclass(frozen=True)
+class Sums:
+    """One language of one training, by cluster: rows that stand or fall together.
+
+    metrics: of each the numerators and denominators, (clusters, 2). clusters: names, equal where
+    two languages hold the same rows in translation.
+    """
+
+    clusters: tuple[str, ...]
+    metrics: Mapping[str, Floats]
+
+    def score(self, metric: str) -> float:
+        """The metric as its scorer gives it; 0 where nothing is there to divide by."""
+        above, below = self.metrics[metric].sum(0)
+        return float(above / below) if below else 0.0
+
+    def influence(self, main: Sequence[str]) -> Floats:
+        """(clusters,): what each adds to the mean of `main`; products of two trainings' add up to
+        their covariance."""
+        n = len(self.clusters)
+        each = np.zeros(n)
+        for metric in main:
+            above, below = self.metrics[metric].T
+            if below.sum():
+                each += (above - self.score(metric) * below) / below.sum() / len(main)
+        return each * np.sqrt(n / (n - 1)) if n > 1 else each
+
+
+@dataclass(frozen=True)
+class Column:
+    """A target: the sums of each training by language, and the metrics whose mean is its number."""
+
+    trainings: Mapping[Training, Mapping[str, Sums]]
+    languages: tuple[str, ...]
+    main: tuple[str, ...]
+
+    def values(self) -> Floats:
+        """(trainings,): the task's number, a mean over the languages."""
+        numbers = [
+            [np.mean([of[code].score(metric) for metric in self.main]) for code in self.languages]
+            for of in self.trainings.values()
+        ]
+        means: Floats = np.array(numbers).mean(axis=1)
+        return means
+
+
+def measure(columns: Sequence[Column]) -> Measured:
+    """The mean over columns, of one column its number; replicate by replicate.
+
+    The columns have the same trainings, in one order. Clusters with one name are one, whatever
+    their language or column: translations, and two targets over the same articles.
+    """
+    trainings = tuple(columns[0].trainings)
+    if any(tuple(column.trainings) != trainings for column in columns):
+        raise ValueError("columns of unlike trainings have no mean")
+    place: dict[str, int] = {}
+    parts: list[tuple[list[int], Floats]] = []
+    for column in columns:
+        share = 1 / len(column.languages) / len(columns)
+        first = next(iter(column.trainings.values()))
+        for code in column.languages:
+            at = [place.setdefault(name, len(place)) for name in first[code].clusters]
+            of = [training[code].influence(column.main) for training in column.trainings.values()]
+            parts.append((at, share * np.array(of)))
+    deviations = np.zeros((len(trainings), len(place)))
+    for at, added in parts:
+        deviations[:, at] += added
+    values = np.mean([column.values() for column in columns], axis=0)
+    return Measured(trainings, values, deviations @ deviations.T)

@@ -1,0 +1,102 @@
+"""Intervals hold what they promise: simulated tables, the room's own code. Seeded, so that a run
+gives what the last one gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.answers.made_up import Regime, column, tagged
+from xstilts.results.answers.interval import (
+    UNEQUAL,
+    Interval,
+    Spread,
+    block_spread,
+    difference,
+    spread,
+)
+from xstilts.results.answers.measure import Column, measure
+from xstilts.results.answers.verdicts import holm
+
+pytestmark = pytest.mark.slow
+TABLES = 500
+NAMES = tuple(f"a{number}" for number in range(5))
+REGIMES = {
+    "seeds rule": Regime(4.0, 300, 5),
+    "both": Regime(1.0, 1000, 5),
+    "rows rule": Regime(0.3, 500, 10),
+    "encoders of their own": Regime(2.0, 300, 5, encoders=4.0),
+    "collapses": Regime(1.0, 300, 5, collapses=0.1),
+}
+
+
+def intervals(column: Column, blocks: bool = False) -> dict[str, Interval]:
+    """Each line against a0, as the report forms them."""
+    measured = measure([column])
+    found: Spread = block_spread(measured) if blocks else spread(measured)
+    welch = found.unequal is not None and found.unequal < UNEQUAL
+    return {
+        name: difference(measured, (name, "a0"), found, welch=welch)
+        for name in measured.lines
+        if name != "a0"
+    }
+
+
+def covered(make: Callable[[np.random.Generator], dict[str, Interval]], tables: int) -> float:
+    """How many percent of the intervals hold 0, over some tables."""
+    rng = np.random.default_rng(7)
+    hits = [
+        interval.low <= 0 <= interval.high for _ in range(tables) for interval in make(rng).values()
+    ]
+    return 100 * float(np.mean(hits))
+
+
+def error(percent: float, tables: int) -> float:
+    """Two Monte Carlo errors of a share; lines of a table share the baseline, so tables count."""
+    return 2 * (percent * (100 - percent) / tables) ** 0.5
+
+
+@pytest.mark.parametrize("replicates", [3, 5])
+@pytest.mark.parametrize("name", REGIMES)
+def test_95_percent_intervals_cover_their_share(name: str, replicates: int) -> None:
+    """93 to 98, where seeds rule, where rows do, with encoders of their own, with collapses."""
+    lines = dict.fromkeys(NAMES, replicates)
+    blocks = name == "encoders of their own"
+    share = covered(lambda rng: intervals(column(REGIMES[name], lines, rng), blocks), TABLES)
+    assert 93 - error(93, TABLES) <= share <= 98 + error(98, TABLES)
+
+
+@pytest.mark.parametrize("replicates", [3, 5])
+def test_more_of_the_baseline_covers_as_well(replicates: int) -> None:
+    lines = dict.fromkeys(NAMES, replicates) | {"a0": 2 * replicates}
+    share = covered(lambda rng: intervals(column(REGIMES["both"], lines, rng)), TABLES)
+    assert 93 - error(93, TABLES) <= share <= 98 + error(98, TABLES)
+
+
+@pytest.mark.parametrize("sentences", [47, 100])
+def test_chunk_f1_of_few_sentences_is_covered(sentences: int) -> None:
+    lines = dict.fromkeys(("a0", "a1", "a2"), 3)
+    share = covered(lambda rng: intervals(tagged(sentences, lines, rng)), 2 * TABLES)
+    assert 93 - error(93, 2 * TABLES) <= share <= 98 + error(98, 2 * TABLES)
+
+
+@pytest.mark.parametrize("uneven", [(), (0.5, 0.5, 1.0, 1.5, 2.0)], ids=["even", "uneven"])
+@pytest.mark.parametrize("replicates", [3, 5])
+def test_few_tables_without_an_effect_have_a_decided_cell(
+    replicates: int, uneven: tuple[float, ...]
+) -> None:
+    """Four lines on nine targets: at most 5 % of such tables have any cell below .05 by Holm."""
+    rng = np.random.default_rng(11)
+    regime = Regime(2.0, 200, 2, uneven=uneven)
+    lines = dict.fromkeys(NAMES, replicates)
+    false = []
+    for _ in range(TABLES):
+        p = {
+            (target, name): interval.p or 0.0
+            for target in range(9)
+            for name, interval in intervals(column(regime, lines, rng)).items()
+        }
+        false.append(min(holm(p).values()) < 0.05)
+    assert 100 * float(np.mean(false)) <= 5 + error(5, TABLES)
