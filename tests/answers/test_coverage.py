@@ -55,7 +55,7 @@ def covered(make: Callable[[np.random.Generator], dict[str, Interval]], tables: 
 
 def error(percent: float, tables: int) -> float:
     """Two Monte Carlo errors of a share; lines of a table share the baseline, so tables count."""
-    return 2 * (percent * (100 - percent) / tables) ** 0.5
+    return 2 * float((percent * (100 - percent) / tables) ** 0.5)
 
 
 @pytest.mark.parametrize("replicates", [3, 5])
