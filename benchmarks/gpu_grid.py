@@ -40,7 +40,7 @@ BLOCK = 32  # weights that share a scale
 ROOM_GB = 30  # of models and checkpoints; in memory where it has so much
 ENCODERS = 4  # processes that encode one target's tables
 QUIET = {"XSTILTS_TRACKING": "off", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-RETURNED = ("card.json", "history.csv")
+RETURNED = ("card.json", "history.csv", "sums.json")
 
 
 @dataclass(frozen=True)
@@ -281,8 +281,10 @@ def work_off(jobs: Connection) -> None:
 
 
 def run_job(job: Job, params: Any) -> None:
+    from xstilts import paths
     from xstilts.phases.intermediate import intermediate_stage
     from xstilts.phases.target import target_stage
+    from xstilts.results.answers.sums import keep_sums
 
     if job.kind == "encode":
         for _ in features(params, job.row, job.target, (job.replicate, ENCODERS)):
@@ -291,6 +293,7 @@ def run_job(job: Job, params: Any) -> None:
         intermediate_stage(job.row, job.replicate, params)
     else:
         target_stage(job.row, job.target, job.replicate, params)
+        keep_sums(paths.cell(job.row, job.target, job.replicate))
 
 
 def features(

@@ -233,7 +233,8 @@ def report(results: Path, out: Path) -> None:
         raise UserError(f"{results}: no replicate is whole; expected one; give it more minutes")
     params = settings.load(out / "params.yaml")
     grid = params.grid.model_copy(update={"replicates": machine["replicates"]})
-    report_stage(f"{params.experiment} on {machine['card']}", grid, out / "cells", out / "reports")
+    name = f"{params.experiment} on {machine['card']}"
+    report_stage(name, grid, params.answers, out / "cells", out / "reports")
     print((out / "reports/report.md").read_text())
 
 

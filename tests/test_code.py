@@ -101,7 +101,7 @@ def with_other_comments(text: str) -> str:
     [
         ("formats/features.py", "IGNORE_INDEX = -100", "IGNORE_INDEX = -101", TRAININGS),
         ("training/loop.py", "may not train; expected", "may not train; wanted", TRAININGS),
-        ("tasks/metrics/squad.py", "", "CHANGED = 1", TRAININGS),
+        ("tasks/metrics/squad.py", "", "CHANGED = 1", TRAININGS | {"report"}),
         ("tasks/families/__init__.py", "", "CHANGED = 1", TRAININGS),
         ("studies/space.py", "n_ei_candidates=24", "n_ei_candidates=25", {"study"}),
         ("sources/readers/conllu.py", "", "CHANGED = 1", {"data"}),

@@ -17,7 +17,7 @@ from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card, task_number, write_card
 from xstilts.formats.kept import cell_folder
 from xstilts.formats.tables import GOLD, write_table, write_text
-from xstilts.results.rescoring import Rescored, render, rescore, scored_with
+from xstilts.results.rescoring import Rescored, _settings, render, rescore
 from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import FAMILIES
 
@@ -65,7 +65,7 @@ def cell(family: Any, tables: dict[str, Lines], task: str = "made_up", **inputs:
         for row in rows if family == "retrieval" else ():
             row["side"] = "english" if row["gold"] is None else "foreign"
         found = [prediction for prediction, _ in lines]
-        scores = FAMILIES[family].score(found, rows, language, scored_with(card))
+        scores = FAMILIES[family].score(found, rows, language, _settings(card))
         card.scores.setdefault(split, {})[language] = scores
     write_card(folder, card)
     return folder

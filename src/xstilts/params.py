@@ -256,6 +256,13 @@ class GridSettings(Section):
         return values
 
 
+class AnswerSettings(Section):
+    """What counts as an answer: of the report alone, nothing is trained anew for it."""
+
+    matters: float = Field(default=1.0, gt=0)  # points; within them two lines count as equal
+    level: float = Field(default=0.95, gt=0.5, lt=1)  # of intervals, and 1 - level of verdicts
+
+
 def _kind(value: Any) -> str:
     frozen = isinstance(value, FrozenSettings) or (
         isinstance(value, dict) and {"layer", "pooling", "tuning"} & set(value)
@@ -278,6 +285,7 @@ class Params(Section):
     training: TrainingSettings = TrainingSettings()
     run: RunSettings = RunSettings()
     grid: GridSettings = GridSettings()
+    answers: AnswerSettings = AnswerSettings()
     study: Studies = Studies()
     intermediates: dict[Name, IntermediateSettings] = {}
     targets: dict[Name, Target] = {}

@@ -57,7 +57,7 @@ def card_of(target: str, **changes: Any) -> Path:
 def test_an_archives_report_is_the_grids(grid: Params, tmp_path: Path) -> None:
     """In another place, where there is neither a grid nor another params.yaml."""
     Path("studies/target/xnli.yaml").write_text(STUDY)
-    report_stage(grid.experiment, grid.grid)
+    report_stage(grid.experiment, grid.grid, grid.answers)
     done = room.archive("one", grid)
     assert (done.size, len(done.cells), done.missing, done.older) == (9, 9, (), ())
     moved = tmp_path / "elsewhere"
@@ -82,7 +82,7 @@ def test_no_text_of_a_row_and_no_prediction_is_kept(grid: Params, small_world: P
     done = room.archive("one", grid)
     kept = {re.sub(r"(cells|models)/.+/", r"\1/", name) for name in contents(done.folder)}
     models = {"models/card.json", "models/history.csv"}
-    cells = {"cells/card.json", "cells/history.csv"}
+    cells = {"cells/card.json", "cells/history.csv", "cells/sums.json"}
     studies = {f"studies/target/{name}.yaml" for name in grid.targets}
     studies.add("studies/intermediate/none.yaml")
     assert kept == {"README.md", "params.yaml", *models, *cells, *studies}
@@ -119,7 +119,9 @@ def test_what_is_gone_stays_until_it_is_pruned(grid: Params) -> None:
     folder = room.archive("one", grid).folder
     shutil.rmtree(paths.cell("none", "pawsx", 1))
     done = room.archive("one", grid)
-    older = ("cells/none/pawsx/1/card.json", "cells/none/pawsx/1/history.csv")
+    older = tuple(
+        f"cells/none/pawsx/1/{name}" for name in ("card.json", "history.csv", "sums.json")
+    )
     assert (done.missing, done.older, len(done.cells)) == (("none/pawsx/1",), older, 8)
     room.report_again(folder, Path("again"))
     assert room.archive("one", grid, prune=True).older == ()

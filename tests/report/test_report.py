@@ -14,7 +14,7 @@ from rich.console import Console
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Selection, write_card
 from xstilts.formats.tables import write_text
-from xstilts.params import GridSettings
+from xstilts.params import AnswerSettings, GridSettings
 from xstilts.results.report import report_stage
 from xstilts.results.report.terminal import show
 
@@ -49,7 +49,7 @@ def grid(rows: list[str], targets: list[str], replicates: tuple[int, ...] = (1,)
 
 def report(tmp_path: Path, settings: GridSettings) -> str:
     folders = [tmp_path / name for name in ("cells", "reports", "studies")]
-    report_stage("made up", settings, *folders)
+    report_stage("made up", settings, AnswerSettings(), *folders)
     return (tmp_path / "reports/report.md").read_text(encoding="utf-8")
 
 

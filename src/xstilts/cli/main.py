@@ -277,7 +277,7 @@ def report(
     from xstilts.results.report import report_stage
 
     params = load_params()
-    report_stage(params.experiment, params.grid)
+    report_stage(params.experiment, params.grid, params.answers)
     from xstilts.running import logbook
 
     if logbook.mode() == "on":  # under the driver, MLflow hears of all at its end

@@ -1,9 +1,9 @@
 """`xstilts archive`: the cards of a grid's finished cells and models, to keep in git.
 
 What enters: cells/, models/, studies/ and params.yaml. What leaves: a folder with the same layout,
-of cards, curves, studies' files and params.yaml, of which a report can be made again. Predictions,
-tables, tokenizers and weights stay behind: a card holds numbers, settings, digests and words of
-ours, and no text of a row.
+of cards, sums, curves, studies' files and params.yaml, of which a report can be made again.
+Predictions, tables, tokenizers and weights stay behind: a card holds numbers, settings, digests and
+words of ours, sums hold numbers by a row's id, and neither has a text of a row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, first_problem, read_card
 from xstilts.formats.tables import write_text
-from xstilts.params import GridSettings, Params, read_yaml
+from xstilts.params import AnswerSettings, GridSettings, Params, read_yaml
+from xstilts.results.answers.sums import FILE as SUMS
+from xstilts.results.answers.sums import as_text, read_sums
 from xstilts.results.report import report_stage, studies_of
 from xstilts.running.logbook import commit
 from xstilts.sections import Section
@@ -63,8 +65,10 @@ def archive(name: str, params: Params, prune: bool = False, archives: Path = ARC
         if difference := _difference(card, section, params):
             unlike.append(f"{where}: {difference}")
             continue
-        cells += [_name(where)] if card.phase == "target" else []
         files[where / CARD] = compact(asdict(card)) + "\n"
+        if card.phase == "target":
+            cells.append(_name(where))
+            files[where / SUMS] = as_text(read_sums(where, card))
         curve = where / CURVE
         if curve.is_file() and curve.stat().st_size <= CURVE_BYTES:
             files[curve] = curve.read_text(encoding="utf-8")
@@ -90,8 +94,8 @@ def archive(name: str, params: Params, prune: bool = False, archives: Path = ARC
 
 def report_again(folder: Path, out: Path) -> None:
     """Write the report of an archive's grid; UserError where it is none, or lacks a cell."""
-    experiment, grid = _grid_of(folder)
-    report_stage(experiment, grid, folder / paths.CELLS, out, folder / paths.STUDIES)
+    experiment, grid, answers = _grid_of(folder)
+    report_stage(experiment, grid, answers, folder / paths.CELLS, out, folder / paths.STUDIES)
 
 
 def compact(value: Any, indent: str = "") -> str:
@@ -119,8 +123,8 @@ def _folder(name: str, params: Params, archives: Path) -> Path:
     return folder
 
 
-def _grid_of(folder: Path) -> tuple[str, GridSettings]:
-    """The experiment and grid of an archive.
+def _grid_of(folder: Path) -> tuple[str, GridSettings, AnswerSettings]:
+    """The experiment and grid of an archive, and what counts as an answer.
 
     The rest of its params.yaml may be older than this version's settings, and decides no table.
     """
@@ -132,7 +136,11 @@ def _grid_of(folder: Path) -> tuple[str, GridSettings]:
         )
     raw = read_yaml(path)
     try:
-        return str(raw["experiment"]), GridSettings.model_validate(raw["grid"])
+        grid, answers = raw["grid"], raw.get("answers", {})
+        experiment = str(raw["experiment"])
+        return (
+            experiment, GridSettings.model_validate(grid), AnswerSettings.model_validate(answers)
+        )  # fmt: skip
     except (KeyError, TypeError):
         problem = "no experiment and grid in it"
     except ValidationError as errors:

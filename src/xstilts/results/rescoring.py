@@ -92,7 +92,7 @@ def _split(
     unread = False
     for code in sorted(scored, key=lambda code: (code != ENGLISH, code)):
         kept = read_kept(folder, card, split, code)
-        language = _Language(kept, kept.rows(family_of(card)), _texts(card, kept))
+        language = _Language(kept, kept.rows(_family(card)), _texts(card, kept))
         unread |= language.texts is None
         for name, number in _numbers(card, language, dev_rows).items():
             by_convention.setdefault(name, {})[code] = number
@@ -122,8 +122,8 @@ def _notes(card: Card, languages: Sequence[str], unread: bool) -> list[str]:
 
 def _numbers(card: Card, language: _Language, dev_rows: int) -> dict[str, float]:
     """Every convention's number for one language; the passport's own first."""
-    own = Rule(scored_with(card), card.main)
-    family, conventions = FAMILIES[family_of(card)], _conventions(card)
+    own = Rule(_settings(card), card.main)
+    family, conventions = FAMILIES[_family(card)], _conventions(card)
     kept, gold = language.kept, language.rows
 
     def number(rule: Rule, predictions: Sequence[Prediction], rows: Sequence[Row]) -> float:
@@ -157,7 +157,7 @@ def _name(card: Card, rule: Rule) -> str:
     return f"{metrics} ({NORMALISERS.get(convention, convention)})" if convention else metrics
 
 
-def scored_with(card: Card) -> TaskSettings:
+def _settings(card: Card) -> TaskSettings:
     """The settings that the cell was scored with, as its passport says."""
     metrics: Mapping[str, str] = card.passport["metrics"]
     # F1 is the last label's, which a card does not name (QQP).
@@ -171,12 +171,12 @@ def _convention(card: Card) -> str:
     return "" if convention == "plain" else convention
 
 
-def family_of(card: Card) -> Any:
+def _family(card: Card) -> Any:
     return card.family  # on a card since its record named it
 
 
 def _conventions(card: Card) -> Conventions:
-    conventions = CONVENTIONS[family_of(card)]
+    conventions = CONVENTIONS[_family(card)]
     if conventions is None:
         raise UserError(f"{card.target}: a {card.family} task, which has no numbers to compare")
     return conventions

@@ -11,7 +11,7 @@ exact for means and linear for F1 (the delta method), so no random number is dra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,10 @@ class Column:
         ]
         means: Floats = np.array(numbers).mean(axis=1)
         return means
+
+    def by_language(self) -> dict[str, Column]:
+        """A column of each language alone."""
+        return {code: replace(self, languages=(code,)) for code in self.languages}
 
 
 def measure(columns: Sequence[Column]) -> Measured:

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from xstilts.code import room_digest
 from xstilts.errors import UserError
-from xstilts.formats.cards import Card, reported
+from xstilts.formats.cards import Card, read_card, reported
 from xstilts.formats.kept import Kept, read_kept
 from xstilts.formats.tables import (
     ENGLISH,
@@ -31,20 +32,19 @@ from xstilts.formats.tables import (
     table_path,
     write_text,
 )
-from xstilts.paths import WORK, target_data
+from xstilts.paths import WORK, predictions, target_data
 from xstilts.results.answers.interval import Floats
 from xstilts.results.answers.measure import Sums
-from xstilts.results.rescoring import family_of, scored_with
-from xstilts.tasks.families import FAMILIES
-from xstilts.tasks.families.protocol import TaskSettings
-from xstilts.tasks.families.retrieval import MINING
-from xstilts.tasks.metrics.tags import Convention, chunks
+from xstilts.tasks.metrics import mlqa, squad
+from xstilts.tasks.metrics.ranking import average_precision_at_k
+from xstilts.tasks.metrics.tags import chunks
 
 FILE = "sums.json"
 TINY = 1e-9  # how far a score that is formed of sums may be from the card's
 # metric -> (rows, 2): numerators and denominators; NaN for a row that no training is asked about
 Parts = Mapping[str, Floats]
 UNASKED = (np.nan, np.nan)
+Conventions = Mapping[str, str]  # by metric, as a passport has them
 
 
 def read_sums(folder: Path, card: Card) -> dict[str, Sums]:
@@ -58,26 +58,38 @@ def read_sums(folder: Path, card: Card) -> dict[str, Sums]:
         text = (folder / "card.json").read_text(encoding="utf-8")
         kept = WORK / "sums" / f"{digest(text, code)}.json"
     if not kept.is_file():
-        write_text(kept, as_text(computed(folder, card, *found)))
-    return from_text(kept.read_text(encoding="utf-8"))
+        write_text(kept, as_text(_computed(folder, card, *found)))
+    sums = from_text(kept.read_text(encoding="utf-8"))
+    for code, scores in card.scores[found[0]].items():
+        for metric, score in scores.items():
+            if abs(sums[code].score(metric) - score) > TINY:
+                raise UserError(
+                    f"{kept}: {code} {metric} is {sums[code].score(metric):.6f} of these sums and "
+                    f"{score:.6f} on the card; expected the same; run "
+                    f"`dvc repro target@{card.intermediate}-{card.target}-{card.replicate}`"
+                )
+    return sums
 
 
-def computed(folder: Path, card: Card, split: str, languages: Sequence[str]) -> dict[str, Sums]:
+def keep_sums(folder: Path) -> None:
+    """Write a cell's sums beside its card, where its predictions do not go along."""
+    write_text(folder / FILE, as_text(read_sums(folder, read_card(folder))))
+
+
+def are_there(folder: Path) -> bool:
+    """Whether a cell has sums, or predictions that they are formed of."""
+    return (folder / FILE).is_file() or predictions(folder).is_dir()
+
+
+def _computed(folder: Path, card: Card, split: str, languages: Sequence[str]) -> dict[str, Sums]:
     """The sums of these languages, from the predictions that the cell kept."""
     articles = _articles(card, split)
     sums = {}
     for code in languages:
         kept = read_kept(folder, card, split, code)
-        rows = kept.rows(family_of(card))
-        parts = PARTS[family_of(card)](kept.predictions, rows, code, scored_with(card))
+        rows = kept.rows(cast(FamilyName, card.family))
+        parts = PARTS[card.family](kept.predictions, rows, code, card.passport["metrics"])
         sums[code] = _by_cluster(_clusters(kept, articles), parts)
-        for metric, score in card.scores[split][code].items():
-            if metric in parts and abs(sums[code].score(metric) - score) > TINY:
-                raise UserError(
-                    f"{folder}: {kept.name} {metric} is {sums[code].score(metric):.6f} of its "
-                    f"sums and {score:.6f} on the card; expected the same; run "
-                    f"`dvc repro target@{card.intermediate}-{card.target}-{card.replicate}`"
-                )
     return sums
 
 
@@ -125,127 +137,111 @@ def _articles(card: Card, split: Any) -> dict[tuple[str, str], str]:
     is its own cluster then."""
     folder = target_data(card.target)
     found: dict[tuple[str, str], str] = {}
-    if family_of(card) != "span":
+    if card.family != "span":
         return found
     languages = [name.partition("-")[2] for name in card.counts if name.startswith(f"{split}-")]
     for code in sorted(languages, key=lambda code: code != ENGLISH):  # English first
         if not table_path(folder, split, code).is_file():
             continue
         for row in read_table(folder, split, code).rows:
-            own = digest(code, row["group"])  # of TyDi QA a group is text: its digest is none
+            own = f"{code} {row['group']}"
             found[code, row["id"]] = found.get((ENGLISH, row["id"]), own)
     return found
 
 
 def _clusters(kept: Kept, articles: Mapping[tuple[str, str], str]) -> list[str]:
-    """The cluster of each row: its article, else its number without file and language."""
+    """The cluster of each row: its article, else its number without file and language.
+
+    What is no number is named by its digest: sums go where the rows may not.
+    """
     prefix, suffix = f"{kept.language}-", f"_{kept.language}"
-    return [
+    names = (
         articles.get((kept.language, one))
         or one.rpartition(":")[2].removeprefix(prefix).removesuffix(suffix)
         for one in kept.ids
-    ]
+    )
+    return [name if name.isdecimal() else digest(name) for name in names]
 
 
-# By family: the parts of each row
-
-
-def _means(name: FamilyName) -> Callable[..., Parts]:
-    """Of a family whose metrics are means over rows: each row's own score, by its scorer."""
-
-    def parts(
-        predictions: Sequence[Any], rows: Sequence[Row], language: str, settings: TaskSettings
-    ) -> Parts:
-        score = FAMILIES[name].score
-        each = [
-            score([said], [row], language, settings) if asked(row) else None
-            for said, row in zip(predictions, rows, strict=True)
-        ]
-        metrics = next(scores for scores in each if scores is not None)
-        return {
-            metric: np.array([(s[metric], 1.0) if s else UNASKED for s in each])
-            for metric in metrics
-        }
-
-    def asked(row: Row) -> bool:
-        return row.get("gold", "") is not None
-
-    return parts
+# By family: the parts of each row, by the metrics' own functions
 
 
 def _of_labels(
-    predictions: Sequence[str], rows: Sequence[Row], language: str, settings: TaskSettings
+    said: Sequence[Any], rows: Sequence[Row], language: str, conventions: Conventions
 ) -> Parts:
-    """Accuracy, and F1 of the last label where it is asked for."""
-    gold = [row["label"] for row in rows]
-    pairs = list(zip(predictions, gold, strict=True))
-    parts = {"accuracy": np.array([(float(said == right), 1.0) for said, right in pairs])}
-    if "f1" in settings.metrics:
-        last = settings.labels[-1]
-        parts["f1"] = np.array(
-            [
-                (2.0 * (said == right == last), (said == last) + (right == last))
-                for said, right in pairs
-            ]
-        )
-    return parts
+    pairs = zip(said, rows, strict=True)
+    return {"accuracy": np.array([(float(one == row["label"]), 1.0) for one, row in pairs])}
+
+
+def _of_answers(
+    said: Sequence[Any], rows: Sequence[Row], language: str, conventions: Conventions
+) -> Parts:
+    """Each question's best match and overlap, by the rules of its language."""
+    by_language = conventions["f1"] == "mlqa" and language in mlqa.LANGUAGES
+    score = partial(mlqa.mlqa, language=language) if by_language else squad.squad1
+    each = [
+        score({"": one["text"]}, [("", [answer["text"] for answer in row["answers"]])])
+        for one, row in zip(said, rows, strict=True)
+    ]
+    return {metric: np.array([(one[metric], 1.0) for one in each]) for metric in conventions}
+
+
+def _of_rankings(
+    said: Sequence[Any], rows: Sequence[Row], language: str, conventions: Conventions
+) -> Parts:
+    """Average precision; 0 where no candidate is right, as the family's scorer counts it."""
+    each = [
+        UNASKED
+        if row["gold"] is None
+        else (average_precision_at_k(row["gold"] or [None], ranked or []), 1.0)
+        for ranked, row in zip(said, rows, strict=True)
+    ]
+    return {"map@20": np.array(each)}
 
 
 def _of_tags(
-    predictions: Sequence[list[str]], rows: Sequence[Row], language: str, settings: TaskSettings
+    said: Sequence[list[str]], rows: Sequence[Row], language: str, conventions: Conventions
 ) -> Parts:
     """Chunks count where they end: sentences are read in one row, as the scorer reads them."""
     gold = [row["tags"] for row in rows]
-    right = [sum(map(str.__eq__, said, tags)) for said, tags in zip(predictions, gold, strict=True)]
+    right = [sum(map(str.__eq__, one, tags)) for one, tags in zip(said, gold, strict=True)]
     parts = {"accuracy": np.array([right, list(map(len, gold))], np.float64).T}
-    if settings.convention:
-        convention: Convention = settings.convention  # type: ignore[assignment]
+    if "f1" in conventions:
+        rule: Any = conventions["f1"]
         ends = np.cumsum([len(tags) + 1 for tags in gold])
-        found, wanted = chunks(predictions, convention), chunks(gold, convention)
-        each = [
+        found, wanted = chunks(said, rule), chunks(gold, rule)
+        correct, predicted, golden = (
             np.bincount(
                 np.searchsorted(ends, [last for _, _, last in some], "right"), minlength=len(gold)
             ).astype(np.float64)
             for some in (found & wanted, found, wanted)
-        ]
-        correct, predicted, golden = each
-        parts |= {
-            "f1": np.stack([2 * correct, predicted + golden], 1),
-            "precision": np.stack([correct, predicted], 1),
-            "recall": np.stack([correct, golden], 1),
-        }
-    return {metric: parts[metric] for metric in settings.metrics}
+        )
+        parts |= _of_counts(correct, predicted, golden)
+    return {metric: parts[metric] for metric in conventions}
 
 
 def _of_pairs(
-    predictions: Sequence[Any], rows: Sequence[Row], language: str, settings: TaskSettings
+    said: Sequence[Any], rows: Sequence[Row], language: str, conventions: Conventions
 ) -> Parts:
     """Mined pairs by their foreign row, with the pool and the threshold as they are; nearest
     sentences by the English row that asked."""
-    if settings.convention != MINING:
-        foreign = {english: row["id"] for row in rows for english in row["gold"] or ()}
-        return {
-            "accuracy": np.array(
-                [
-                    UNASKED if said is None else (float(said["id"] == foreign[row["id"]]), 1.0)
-                    for said, row in zip(predictions, rows, strict=True)
-                ]
-            )
-        }
-    counts = np.array(
-        [
+    if "f1" in conventions:
+        counts = [
             (np.nan, np.nan, np.nan)  # English: what is searched in
             if row["gold"] is None
-            else (
-                said is not None and said["id"] in row["gold"],
-                said is not None,
-                len(row["gold"]),
-            )
-            for said, row in zip(predictions, rows, strict=True)
-        ],
-        np.float64,
-    )
-    correct, predicted, golden = counts.T
+            else (one is not None and one["id"] in row["gold"], one is not None, len(row["gold"]))
+            for one, row in zip(said, rows, strict=True)
+        ]
+        return _of_counts(*np.array(counts, np.float64).T)
+    foreign = {english: row["id"] for row in rows for english in row["gold"] or ()}
+    each = [
+        UNASKED if one is None else (float(one["id"] == foreign[row["id"]]), 1.0)
+        for one, row in zip(said, rows, strict=True)
+    ]
+    return {"accuracy": np.array(each)}
+
+
+def _of_counts(correct: Floats, predicted: Floats, golden: Floats) -> dict[str, Floats]:
     return {
         "f1": np.stack([2 * correct, predicted + golden], 1),
         "precision": np.stack([correct, predicted], 1),
@@ -253,11 +249,11 @@ def _of_pairs(
     }
 
 
-PARTS: Mapping[FamilyName, Callable[..., Parts]] = {
+PARTS: Mapping[str, Callable[[Sequence[Any], Sequence[Row], str, Conventions], Parts]] = {
     "classification": _of_labels,
-    "choice": _means("choice"),
+    "choice": _of_labels,
     "tagging": _of_tags,
-    "span": _means("span"),
+    "span": _of_answers,
     "retrieval": _of_pairs,
-    "ranking": _means("ranking"),
+    "ranking": _of_rankings,
 }

@@ -45,7 +45,7 @@ def false_share(p: Mapping[Name, float]) -> dict[Name, float]:
     return dict(zip(names, map(float, adjusted), strict=True))
 
 
-def helped_at_least(p: Mapping[Name, float], alpha: float) -> int:
+def agreeing(p: Mapping[Name, float], alpha: float) -> int:
     """In how many of these at the least: partial conjunction by Bonferroni (Dror et al. 2017).
 
     p: of each, one-sided. Raises k while L - k + 1 times the k-th smallest p is at most `alpha`.

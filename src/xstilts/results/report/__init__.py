@@ -1,8 +1,7 @@
 """The report: exactly the grid's cards, as Markdown, CSV, a heat map, and figures for DVC.
 
-What enters: cells/INTERMEDIATE/TASK/R/card.json, and the studies' files. What leaves: the folder
-reports/, of equal bytes for equal cards. This room computes nothing from predictions and knows
-neither models nor MLflow.
+What enters: cells/INTERMEDIATE/TASK/R, and the studies' files. What leaves: the folder reports/, of
+equal bytes for equal cells. This room predicts nothing and knows neither models nor MLflow.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xstilts.formats.tables import fresh_folder, write_json, write_text
-from xstilts.params import GridSettings
+from xstilts.params import AnswerSettings, GridSettings
 from xstilts.paths import CELLS, REPORTS, STUDIES, reported_studies, study
 from xstilts.studies.plots import draw
 
@@ -18,6 +17,7 @@ from xstilts.studies.plots import draw
 def report_stage(
     experiment: str,
     grid: GridSettings,
+    settings: AnswerSettings,
     cells: Path = CELLS,
     out: Path = REPORTS,
     studies: Path = STUDIES,
@@ -28,17 +28,21 @@ def report_stage(
     """
     from xstilts.results.report import figures, texts
     from xstilts.results.report.cells import read_results
+    from xstilts.results.report.decided import answers_of
 
     results = read_results(experiment, grid, cells)
+    found = answers_of(results, cells, settings)
     with fresh_folder(out) as new:
-        write_text(new / "report.md", texts.report_text(results))
+        write_text(new / "report.md", texts.report_text(results, found, settings))
         write_text(new / "scores.csv", texts.scores_csv(results))
-        write_text(new / "grid.csv", texts.grid_csv(results))
+        write_text(new / "grid.csv", texts.grid_csv(results, found))
         write_text(new / "targets.csv", texts.targets_csv(results))
         write_text(new / "languages.csv", texts.languages_csv(results))
         write_json(new / "metrics.json", texts.metrics(results))
         write_json(new / "mean.json", texts.headline(results))
-        figures.heatmap(results, new / "heatmap.png")
+        figures.heatmap(results, found, new / "heatmap.png")
+        if found.cells:
+            figures.forest(found, new / "forest.png")
         for path in studies_of(grid, studies):
             draw(path, reported_studies(new) / path.relative_to(studies).with_suffix(""))
 

@@ -19,9 +19,9 @@ from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card, reported, task_number
 from xstilts.formats.tables import ENGLISH
 from xstilts.params import BASELINE, GridSettings
+from xstilts.results.answers.table import MEAN
 from xstilts.tasks.metrics.benchmark import average
 
-MEAN = "mean"  # over the grid's targets, whichever they are
 AVERAGES = ("classification", "tagging", "qa", "retrieval", "without_retrieval", "all")
 OWN = ("seed", "thresholds")  # what a passport says of its cell alone
 

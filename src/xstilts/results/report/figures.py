@@ -1,20 +1,31 @@
-"""The report's picture. What enters: `Results`. What leaves: a PNG, equal for equal cards."""
+"""The report's pictures: PNGs, equal for equal cells. What enters: `Results`, `Answers`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from xstilts.params import BASELINE
-from xstilts.results.report.cells import MEAN, Results, gain, names, numbers, score
+from xstilts.results.answers.table import DECIDED, MEAN, Answer, Answers
+from xstilts.results.report.cells import Results, gain, names, numbers, score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMALLEST_SCALE = 1.0  # points: below it a colour would show noise
+COLOURS = {"up": "#2166ac", "down": "#b2182b"}
+UNDECIDED = "#777777"
 
 
-def heatmap(results: Results, path: Path) -> None:
-    """Differences to the baseline in points, all languages; scores where there is no baseline."""
-    from matplotlib.figure import Figure
+def heatmap(results: Results, found: Answers, path: Path) -> None:
+    """Differences to the baseline in points, undecided ones hatched; scores where there is none.
 
-    by_cell = numbers(results, zero_shot=False)
+    Of zero-shot languages, or of all where a grid has no other than English.
+    """
+    by_cell = numbers(results, zero_shot=bool(names(numbers(results, zero_shot=True))))
     columns = [name for name in (*results.targets, MEAN) if name in names(by_cell)]
     others = [name for name in results.intermediates if name != BASELINE]
     compared = bool(others) and BASELINE in results.intermediates
@@ -27,8 +38,9 @@ def heatmap(results: Results, path: Path) -> None:
         ]
         values.append([100 * (gained or own).mean for gained, own in both])
     scale = max([SMALLEST_SCALE, *(abs(value) for line in values for value in line)])
-    size = (0.8 * len(columns) + 2.2, 0.5 * len(shown) + 1.6)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(
+        figsize=(0.8 * len(columns) + 2.2, 0.5 * len(shown) + 1.6), layout="constrained"
+    )
     axes = figure.subplots()
     colours = "RdBu" if compared else "viridis"
     axes.imshow(values, cmap=colours, vmin=-scale if compared else 0, vmax=scale, aspect="auto")
@@ -38,8 +50,46 @@ def heatmap(results: Results, path: Path) -> None:
         for x, value in enumerate(line):
             strong = abs(value) > 0.6 * scale if compared else value < 0.5 * scale
             text = f"{round(value, 1) + 0.0:{'+' if compared else ''}.1f}"
+            answer = found.of(shown[y], columns[x])
+            if answer and answer.verdict not in DECIDED:
+                _hatch(axes, x, y)
             axes.text(x, y, text, ha="center", va="center", color="white" if strong else "black")
     what = f"difference to `{BASELINE}`, points" if compared else "score, percent"
-    axes.set_title(f"{results.experiment}: {what}", fontsize=10)
+    hatched = "; hatched: undecided" if found.cells else ""
+    axes.set_title(f"{results.experiment}: {what}{hatched}", fontsize=10)
+    _save(figure, path)
+
+
+def _hatch(axes: Axes, x: int, y: int) -> None:
+    place: dict[str, Any] = {"fill": False, "hatch": "///", "edgecolor": "0.75", "linewidth": 0}
+    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **place))
+
+
+def forest(found: Answers, path: Path) -> None:
+    """Each difference with its interval, by gain: the inner bar test rows alone, the outer all."""
+    cells: dict[tuple[str, str], Answer] = {
+        **{(name, MEAN): one for name, one in found.averages.items()},
+        **found.cells,
+    }
+    order = sorted(cells, key=lambda place: cells[place].interval.difference)
+    figure = Figure(figsize=(7, 0.22 * len(order) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for y, place in enumerate(order):
+        interval = cells[place].interval
+        colour = COLOURS.get(cells[place].verdict, UNDECIDED)
+        middle, rows = 100 * interval.difference, 196 * interval.rows**0.5
+        axes.plot([100 * interval.low, 100 * interval.high], [y, y], color=colour, linewidth=1)
+        axes.plot([middle - rows, middle + rows], [y, y], color=colour, linewidth=3)
+        axes.plot([middle], [y], "o" if place[1] != MEAN else "D", color=colour, markersize=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(
+        range(len(order)), [f"{name} on {target}" for name, target in order], fontsize=7
+    )
+    axes.set_ylim(-0.7, len(order) - 0.3)
+    axes.set_title(f"difference to `{BASELINE}`, points; thick: test rows alone", fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     # No software's name and version among the metadata: bytes must not move with them.
     figure.savefig(path, dpi=120, metadata={"Software": None})

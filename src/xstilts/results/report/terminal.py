@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xstilts.paths import REPORTS
+from xstilts.results.answers.verdicts import SIGNS
 from xstilts.results.report.cells import AVERAGES
 from xstilts.results.report.texts import TITLES
 
@@ -37,5 +38,6 @@ def show(console: Console, reports: Path = REPORTS, more: str = NEXT) -> None:
 
 
 def _cell(numbers: pd.Series) -> str:
-    gain = "" if pd.isna(numbers["gain"]) else f" ({100 * numbers['gain']:+.1f})"
+    sign = SIGNS.get(numbers["verdict"], "")
+    gain = "" if pd.isna(numbers["gain"]) else f" ({100 * numbers['gain']:+.1f}{sign})"
     return f"{100 * numbers['score']:.1f}{gain}"

@@ -13,10 +13,10 @@ from typing import Any
 
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import ENGLISH
-from xstilts.params import BASELINE
+from xstilts.params import BASELINE, AnswerSettings
+from xstilts.results.answers.table import MEAN, Answer, Answers
 from xstilts.results.report.cells import (
     AVERAGES,
-    MEAN,
     Column,
     Estimate,
     GridNumbers,
@@ -26,26 +26,34 @@ from xstilts.results.report.cells import (
     numbers,
     score,
 )
+from xstilts.results.report.decided import bracketed, how_to_read, summary
 from xstilts.tasks.metrics.benchmark import CATEGORIES
 
 NOTHING = "-"
 PICTURE = "![Differences to the baseline](heatmap.png)"
+FOREST = "![Each difference with its interval](forest.png)"
 TITLES = {MEAN: "mean of targets", "qa": "QA", "without_retrieval": "without retrieval"}
 ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
 
 
-def report_text(results: Results) -> str:
+def report_text(results: Results, found: Answers, settings: AnswerSettings) -> str:
     """The text of report.md: tables of all and of zero-shot languages, and how they came about."""
     both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
     titles = TITLES | {"all": ALL[results.benchmark]}
-    parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results), PICTURE]
+    parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results)]
+    if found.cells:
+        parts += [how_to_read(found, settings, len(results.replicates))]
+    parts += [PICTURE]
     for zero_shot, by_cell in both:
         there = names(by_cell)
         title = "Zero-shot languages (without English)" if zero_shot else "All languages"
         targets = [name for name in results.targets if name in there]
         averages = [name for name in (MEAN, *AVERAGES) if name in there]
-        parts += [f"## {title}", _grid(by_cell, targets, titles)]
-        parts += [f"### Averages: {title}", _grid(by_cell, averages, titles)]
+        shown = found if zero_shot else Answers()
+        parts += [f"## {title}", _grid(by_cell, targets, titles, shown)]
+        parts += [f"### Averages: {title}", _grid(by_cell, averages, titles, shown)]
+    parts += ["## What is decided", summary(found, results, settings)]
+    parts += [FOREST] if found.cells else []
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
     parts += ["## By language"]
@@ -74,8 +82,11 @@ def scores_csv(results: Results) -> str:
     return _csv(header, lines)
 
 
-def grid_csv(results: Results) -> str:
-    """A line for each intermediate and target or average, over replicates, fractions."""
+def grid_csv(results: Results, found: Answers) -> str:
+    """A line for each intermediate and target or average, over replicates, fractions.
+
+    low, high: of the gain's interval; p_holm: over the table; for zero-shot languages.
+    """
     lines: list[Sequence[Any]] = []
     for zero_shot in (False, True):
         by_cell = numbers(results, zero_shot)
@@ -86,9 +97,17 @@ def grid_csv(results: Results) -> str:
                     value = score(by_cell, intermediate, name)
                     languages = "zero-shot" if zero_shot else "all"
                     pairs = (value.mean, value.spread, gained.mean, gained.spread)
-                    lines.append((intermediate, name, languages, *pairs))
+                    said = _answered(found.of(intermediate, name) if zero_shot else None)
+                    lines.append((intermediate, name, languages, *pairs, *said))
     header = ("intermediate", "target", "languages", "score", "spread", "gain", "gain_spread")
-    return _csv(header, lines)
+    return _csv((*header, "low", "high", "p", "p_holm", "verdict"), lines)
+
+
+def _answered(answer: Answer | None) -> Sequence[Any]:
+    if answer is None:
+        return (None,) * 5
+    interval = answer.interval
+    return (interval.low, interval.high, interval.p, answer.adjusted, answer.verdict)
 
 
 def targets_csv(results: Results) -> str:
@@ -169,11 +188,16 @@ def _how_to_read(results: Results) -> str:
     return " ".join(lines)
 
 
-def _grid(by_cell: GridNumbers, columns: Sequence[str], titles: Mapping[str, str]) -> str:
+def _grid(
+    by_cell: GridNumbers, columns: Sequence[str], titles: Mapping[str, str], found: Answers
+) -> str:
     """A table with a line for each intermediate and a column for each target or average."""
     if not columns:
         return "No target is scored in these languages."
-    body = [[name, *(_cell(by_cell, name, column) for column in columns)] for name in by_cell]
+    body = [
+        [name, *(_cell(by_cell, name, column, found.of(name, column)) for column in columns)]
+        for name in by_cell
+    ]
     return _table(["intermediate", *(titles.get(name, name) for name in columns)], body)
 
 
@@ -241,11 +265,14 @@ def _cells(results: Results) -> Iterable[tuple[str, Column, int, Card]]:
                 yield intermediate, column, replicate, column.cards[intermediate, replicate]
 
 
-def _cell(by_cell: GridNumbers, intermediate: str, name: str) -> str:
-    """A score with its spread, and in brackets the difference to the baseline."""
+def _cell(by_cell: GridNumbers, intermediate: str, name: str, answer: Answer | None = None) -> str:
+    """A score with its spread, and in brackets the difference to the baseline and its interval."""
     value, gained = score(by_cell, intermediate, name), gain(by_cell, intermediate, name)
     text = _percent(value.mean) + _spread(value)
-    return f"{text} ({_percent(gained.mean, '+')}{_spread(gained)})" if gained else text
+    if gained is None:
+        return text
+    beside = f" {bracketed(answer)}" if answer else _spread(gained)
+    return f"{text} ({_percent(gained.mean, '+')}{beside})"
 
 
 def _spread(value: Estimate) -> str:

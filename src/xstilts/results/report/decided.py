@@ -1,0 +1,120 @@
+"""What of the table is decided: intervals and verdicts of the differences to the baseline.
+
+What enters: `Results`, and the sums of their cells. What leaves: `Answers`, and their texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from xstilts.params import BASELINE, AnswerSettings
+from xstilts.results.answers.measure import Column as Sums
+from xstilts.results.answers.sums import are_there, read_sums
+from xstilts.results.answers.table import DECIDED, Answer, Answers, answers
+from xstilts.results.answers.verdicts import SIGNS
+from xstilts.results.report.cells import Column, Results, spoken
+
+
+def answers_of(results: Results, cells: Path, settings: AnswerSettings) -> Answers:
+    """The answers of a grid with a baseline and more, zero-shot; else none.
+
+    None either of cards alone, which came from elsewhere without sums and predictions.
+    """
+    if BASELINE not in results.intermediates or len(results.intermediates) < 2:
+        return Answers()
+    there = {column.target: column for column in results.columns if spoken(column, zero_shot=True)}
+    if not there or not all(are_there(folder) for folder in _folders(results, cells)):
+        return Answers()
+    columns = {target: _sums(column, cells) for target, column in there.items()}
+    frozen = {target for target, column in there.items() if column.card.selection is None}
+    return answers(columns, settings, frozenset(frozen), _own_encoders(there.values()))
+
+
+def _folders(results: Results, cells: Path) -> Iterator[Path]:
+    for column in results.columns:
+        for name, replicate in column.cards:
+            yield cells / name / column.target / str(replicate)
+
+
+def _sums(column: Column, cells: Path) -> Sums:
+    trainings = {
+        (name, replicate): read_sums(cells / name / column.target / str(replicate), card)
+        for (name, replicate), card in column.cards.items()
+    }
+    return Sums(trainings, tuple(spoken(column, zero_shot=True)), column.card.main)
+
+
+def _own_encoders(columns: Iterable[Column]) -> bool:
+    """Whether replicates of the baseline, which has no phase 2, start from unlike encoders."""
+    return any(
+        len(
+            {card.inputs.get("encoder") for (name, _), card in of.cards.items() if name == BASELINE}
+        )
+        > 1
+        for of in columns
+    )
+
+
+def how_to_read(found: Answers, settings: AnswerSettings, replicates: int) -> str:
+    """What brackets and signs stand for."""
+    level = f"{100 * settings.level:g} %"
+    if replicates == 1:
+        return (
+            f"In square brackets: the difference's {level} interval over test rows like these. "
+            "With one replicate nobody knows what another seed would give: no verdict."
+        )
+    signs = (
+        f"{SIGNS['up']} {SIGNS['down']}: decided, by Holm over the table; {SIGNS['perhaps up']} "
+        f"{SIGNS['perhaps down']}: one in ten of these may be false; {SIGNS['equal']}: within "
+        f"{settings.matters:g} points; {SIGNS['undecided']}: undecided"
+    )
+    own = (
+        " Replicates have encoders of their own: differences are taken replicate by replicate."
+        if found.blocks
+        else ""
+    )
+    return (
+        f"In square brackets: the difference's {level} interval over seeds and test rows like "
+        f"these, given the encoder, the data and the settings. {signs}.{own}"
+    )
+
+
+def bracketed(answer: Answer) -> str:
+    """[+0.5, +5.9] and its sign: the interval, in points."""
+    ends = (answer.interval.low, answer.interval.high)
+    low, high = (f"{round(100 * end, 1) + 0.0:+.1f}" for end in ends)
+    sign = SIGNS[answer.verdict]
+    return f"[{low}, {high}]{' ' if sign else ''}{sign}"
+
+
+def summary(found: Answers, results: Results, settings: AnswerSettings) -> str:
+    """What is decided: averages, then cells, then the languages of decided cells."""
+    if not found.cells:
+        return "No intervals: nothing to compare, or cells that keep neither predictions nor sums."
+    lines = []
+    for name, answer in found.averages.items():
+        lines.append(f"- `{name}`, mean of {len(results.targets)} targets: {_said(answer)}")
+    decided = {place: one for place, one in found.cells.items() if one.verdict in DECIDED}
+    lines.append(f"- of {len(found.cells)} cells {len(decided)} are decided")
+    for (name, target), answer in decided.items():
+        of = found.languages[name, target]
+        lines.append(
+            f"- `{name}` on {target}: {_said(answer)}; "
+            f"{'helps' if answer.verdict == 'up' else 'hurts'} in at least "
+            f"{of.agreeing} of {len(of.answers)} languages"
+        )
+    unlike = sorted({target for (_, target), one in found.cells.items() if one.unlike})
+    if unlike:
+        lines.append(
+            f"- {', '.join(unlike)}: intermediates differ in their spread over replicates "
+            "(Bartlett, p < .01), so that each has its own"
+        )
+    return "\n".join(lines)
+
+
+def _said(answer: Answer) -> str:
+    value = f"{round(100 * answer.interval.difference, 1) + 0.0:+.1f} {bracketed(answer)}"
+    if answer.interval.p is None:
+        return f"{value}, seeds unknown"
+    return f"{value}, p {answer.interval.p:.2g}, by Holm {answer.adjusted:.2g}"
