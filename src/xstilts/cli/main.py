@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xstilts.cli.answers import answering
 from xstilts.cli.leaving import leaving
 from xstilts.cli.mlflow import send, sending
 from xstilts.cli.tools import (
@@ -40,6 +41,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(tools)
+app.add_typer(answering)
 app.add_typer(sending)
 app.add_typer(leaving)
 

@@ -94,7 +94,7 @@ def archive(name: str, params: Params, prune: bool = False, archives: Path = ARC
 
 def report_again(folder: Path, out: Path) -> None:
     """Write the report of an archive's grid; UserError where it is none, or lacks a cell."""
-    experiment, grid, answers = _grid_of(folder)
+    experiment, grid, answers = grid_of(folder)
     report_stage(experiment, grid, answers, folder / paths.CELLS, out, folder / paths.STUDIES)
 
 
@@ -115,7 +115,7 @@ def _folder(name: str, params: Params, archives: Path) -> Path:
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise UserError(f"archive {name}: expected a plain name, as files-small; correct it")
     folder = archives / name
-    if folder.exists() and (there := _grid_of(folder)[0]) != params.experiment:
+    if folder.exists() and (there := grid_of(folder)[0]) != params.experiment:
         raise UserError(
             f"{folder}: the archive of the experiment '{there}', and params.yaml has "
             f"'{params.experiment}'; expected one experiment; choose another name"
@@ -123,7 +123,7 @@ def _folder(name: str, params: Params, archives: Path) -> Path:
     return folder
 
 
-def _grid_of(folder: Path) -> tuple[str, GridSettings, AnswerSettings]:
+def grid_of(folder: Path) -> tuple[str, GridSettings, AnswerSettings]:
     """The experiment and grid of an archive, and what counts as an answer.
 
     The rest of its params.yaml may be older than this version's settings, and decides no table.

@@ -132,7 +132,7 @@ def difference(
         half = float(special.ndtri(0.5 + level / 2)) * alone**0.5
         return Interval(value, value - half, value + half, None, alone, None, None)
     by_rows = _by_rows(measured, first, second, spread.blocks) if rows == "like these" else 0.0
-    half = _half(by_rows, *seeds, 1 - level)
+    half = half_width(by_rows, *seeds, 1 - level)
     p = _p(abs(value), by_rows, *seeds)
     return Interval(value, value - half, value + half, p, by_rows, *seeds)
 
@@ -187,7 +187,7 @@ def _by_seeds(spread: Spread, sizes: Mapping[str, int], welch: bool) -> tuple[fl
     return total, total**2 / lost if lost else float(min(df for _, df in parts))
 
 
-def _half(by_rows: float, by_seeds: float, df: float, alpha: float) -> float:
+def half_width(by_rows: float, by_seeds: float, df: float, alpha: float) -> float:
     """Half of the interval's width: each part has its own quantile, weighted by its variance."""
     total = by_rows + by_seeds
     if not total:
@@ -202,9 +202,9 @@ def _p(gap: float, by_rows: float, by_seeds: float, df: float) -> float:
     if not total:
         return float(gap == 0)
     lowest = 1e-12
-    if gap >= _half(by_rows, by_seeds, df, lowest):
+    if gap >= half_width(by_rows, by_seeds, df, lowest):
         return lowest
-    return float(optimize.brentq(lambda a: _half(by_rows, by_seeds, df, a) - gap, lowest, 1.0))
+    return float(optimize.brentq(lambda a: half_width(by_rows, by_seeds, df, a) - gap, lowest, 1.0))
 
 
 def _bartlett(groups: Sequence[Floats]) -> float | None:

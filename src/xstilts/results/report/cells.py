@@ -180,14 +180,21 @@ def _column(target: str, grid: GridSettings, cells: Path) -> Column:
 
 def _compare(first: Path, expected: Card, folder: Path, card: Card) -> None:
     """UserError where the numbers of two cells of a target do not mean the same."""
-    ours, theirs = _meaning(card), _meaning(expected)
-    for key in sorted({*ours, *theirs}):
+    if (found := unlike(card, expected)) is not None:
+        key, ours, theirs = found
+        raise UserError(
+            f"{folder}: {key} is {ours}, and {theirs} in {first}; expected one meaning for all "
+            "numbers of a target; run `dvc repro target` to bring both up to date"
+        )
+
+
+def unlike(card: Card, other: Card, but: Sequence[str] = ()) -> tuple[str, str, str] | None:
+    """What of two cards' meaning differs first: its name and both values. but: what may differ."""
+    ours, theirs = _meaning(card), _meaning(other)
+    for key in sorted({*ours, *theirs} - {*but}):
         if ours.get(key) != theirs.get(key):
-            raise UserError(
-                f"{folder}: {key} is {_brief(ours.get(key))}, and {_brief(theirs.get(key))} in "
-                f"{first}; expected one meaning for all numbers of a target; "
-                f"run `dvc repro target` to bring both up to date"
-            )
+            return key, _brief(ours.get(key)), _brief(theirs.get(key))
+    return None
 
 
 def _meaning(card: Card) -> dict[str, Any]:

@@ -26,9 +26,9 @@ def answers_of(results: Results, cells: Path, settings: AnswerSettings) -> Answe
     there = {column.target: column for column in results.columns if spoken(column, zero_shot=True)}
     if not there or not all(are_there(folder) for folder in _folders(results, cells)):
         return Answers()
-    columns = {target: _sums(column, cells) for target, column in there.items()}
+    columns = {target: sums_of(column, cells) for target, column in there.items()}
     frozen = {target for target, column in there.items() if column.card.selection is None}
-    return answers(columns, settings, frozenset(frozen), _own_encoders(there.values()))
+    return answers(columns, settings, frozenset(frozen), own_encoders(there.values()))
 
 
 def _folders(results: Results, cells: Path) -> Iterator[Path]:
@@ -37,7 +37,8 @@ def _folders(results: Results, cells: Path) -> Iterator[Path]:
             yield cells / name / column.target / str(replicate)
 
 
-def _sums(column: Column, cells: Path) -> Sums:
+def sums_of(column: Column, cells: Path) -> Sums:
+    """The column's sums, in its zero-shot languages."""
     trainings = {
         (name, replicate): read_sums(cells / name / column.target / str(replicate), card)
         for (name, replicate), card in column.cards.items()
@@ -45,7 +46,7 @@ def _sums(column: Column, cells: Path) -> Sums:
     return Sums(trainings, tuple(spoken(column, zero_shot=True)), column.card.main)
 
 
-def _own_encoders(columns: Iterable[Column]) -> bool:
+def own_encoders(columns: Iterable[Column]) -> bool:
     """Whether replicates of the baseline, which has no phase 2, start from unlike encoders."""
     return any(
         len(
