@@ -283,3 +283,32 @@ def test_dvc_changes_one_line_of_a_written_file(name: str, tmp_path: Path) -> No
         assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
         assert params.load(file).model_dump()[section][key] == value
         before = after
+
+
+@pytest.mark.parametrize(
+    ("grid", "line"),
+    [
+        ({"more_baseline": [1]}, "more_baseline has 1, which replicates has"),
+        ({"more_baseline": [2], "intermediates": ["mnli"]}, "more_baseline, and no 'none' among"),
+        ({"more_baseline": [2, 2]}, "names one twice"),
+        ({"more_baseline": [0]}, "expected numbers from 1 on"),
+    ],
+)
+def test_more_of_the_baseline_is_more(grid: dict[str, object], line: str) -> None:
+    raw = {
+        "intermediates": {"none": {}, "mnli": {"members": {"mnli": None}}},
+        "grid": {"intermediates": ["none"], **grid},
+    }
+    with pytest.raises(UserError, match=line):
+        params.check(raw, Path("params.yaml"))
+
+
+def test_replicates_with_encoders_of_their_own_have_no_more_baseline() -> None:
+    raw = {
+        "intermediates": {"none": {}},
+        "grid": {"intermediates": ["none"], "more_baseline": [2]},
+        "pretrain": {"each_replicate": True},
+    }
+    with pytest.raises(UserError, match=r"grid.more_baseline: replicates have encoders of their"):
+        params.check(raw, Path("params.yaml"))
+    params.check({**raw, "pretrain": {"each_replicate": True, "encoder": "x"}}, Path("params.yaml"))

@@ -22,6 +22,9 @@ OUTS = {
     "study-target": paths.study("target", "${item.task}"),
     "intermediate": paths.intermediate_model("${item.intermediate}", "${item.replicate}"),
     "target": paths.cell("${item.intermediate}", "${item.task}", "${item.replicate}"),
+    "baseline-encoder": paths.encoder("${item.replicate}"),
+    "baseline-model": paths.intermediate_model("none", "${item.replicate}"),
+    "baseline": paths.cell("none", "${item.task}", "${item.replicate}"),
     "report": paths.REPORTS,
 }
 BUILT = re.compile(r'"(data|models|cells|studies|reports|work|predictions|history)(/[^"\s]*)?"')

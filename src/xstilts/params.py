@@ -25,10 +25,11 @@ from ruamel.yaml.error import YAMLError
 
 from xstilts import invalid
 from xstilts.errors import UserError, nearest
+from xstilts.grids import BASELINE as BASELINE
+from xstilts.grids import AnswerSettings as AnswerSettings
+from xstilts.grids import GridSettings as GridSettings
 from xstilts.paths import PARAMS
 from xstilts.sections import Section, Studies, StudySettings
-
-BASELINE = "none"  # the intermediate without members
 
 Name = str
 PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
@@ -233,36 +234,6 @@ class IntermediateSettings(PhaseSettings):
         return members
 
 
-class GridSettings(Section):
-    """The names of the grid's intermediates and targets, and its replicates."""
-
-    intermediates: list[Name] = []
-    targets: list[Name] = []
-    replicates: list[int] = [1]
-    benchmark: Literal["xtreme", "xtreme-r"] = "xtreme"  # whose languages and averages
-
-    @field_validator("replicates")
-    @classmethod
-    def _count_from_one(cls, values: list[int]) -> list[int]:
-        if bad := [value for value in values if value < 1]:
-            raise ValueError(f"{bad[0]}; expected numbers from 1 on (studies have 0's seeds)")
-        return values
-
-    @field_validator("intermediates", "targets", "replicates")
-    @classmethod
-    def _no_twins(cls, values: list[Any]) -> list[Any]:
-        if len(set(values)) != len(values):
-            raise ValueError(f"{values} names one twice; expected each once")
-        return values
-
-
-class AnswerSettings(Section):
-    """What counts as an answer: of the report alone, nothing is trained anew for it."""
-
-    matters: float = Field(default=1.0, gt=0)  # points; within them two lines count as equal
-    level: float = Field(default=0.95, gt=0.5, lt=1)  # of intervals, and 1 - level of verdicts
-
-
 def _kind(value: Any) -> str:
     frozen = isinstance(value, FrozenSettings) or (
         isinstance(value, dict) and {"layer", "pooling", "tuning"} & set(value)
@@ -315,6 +286,15 @@ class Params(Section):
             raise ValueError(
                 f"intermediates.{BASELINE}.members: '{next(iter(baseline.members))}'; expected "
                 "none, as the others are compared with it; give the intermediate another name"
+            )
+        if (
+            self.grid.more_baseline
+            and self.pretrain.encoder is None
+            and self.pretrain.each_replicate
+        ):
+            raise ValueError(
+                "grid.more_baseline: replicates have encoders of their own (pretrain."
+                "each_replicate), and are compared one by one; expected none; empty it"
             )
         return self
 

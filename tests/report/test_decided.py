@@ -104,3 +104,21 @@ def test_sums_that_are_not_the_cards_are_an_error(tmp_path: Path) -> None:
     write_text(path, other)
     with pytest.raises(UserError, match=r"mnli/xnli/2/sums.json: .* on the card"):
         report(tmp_path, grid)
+
+
+def test_more_of_the_baseline_counts_and_is_a_stage_group_of_its_own(tmp_path: Path) -> None:
+    """Six replicates of `none` beside three: its mean is over six, and differences are surer."""
+    grid = made(tmp_path, 6)
+    three = grid.model_copy(update={"replicates": [1, 2, 3]})
+    more = three.model_copy(update={"more_baseline": [4, 5, 6]})
+    widths = []
+    for grid in (three, more):
+        report(tmp_path, grid)
+        lines = csv.DictReader((tmp_path / "reports/grid.csv").read_text("utf-8").splitlines())
+        wanted = {"intermediate": "mnli", "target": "xnli", "languages": "zero-shot"}
+        (line,) = (one for one in lines if wanted.items() <= one.items())
+        widths.append(float(line["high"]) - float(line["low"]))
+    assert widths[1] < widths[0]
+    assert "(of the baseline, 3 more)" in (tmp_path / "reports/report.md").read_text("utf-8")
+    assert more.stage("none", "xnli", 4) == "baseline@xnli-4"
+    assert more.stage("none", "xnli", 3) == "target@none-xnli-3"

@@ -5,7 +5,6 @@ As in `main`, nothing heavy is imported until one of them runs.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,9 +66,7 @@ def send(params: Params) -> int:
     from xstilts import paths
     from xstilts.running import tracking
 
-    grid = params.grid
-    names = product(grid.intermediates, grid.targets, grid.replicates)
-    folders = [paths.cell(*name) for name in names]
+    folders = [paths.cell(*cell) for cell in params.grid.cells()]
     cells = [folder for folder in folders if folder.is_dir()]
     sent, marked, failed = tracking.log_missing(params.experiment, cells, paths.WORK)
     if sent or marked:

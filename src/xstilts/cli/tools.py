@@ -305,8 +305,9 @@ def section_of(sections: Mapping[str, Section], kind: str, name: str) -> Section
 
 def require_replicate(replicate: int, params: Params) -> None:
     """UserError where the grid has no such replicate, of which no stage makes the inputs."""
-    if replicate not in params.grid.replicates:
-        known = ", ".join(map(str, params.grid.replicates))
+    grid = params.grid
+    if replicate not in (*grid.replicates, *grid.more_baseline):
+        known = ", ".join(map(str, grid.replicates))
         raise UserError(
             f"--replicate {replicate}: params.yaml: grid.replicates has {known}; expected one of "
             "them; add it there"

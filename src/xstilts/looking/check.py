@@ -242,18 +242,12 @@ def space_needed(params: Params, jobs: int) -> int:
     """
     weights = _weights_bytes(params.pretrain)
     grid = params.grid
-    trained = [name for name in grid.intermediates if name != BASELINE]
-    models = [paths.intermediate_model(name, r) for name in trained for r in grid.replicates]
+    models = [paths.intermediate_model(*one) for one in grid.models() if one[0] != BASELINE]
     if params.pretrain.encoder is None:
         models.append(paths.PRETRAIN)
         own = grid.replicates if params.pretrain.each_replicate else []
         models += [paths.encoder(replicate) for replicate in own]
-    cells = [
-        (task, paths.cell(name, task, replicate))
-        for name in grid.intermediates
-        for task in grid.targets
-        for replicate in grid.replicates
-    ]
+    cells = [(cell[1], paths.cell(*cell)) for cell in grid.cells()]
     waiting = [task for task, cell in cells if not cell.is_dir()]
     kept = len(waiting) * weights if params.run.keep_model else 0
     official = params.source.name in ("files", "hub")  # another source has sizes of its own

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +151,11 @@ def _phases(params: Params) -> Iterator[tuple[Path, Section]]:
     """The folder of each phase's card, and the section of params that made it."""
     grid = params.grid
     yield paths.PRETRAIN, params.pretrain
-    for replicate in grid.replicates:  # where replicates have encoders of their own
+    for replicate in grid.replicates:  # where these have encoders of their own
         yield paths.encoder(replicate), params.pretrain
-    for name, replicate in product(grid.intermediates, grid.replicates):
+    for name, replicate in grid.models():
         yield paths.intermediate_model(name, replicate), params.intermediates[name]
-    for name, target, replicate in product(grid.intermediates, grid.targets, grid.replicates):
+    for name, target, replicate in grid.cells():
         yield paths.cell(name, target, replicate), params.targets[target]
 
 
@@ -187,8 +186,7 @@ def _about(folder: Path, params: Params, cells: int) -> str:
 
 
 def _size(params: Params) -> int:
-    grid = params.grid
-    return len(grid.intermediates) * len(grid.targets) * len(grid.replicates)
+    return len(params.grid.cells())
 
 
 def _name(cell: Path) -> str:

@@ -11,7 +11,6 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 from xstilts import paths
@@ -94,6 +93,8 @@ def work_of(params: Params) -> Callable[[str], float | None]:
     ways["code"] = ways["report"] = partial(float, 0)
     if phase1.encoder is None:
         ways["pretrain"] = partial(_pretrained, phase1)
+    for run in grid.more_baseline:
+        ways[f"baseline-encoder@{run}"] = ways[f"baseline-model@{run}"] = partial(float, 0)
     for replicate in grid.replicates:
         trains = phase1.encoder is None and phase1.each_replicate and replicate > 1
         ways[f"encoder@{replicate}"] = partial(_pretrained, phase1) if trains else partial(float, 0)
@@ -108,8 +109,8 @@ def work_of(params: Params) -> Callable[[str], float | None]:
         data, target = paths.target_data(name), params.targets[name]
         trials = params.study.target.get(name, StudySettings())
         ways[f"study-target@{name}"] = partial(_trained, data / "train", target.trained, trials)
-        for intermediate, replicate in product(grid.intermediates, grid.replicates):
-            ways[f"target@{intermediate}-{name}-{replicate}"] = partial(_cell, data, target)
+        for intermediate, run in grid.models():
+            ways[grid.stage(intermediate, name, run)] = partial(_cell, data, target)
     known: dict[str, float | None] = {}  # the driver asks every second, of every stage
 
     def work(stage: str) -> float | None:

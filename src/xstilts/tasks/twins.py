@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import product
 from typing import Any
 
 from xstilts.params import Params
@@ -22,11 +21,10 @@ def apart(params: Params) -> dict[str, str]:
         if its.train_from and section is not None:
             family = its.family if its.trained else record(its.train_from[-1]).family
             alike[its.train_from, family, section.model_dump_json()].append(name)
-    cells = list(product(params.grid.intermediates, params.grid.replicates))
     return {
-        f"target@{intermediate}-{name}-{replicate}": f"{intermediate}-{names[0]}-{replicate}"
+        params.grid.stage(intermediate, name, run): f"{intermediate}-{names[0]}-{run}"
         for names in alike.values()
         if len(names) > 1
         for name in names
-        for intermediate, replicate in cells
+        for intermediate, run in params.grid.models()
     }

@@ -11,7 +11,6 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +54,15 @@ class Results:
 
     experiment: str
     intermediates: tuple[str, ...]
-    replicates: tuple[int, ...]
+    runs: Mapping[str, tuple[int, ...]]  # replicates, by intermediate
     columns: tuple[Column, ...]
     leftovers: tuple[str, ...]  # folders under cells/ that the grid does not name
     benchmark: str = "xtreme"  # whose averages are formed
+
+    @property
+    def replicates(self) -> tuple[int, ...]:
+        """Those that every intermediate has."""
+        return min(self.runs.values(), key=len)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -82,17 +86,12 @@ def read_results(experiment: str, grid: GridSettings, cells: Path) -> Results:
         )
     _require_all(grid, cells)
     columns = tuple(_column(target, grid, cells) for target in grid.targets)
-    named = {
-        (intermediate, target, str(replicate))
-        for intermediate in grid.intermediates
-        for target in grid.targets
-        for replicate in grid.replicates
-    }
+    named = {(name, target, str(run)) for name, target, run in grid.cells()}
     on_disk = {path.parent.relative_to(cells).parts for path in cells.glob("*/*/*/card.json")}
     unfinished = {parts for parts in on_disk if any(part.startswith(".") for part in parts)}
     leftovers = tuple("/".join(parts) for parts in sorted(on_disk - named - unfinished))
-    names, replicates = tuple(grid.intermediates), tuple(grid.replicates)
-    return Results(experiment, names, replicates, columns, leftovers, grid.benchmark)
+    runs = {name: tuple(grid.runs(name)) for name in grid.intermediates}
+    return Results(experiment, tuple(runs), runs, columns, leftovers, grid.benchmark)
 
 
 def numbers(results: Results, zero_shot: bool) -> GridNumbers:
@@ -102,7 +101,7 @@ def numbers(results: Results, zero_shot: bool) -> GridNumbers:
     """
     by_intermediate: GridNumbers = {}
     for intermediate in results.intermediates:
-        for replicate in results.replicates:
+        for replicate in results.runs[intermediate]:
             scores = {
                 column.target: statistics.fmean(
                     column.number(intermediate, replicate, language) for language in languages
@@ -131,11 +130,16 @@ def score(by_cell: GridNumbers, intermediate: str, name: str) -> Estimate:
 
 
 def gain(by_cell: GridNumbers, intermediate: str, name: str) -> Estimate | None:
-    """Difference to the baseline, replicate by replicate; None where there is none."""
+    """Difference of the means to the baseline's, with its spread over the replicates of both.
+
+    None where there is no baseline.
+    """
     if intermediate == BASELINE or BASELINE not in by_cell:
         return None
-    base = by_cell[BASELINE]
-    return _estimate([values[name] - base[r][name] for r, values in by_cell[intermediate].items()])
+    base, own = by_cell[BASELINE], by_cell[intermediate]
+    spread = _estimate([values[name] - base[r][name] for r, values in own.items()]).spread
+    mean = score(by_cell, intermediate, name).mean - score(by_cell, BASELINE, name).mean
+    return Estimate(mean, spread)
 
 
 def _estimate(values: Sequence[float]) -> Estimate:
@@ -145,7 +149,7 @@ def _estimate(values: Sequence[float]) -> Estimate:
 
 def _require_all(grid: GridSettings, cells: Path) -> None:
     """UserError where cells of the grid have no card: how many, and which."""
-    every = list(product(grid.intermediates, grid.targets, grid.replicates))
+    every = grid.cells()
     folders = {cell: cells / "/".join(map(str, cell)) for cell in every}
     missing = [cell for cell in every if not (folders[cell] / "card.json").is_file()]
     if not missing:
@@ -156,7 +160,7 @@ def _require_all(grid: GridSettings, cells: Path) -> None:
     raise UserError(
         f"{folders[first]}: no card{more if others else ''}; expected a cell for each "
         "intermediate, target and replicate of the grid; run "
-        f"`dvc repro target@{'-'.join(map(str, first))}`"
+        f"`dvc repro {grid.stage(*first)}`"
     )
 
 
@@ -164,7 +168,7 @@ def _column(target: str, grid: GridSettings, cells: Path) -> Column:
     cards: dict[tuple[str, int], Card] = {}
     first = None
     for intermediate in grid.intermediates:
-        for replicate in grid.replicates:
+        for replicate in grid.runs(intermediate):
             folder = cells / intermediate / target / str(replicate)
             card = cards[intermediate, replicate] = read_card(folder)
             first = first or (folder, card)

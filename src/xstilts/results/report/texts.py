@@ -128,8 +128,8 @@ def languages_csv(results: Results) -> str:
     for column in results.columns:
         for language in column.languages:
             by_cell = {
-                name: {r: {language: column.number(name, r, language)} for r in results.replicates}
-                for name in results.intermediates
+                name: {r: {language: column.number(name, r, language)} for r in runs}
+                for name, runs in results.runs.items()
             }
             for name in results.intermediates:
                 if gained := gain(by_cell, name, language):
@@ -181,9 +181,10 @@ def _how_to_read(results: Results) -> str:
     if BASELINE in results.intermediates and len(results.intermediates) > 1:
         lines.append(f"In brackets: the difference to the baseline, `{BASELINE}`, in points.")
     if len(results.replicates) > 1:
+        more = len(results.runs.get(BASELINE, ())) - len(results.replicates)
         lines.append(
-            f"± is the standard deviation over {len(results.replicates)} replicates; differences "
-            "are taken replicate by replicate."
+            f"± is the standard deviation over {len(results.replicates)} replicates"
+            + (f" (of the baseline, {more} more)." if more > 0 else ".")
         )
     return " ".join(lines)
 
@@ -206,8 +207,8 @@ def _languages(results: Results, column: Column) -> str:
     body = []
     for language in column.languages:
         by_cell = {
-            name: {r: {language: column.number(name, r, language)} for r in results.replicates}
-            for name in results.intermediates
+            name: {r: {language: column.number(name, r, language)} for r in runs}
+            for name, runs in results.runs.items()
         }
         body.append([language, *(_cell(by_cell, name, language) for name in by_cell)])
     return _table(["language", *results.intermediates], body)
@@ -234,7 +235,7 @@ def _selections(results: Results) -> str:
     for intermediate in results.intermediates:
         line = [intermediate]
         for column in results.columns:
-            chosen = [column.cards[intermediate, r].selection for r in results.replicates]
+            chosen = [column.cards[intermediate, r].selection for r in results.runs[intermediate]]
             scores = [selection.score for selection in chosen if selection]
             line.append(f"{_percent(sum(scores) / len(scores))}" if scores else NOTHING)
         body.append(line)
@@ -250,7 +251,7 @@ def _remarks(results: Results, kind: str) -> str:
             where.setdefault((column.target, remark), []).append(
                 f"{intermediate}/{column.target}/{replicate}"
             )
-    whole = len(results.intermediates) * len(results.replicates)
+    whole = sum(map(len, results.runs.values()))
     lines = [
         f"- {target if len(cells) == whole else ', '.join(cells)}: {remark}"
         for (target, remark), cells in where.items()
@@ -261,7 +262,7 @@ def _remarks(results: Results, kind: str) -> str:
 def _cells(results: Results) -> Iterable[tuple[str, Column, int, Card]]:
     for intermediate in results.intermediates:
         for column in results.columns:
-            for replicate in results.replicates:
+            for replicate in results.runs[intermediate]:
                 yield intermediate, column, replicate, column.cards[intermediate, replicate]
 
 

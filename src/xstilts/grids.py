@@ -1,0 +1,75 @@
+"""The grid in params.yaml: names and replicates, its cells and their stages; and its answers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from xstilts.sections import Section
+
+BASELINE = "none"  # the intermediate without members
+
+
+class GridSettings(Section):
+    """The names of the grid's intermediates and targets, and its replicates."""
+
+    intermediates: list[str] = []
+    targets: list[str] = []
+    replicates: list[int] = [1]
+    more_baseline: list[int] = []  # further replicates of what all others are compared with
+    benchmark: Literal["xtreme", "xtreme-r"] = "xtreme"  # whose languages and averages
+
+    @field_validator("replicates", "more_baseline")
+    @classmethod
+    def _count_from_one(cls, values: list[int]) -> list[int]:
+        if bad := [value for value in values if value < 1]:
+            raise ValueError(f"{bad[0]}; expected numbers from 1 on (studies have 0's seeds)")
+        return values
+
+    @field_validator("intermediates", "targets", "replicates", "more_baseline")
+    @classmethod
+    def _no_twins(cls, values: list[Any]) -> list[Any]:
+        if len(set(values)) != len(values):
+            raise ValueError(f"{values} names one twice; expected each once")
+        return values
+
+    @model_validator(mode="after")
+    def _more_is_more(self) -> GridSettings:
+        if both := sorted({*self.more_baseline} & {*self.replicates}):
+            raise ValueError(
+                f"more_baseline has {both[0]}, which replicates has; expected others; remove it"
+            )
+        if self.more_baseline and BASELINE not in self.intermediates:
+            raise ValueError(f"more_baseline, and no '{BASELINE}' among intermediates; add it")
+        return self
+
+    def runs(self, intermediate: str) -> list[int]:
+        """The replicates of an intermediate."""
+        return [*self.replicates, *(self.more_baseline if intermediate == BASELINE else ())]
+
+    def models(self) -> list[tuple[str, int]]:
+        """All of phase 2: intermediate, replicate."""
+        return [(name, run) for name in self.intermediates for run in self.runs(name)]
+
+    def cells(self) -> list[tuple[str, str, int]]:
+        """All of phase 3: intermediate, target, replicate."""
+        return [
+            (name, target, run)
+            for name in self.intermediates
+            for target in self.targets
+            for run in self.runs(name)
+        ]
+
+    def stage(self, intermediate: str, target: str, replicate: int) -> str:
+        """The stage of a cell in dvc.yaml."""
+        if replicate in self.replicates:
+            return f"target@{intermediate}-{target}-{replicate}"
+        return f"baseline@{target}-{replicate}"
+
+
+class AnswerSettings(Section):
+    """What counts as an answer: of the report alone, nothing is trained anew for it."""
+
+    matters: float = Field(default=1.0, gt=0)  # points; within them two lines count as equal
+    level: float = Field(default=0.95, gt=0.5, lt=1)  # of intervals, and 1 - level of verdicts
