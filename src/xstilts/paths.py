@@ -19,6 +19,7 @@ PRETRAIN = MODELS / "pretrain"
 FEATURES = WORK / "features"  # encoded tables, by content
 TRAININGS = WORK / "trainings"  # that several targets read, by what decides them
 LOGS = WORK / "logs"  # of the stages that the grid runs
+TIMES = WORK / "times.jsonl"  # how long they took
 
 
 def intermediate_data(intermediate: str, data: Path = DATA) -> Path:

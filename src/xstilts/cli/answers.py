@@ -54,3 +54,43 @@ def compare(
     both = [name for name in params.grid.targets if name in there.settings.targets]
     found = room.compare((here, first), (there, second), target or both, params.answers)
     print("\n".join(room.render(one, bool(target)) for one in found))
+
+
+@answering.command()
+def plan(
+    matters: Annotated[
+        float | None,
+        typer.Option(
+            help="Points that a difference must be sure to; none: answers.matters.", min=0.01
+        ),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="What it may take, as 40m or 2h; none: what reaches --matters.")
+    ] = "",
+) -> None:
+    """How many more replicates would make differences how sure, and what they would take.
+
+    From the spread of the grid's replicates, never from what they gained.
+
+    Example: xstilts plan --matters 2; xstilts plan --budget 2h
+    """
+    params = load_params()
+    from xstilts import paths
+    from xstilts.results import plan as room
+    from xstilts.running.estimate import times_seen
+
+    settings = params.answers
+    if matters is not None:
+        settings = settings.model_copy(update={"matters": matters})
+    costs = room.costs_of(params.grid, times_seen())
+    seconds = _seconds(budget) if budget else None
+    found = room.plan(params.grid, settings, costs, paths.CELLS, seconds)
+    print(room.render(found, params.grid, params.experiment, settings.matters))
+
+
+def _seconds(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    try:
+        return float(text[:-1]) * units[text[-1:]]
+    except (ValueError, KeyError):
+        raise UserError(f"--budget {text}: expected a number and s, m, h or d, as 40m") from None

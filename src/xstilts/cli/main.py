@@ -327,7 +327,8 @@ def grid(
     room = require_ready(params, stages or [], jobs or len(cards) or cores(), cards)
     print(room, file=sys.stderr)
     fetch(params, *wanted_tasks(params, stages or []))
-    status = run_grid(jobs, stages or [], cards, work_of(params), apart(params))
+    warm = params.training.device == "cpu"  # a fork of a process that has used a GPU has none
+    status = run_grid(jobs, stages or [], cards, work_of(params), apart(params), warm)
     if status < 2:  # not where it was stopped
         send(params)
     if status == 0 and (not stages or "report" in stages):

@@ -8,6 +8,7 @@ they are all of it. A training's work is the pieces that it reads at most: rows,
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,6 +42,12 @@ class Estimates:
             if measured:
                 self.rates[group] = sum(t for t, _ in measured) / sum(w for _, w in measured)
 
+    def keep(self, name: str, seconds: float) -> None:
+        """Add a stage, and leave what it took for plans: a line of work/times.jsonl."""
+        self.add(name, seconds)
+        with paths.TIMES.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"stage": name, "seconds": round(seconds, 1)}) + "\n")
+
     def seconds(self, name: str) -> float | None:
         """What a stage may take; None where nothing like it has run."""
         group, work = group_of(name), self.work_of(name)
@@ -49,6 +56,14 @@ class Estimates:
             return self.start + work * rate
         own = self.took.get(group)
         return sum(took for took, _ in own) / len(own) if own else None
+
+
+def times_seen() -> dict[str, float]:
+    """What each stage took when it last ran under the driver here, in seconds."""
+    if not paths.TIMES.is_file():
+        return {}
+    lines = map(json.loads, paths.TIMES.read_text(encoding="utf-8").splitlines())
+    return {line["stage"]: line["seconds"] for line in lines}
 
 
 def left(

@@ -14,6 +14,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -76,17 +77,19 @@ def run_grid(
     gpus: Sequence[int] = (),
     work_of: WorkOf = unknown,
     apart: Mapping[str, str] = MappingProxyType({}),
+    warm: bool = False,
 ) -> int:
     """Run what is stale among `targets` and all they need. 0, or 1 where a stage failed.
 
     jobs: stages at a time; 0: one for each of `gpus`, or a core. work_of: of a stage, as
     `estimate.work_of`. apart: of two stages with the same value the second waits for the first.
+    warm: stages are forks of one process (cli/warm.py), which has not touched a GPU.
     Raises UserError where DVC cannot read the graph.
     """
     console = Console(stderr=True)
     graph = read_graph(console, targets)
     driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of), apart)
-    with caught_signals() as signals:
+    with _warm_process(warm) as driver.more, caught_signals() as signals:
         try:
             driver.run(signals)
         finally:
@@ -141,6 +144,7 @@ class Driver:
         self.ready: list[str] = []  # what all its needs have ended for
         self.not_before: dict[str, float] = {}  # of a stage that found a lock
         self.outputs = locked_outputs()
+        self.more: Mapping[str, str] = {}  # of the stages' environment
 
     def run(self, signals: Sequence[int]) -> None:
         """Run until nothing is left to start and nothing runs, or a signal came."""
@@ -198,7 +202,7 @@ class Driver:
                 with log.open("wb") as file:
                     process = subprocess.Popen(
                         _dvc("--single-item", name),
-                        env=_environment(THREADS | LATER) | card,
+                        env=_environment(THREADS | LATER) | card | {**self.more},
                         stdin=subprocess.DEVNULL,
                         stdout=file,
                         stderr=subprocess.STDOUT,
@@ -240,7 +244,7 @@ class Driver:
         else:
             so_far.moved |= self.graph.outputs[name]
         so_far.ran += 1
-        self.estimates.add(name, took_s)
+        self.estimates.keep(name, took_s)
         self._say(name, f"{took_s:.0f} s")
 
     def _say(self, name: str, what: str) -> None:
@@ -298,6 +302,27 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _warm_process(wanted: bool) -> Iterator[Mapping[str, str]]:
+    """What stages need in their environment to be forks of one process, where that is possible."""
+    if not wanted or sys.platform != "linux":
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="xstilts-") as folder:
+        path = f"{folder}/stages"
+        server = subprocess.Popen(
+            [sys.executable, "-m", "xstilts.cli.warm", path],
+            env=_environment(THREADS),
+            stdin=subprocess.PIPE,  # which ends with us, and the server with it
+            start_new_session=True,
+        )
+        try:
+            yield {"XSTILTS_WARM": path}
+        finally:
+            server.terminate()
+            server.communicate()
 
 
 @contextmanager

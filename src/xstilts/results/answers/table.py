@@ -15,6 +15,8 @@ from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers.interval import (
     UNEQUAL,
     Interval,
+    Measured,
+    Spread,
     block_spread,
     difference,
     spread,
@@ -106,8 +108,7 @@ def _compared(
 ) -> dict[str, Answer]:
     """Each intermediate's mean over the columns minus the baseline's. fixed: no seed moves that."""
     measured = measure(columns)
-    of_none = frozenset({BASELINE}) if fixed else frozenset()
-    found = block_spread(measured) if blocks else spread(measured, of_none)
+    found = spread_of(measured, blocks, frozenset({BASELINE}) if fixed else frozenset())
     unlike = found.unequal is not None and found.unequal < UNEQUAL
     return {
         name: Answer(
@@ -117,6 +118,11 @@ def _compared(
         for name in measured.lines
         if name != BASELINE
     }
+
+
+def spread_of(measured: Measured, blocks: bool, fixed: frozenset[str] = frozenset()) -> Spread:
+    """The spread over replicates, which are blocks where each has an encoder of its own."""
+    return block_spread(measured) if blocks else spread(measured, fixed)
 
 
 def judged(found: Mapping[Name, Answer], settings: AnswerSettings) -> dict[Name, Answer]:

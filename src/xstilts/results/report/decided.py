@@ -23,12 +23,23 @@ def answers_of(results: Results, cells: Path, settings: AnswerSettings) -> Answe
     """
     if BASELINE not in results.intermediates or len(results.intermediates) < 2:
         return Answers()
-    there = {column.target: column for column in results.columns if spoken(column, zero_shot=True)}
-    if not there or not all(are_there(folder) for folder in _folders(results, cells)):
+    if not all(are_there(folder) for folder in _folders(results, cells)):
         return Answers()
-    columns = {target: sums_of(column, cells) for target, column in there.items()}
-    frozen = {target for target, column in there.items() if column.card.selection is None}
-    return answers(columns, settings, frozenset(frozen), own_encoders(there.values()))
+    found = columns_of(results, cells)
+    columns = {target: column for target, (column, _) in found.items()}
+    frozen = frozenset(target for target, (_, is_frozen) in found.items() if is_frozen)
+    return (
+        answers(columns, settings, frozen, own_encoders(results.columns)) if columns else Answers()
+    )
+
+
+def columns_of(results: Results, cells: Path) -> dict[str, tuple[Sums, bool]]:
+    """By target its sums in zero-shot languages, if it has any; and whether nothing is trained."""
+    return {
+        column.target: (sums_of(column, cells), column.card.selection is None)
+        for column in results.columns
+        if spoken(column, zero_shot=True)
+    }
 
 
 def _folders(results: Results, cells: Path) -> Iterator[Path]:
