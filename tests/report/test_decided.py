@@ -73,6 +73,9 @@ def test_what_is_decided_is_signed_in_every_form(tmp_path: Path) -> None:
     assert found["squad1", "xnli"]["verdict"] in ("undecided", "equal")
     assert found["none", "xnli"]["verdict"] == ""
     assert (tmp_path / "reports/forest.png").stat().st_size > 5000
+    assert (tmp_path / "reports/languages.png").stat().st_size > 5000
+    of = csv.DictReader((tmp_path / "reports/languages.csv").read_text("utf-8").splitlines())
+    assert all(float(one["low"]) < float(one["difference"]) < float(one["high"]) for one in of)
     console = Console(record=True, width=120)
     show(console, tmp_path / "reports")
     assert console.export_text().count("▲)") == 3  # and the mean of targets

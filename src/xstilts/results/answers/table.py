@@ -51,10 +51,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Languages:
-    """A decided cell by language; agreeing: how many at the least go the cell's way."""
+    """A cell by language. agreeing: how many at the least go a decided cell's way."""
 
     answers: Mapping[str, Answer]
-    agreeing: int
+    agreeing: int | None
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,17 @@ def answers(
         cells |= {(name, target): answer for name, answer in found.items()}
     means = _compared(list(columns.values()), settings, still >= columns.keys(), blocks)
     averages, cells = judged(means, settings), judged(cells, settings)
+    by_language = {
+        target: {
+            code: _compared([part], settings, target in still, blocks)
+            for code, part in column.by_language().items()
+        }
+        for target, column in columns.items()
+    }
     languages = {}
     for (name, target), answer in cells.items():
-        if answer.verdict in DECIDED:
-            parts = columns[target].by_language()
-            each = {
-                code: _compared([part], settings, target in still, blocks)[name]
-                for code, part in parts.items()
-            }
-            languages[name, target] = judged_languages(each, answer.verdict == "up", settings)
+        each = {code: found[name] for code, found in by_language[target].items()}
+        languages[name, target] = judged_languages(each, answer.verdict, settings)
     return Answers(averages, cells, languages, blocks)
 
 
@@ -143,8 +145,12 @@ def judged(found: Mapping[Name, Answer], settings: AnswerSettings) -> dict[Name,
     }
 
 
-def judged_languages(found: Mapping[str, Answer], up: bool, settings: AnswerSettings) -> Languages:
-    """A decided cell by language: of those with a sign one in ten may be false. up: it helps."""
+def judged_languages(
+    found: Mapping[str, Answer], cell: Verdict, settings: AnswerSettings
+) -> Languages:
+    """A cell by language. Those of a decided cell have signs, of which one in ten may be false."""
+    if cell not in DECIDED:
+        return Languages(found, None)
     p = {code: one.interval.p for code, one in found.items() if one.interval.p is not None}
     signed = {}
     for code, share in false_share(p).items():
@@ -152,7 +158,9 @@ def judged_languages(found: Mapping[str, Answer], up: bool, settings: AnswerSett
         said = verdict(interval, 1.0, share, settings.matters / 100, settings.level)
         signed[code] = replace(found[code], adjusted=share, verdict=said)
     one_sided = {
-        code: value / 2 if (found[code].interval.difference > 0) == up else 1 - value / 2
+        code: value / 2
+        if (found[code].interval.difference > 0) == (cell == "up")
+        else 1 - value / 2
         for code, value in p.items()
     }
     return Languages(signed, agreeing(one_sided, 1 - settings.level))

@@ -37,12 +37,13 @@ def report_stage(
         write_text(new / "scores.csv", texts.scores_csv(results))
         write_text(new / "grid.csv", texts.grid_csv(results, found))
         write_text(new / "targets.csv", texts.targets_csv(results))
-        write_text(new / "languages.csv", texts.languages_csv(results))
+        write_text(new / "languages.csv", texts.languages_csv(results, found))
         write_json(new / "metrics.json", texts.metrics(results))
         write_json(new / "mean.json", texts.headline(results))
         figures.heatmap(results, found, new / "heatmap.png")
         if found.cells:
             figures.forest(found, new / "forest.png")
+            figures.languages(found, new / "languages.png")
         for path in studies_of(grid, studies):
             draw(path, reported_studies(new) / path.relative_to(studies).with_suffix(""))
 

@@ -90,6 +90,35 @@ def forest(found: Answers, path: Path) -> None:
     _save(figure, path)
 
 
+def languages(found: Answers, path: Path) -> None:
+    """A panel a target: each language's difference with its interval, a colour an intermediate."""
+    targets = list(dict.fromkeys(target for _, target in found.cells))
+    names = list(found.averages)
+    codes = {of: list(found.languages[names[0], of].answers) for of in targets}
+    tall = sum(len(of) * len(names) * 0.09 + 0.7 for of in codes.values())
+    figure = Figure(figsize=(7, tall + 0.6), layout="constrained")
+    heights = [len(codes[of]) * len(names) + 4 for of in targets]
+    panels = figure.subplots(len(targets), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, target in zip(panels, targets, strict=True):
+        for number, name in enumerate(names):
+            colour = f"C{number % 10}"
+            for place, code in enumerate(codes[target]):
+                interval = found.languages[name, target].answers[code].interval
+                y = -(place + 0.8 * number / len(names))
+                ends = [100 * interval.low, 100 * interval.high]
+                axes.plot(ends, [y, y], color=colour, linewidth=0.8)
+                label = name if target == targets[0] and place == 0 else None
+                middle = [100 * interval.difference]
+                axes.plot(middle, [y], "o", color=colour, markersize=2.5, label=label)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_yticks([-place - 0.4 for place in range(len(codes[target]))], codes[target])
+        axes.tick_params(labelsize=6)
+        axes.set_title(target, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=min(4, len(names)), fontsize=7)
+    figure.supxlabel(f"difference to `{BASELINE}`, points, with its interval", fontsize=8)
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     # No software's name and version among the metadata: bytes must not move with them.
     figure.savefig(path, dpi=120, metadata={"Software": None})

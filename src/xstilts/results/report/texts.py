@@ -31,6 +31,7 @@ from xstilts.tasks.metrics.benchmark import CATEGORIES
 
 NOTHING = "-"
 PICTURE = "![Differences to the baseline](heatmap.png)"
+LANGUAGES = "![Each language's difference with its interval](languages.png)"
 FOREST = "![Each difference with its interval](forest.png)"
 TITLES = {MEAN: "mean of targets", "qa": "QA", "without_retrieval": "without retrieval"}
 ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
@@ -56,7 +57,7 @@ def report_text(results: Results, found: Answers, settings: AnswerSettings) -> s
     parts += [FOREST] if found.cells else []
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
-    parts += ["## By language"]
+    parts += ["## By language", *([LANGUAGES] if found.cells else [])]
     for column in results.columns:
         parts += [f"### {column.target} ({column.split})", _languages(results, column)]
     parts += ["## Flags", _remarks(results, "flags")]
@@ -122,9 +123,12 @@ def targets_csv(results: Results) -> str:
     return _csv(("intermediate", "target", "score", "difference"), lines)
 
 
-def languages_csv(results: Results) -> str:
-    """For `dvc plots`: each language's score and gain over the baseline, in percent points."""
-    lines = []
+def languages_csv(results: Results, found: Answers) -> str:
+    """For `dvc plots`: each language's score and gain over the baseline, in percent points.
+
+    low, high: of the gain's interval; none for English, which is not zero-shot.
+    """
+    lines: list[Sequence[Any]] = []
     for column in results.columns:
         for language in column.languages:
             by_cell = {
@@ -134,8 +138,20 @@ def languages_csv(results: Results) -> str:
             for name in results.intermediates:
                 if gained := gain(by_cell, name, language):
                     value = 100 * score(by_cell, name, language).mean
-                    lines.append((name, column.target, language, value, 100 * gained.mean))
-    return _csv(("intermediate", "target", "language", "score", "difference"), lines)
+                    of = found.languages.get((name, column.target))
+                    answer = of.answers.get(language) if of else None
+                    ends = (
+                        [100 * x for x in (answer.interval.low, answer.interval.high)]
+                        if answer
+                        else [None, None]
+                    )
+                    lines.append((name, column.target, language, value, 100 * gained.mean, *ends))
+    header = ("intermediate", "target", "language", "score", "difference", "low", "high")
+    return _csv(header, lines)
+
+
+def _ends(answer: Answer) -> tuple[float, float]:
+    return 100 * answer.interval.low, 100 * answer.interval.high
 
 
 def headline(results: Results) -> dict[str, float]:
