@@ -53,7 +53,7 @@ def compare(
         section_of(params.targets, "targets", name)
     both = [name for name in params.grid.targets if name in there.settings.targets]
     found = room.compare((here, first), (there, second), target or both, params.answers)
-    print("\n".join(room.render(one, bool(target)) for one in found))
+    print("\n".join(room.render(one, bool(target), len(found)) for one in found))
 
 
 @answering.command()

@@ -178,15 +178,15 @@ def grid_at(folder: Path) -> Grid:
     return Grid(settings, folder / CELLS, folder.as_posix())
 
 
-def render(compared: Compared, languages: bool) -> str:
-    """A target's lines of text. Points."""
+def render(compared: Compared, languages: bool, family: int) -> str:
+    """A target's lines of text. Points. family: of how many targets Holm's p is."""
     one, interval = compared.answer, compared.answer.interval
     first, second = compared.replicates
     count = len(compared.languages)
     lines = [f"{compared.target}, zero-shot ({count} languages), replicates {first} | {second}"]
     parts = [f"{_points(interval.difference)} {bracketed(one)}"]
     if interval.p is not None:
-        parts.append(f"p {interval.p:.2g}, by Holm {one.adjusted:.2g}")
+        parts.append(f"p {interval.p:.2g}, by Holm over {family} {one.adjusted:.2g}")
     seeds = "unknown" if compared.by_seeds is None else f"±{100 * compared.by_seeds:.1f}"
     parts.append(f"seeds {seeds}, test rows ±{100 * compared.by_rows:.1f}")
     lines.append("  " + "   ".join(parts))

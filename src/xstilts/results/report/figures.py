@@ -55,8 +55,8 @@ def heatmap(results: Results, found: Answers, path: Path) -> None:
                 _hatch(axes, x, y)
             axes.text(x, y, text, ha="center", va="center", color="white" if strong else "black")
     what = f"difference to `{BASELINE}`, points" if compared else "score, percent"
-    hatched = "; hatched: undecided" if found.cells else ""
-    axes.set_title(f"{results.experiment}: {what}{hatched}", fontsize=10)
+    hatched = "\nhatched: undecided" if found.cells else ""
+    axes.set_title(f"{results.experiment}: {what}{hatched}", fontsize=9)
     _save(figure, path)
 
 
@@ -112,6 +112,7 @@ def languages(found: Answers, path: Path) -> None:
                 axes.plot(middle, [y], "o", color=colour, markersize=2.5, label=label)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks([-place - 0.4 for place in range(len(codes[target]))], codes[target])
+        axes.set_ylim(-len(codes[target]) + 0.1, 0.3)
         axes.tick_params(labelsize=6)
         axes.set_title(target, fontsize=8)
     figure.legend(loc="outside upper center", ncols=min(4, len(names)), fontsize=7)
