@@ -540,8 +540,8 @@ def test_a_replicate_that_the_grid_has_not_is_named(at: Path) -> None:
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (
             2,
-            "xstilts: --replicate 7: params.yaml: grid.replicates has 1, 2, 3; expected one of them; "
-            "add it there\n",
+            "xstilts: --replicate 7: params.yaml: grid.replicates has 1, 2, 3; expected one of "
+            "them; add it there\n",
         )
 
 
