@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xstilts.results.answers.measure import Column, Sums
+from xstilts.results.answers.measure import Summed, Sums
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Regime:
     uneven: tuple[float, ...] = ()
 
 
-def column(regime: Regime, replicates: dict[str, int], rng: np.random.Generator) -> Column:
+def column(regime: Regime, replicates: dict[str, int], rng: np.random.Generator) -> Summed:
     """A column of right and wrong rows, the same rows in each language."""
     trainings = [(name, r) for name, many in replicates.items() for r in range(1, many + 1)]
     lines = np.array([list(replicates).index(name) for name, _ in trainings])
@@ -45,7 +45,7 @@ def column(regime: Regime, replicates: dict[str, int], rng: np.random.Generator)
         }
         for t, training in enumerate(trainings)
     }
-    return Column(sums, codes, ("accuracy",))
+    return Summed(sums, codes, ("accuracy",))
 
 
 def _right(
@@ -66,7 +66,7 @@ def _right(
     return (level[:, None, None] + hard + of_line[lines] + noise > 0).astype(float)
 
 
-def tagged(rows: int, replicates: dict[str, int], rng: np.random.Generator) -> Column:
+def tagged(rows: int, replicates: dict[str, int], rng: np.random.Generator) -> Summed:
     """A column of chunk F1 in one language: few sentences, unlike numbers of chunks a sentence."""
     trainings = [(name, r) for name, many in replicates.items() for r in range(1, many + 1)]
     gold = 1 + rng.poisson(2.0, rows)
@@ -80,4 +80,4 @@ def tagged(rows: int, replicates: dict[str, int], rng: np.random.Generator) -> C
         sums[training] = {
             "en": Sums(clusters, {"f1": np.stack([2.0 * correct, predicted + gold], 1)})
         }
-    return Column(sums, ("en",), ("f1",))
+    return Summed(sums, ("en",), ("f1",))

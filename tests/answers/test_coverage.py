@@ -17,7 +17,7 @@ from xstilts.results.answers.interval import (
     difference,
     spread,
 )
-from xstilts.results.answers.measure import Column, measure
+from xstilts.results.answers.measure import Summed, measure
 from xstilts.results.answers.verdicts import holm
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ REGIMES = {
 }
 
 
-def intervals(column: Column, blocks: bool = False) -> dict[str, Interval]:
+def intervals(column: Summed, blocks: bool = False) -> dict[str, Interval]:
     """Each line against a0, as the report forms them."""
     measured = measure([column])
     found: Spread = block_spread(measured) if blocks else spread(measured)
@@ -53,6 +53,12 @@ def covered(make: Callable[[np.random.Generator], dict[str, Interval]], tables: 
     return 100 * float(np.mean(hits))
 
 
+def shown(what: str, share: float) -> float:
+    """For `pytest -rP`: what docs/answers.md lists."""
+    print(f"{what}: {share:.1f}")
+    return share
+
+
 def error(percent: float, tables: int) -> float:
     """Two Monte Carlo errors of a share; lines of a table share the baseline, so tables count."""
     return 2 * float((percent * (100 - percent) / tables) ** 0.5)
@@ -65,6 +71,7 @@ def test_95_percent_intervals_cover_their_share(name: str, replicates: int) -> N
     lines = dict.fromkeys(NAMES, replicates)
     blocks = name == "encoders of their own"
     share = covered(lambda rng: intervals(column(REGIMES[name], lines, rng), blocks), TABLES)
+    shown(f"{name}, {replicates} replicates", share)
     assert 93 - error(93, TABLES) <= share <= 98 + error(98, TABLES)
 
 
@@ -72,6 +79,7 @@ def test_95_percent_intervals_cover_their_share(name: str, replicates: int) -> N
 def test_more_of_the_baseline_covers_as_well(replicates: int) -> None:
     lines = dict.fromkeys(NAMES, replicates) | {"a0": 2 * replicates}
     share = covered(lambda rng: intervals(column(REGIMES["both"], lines, rng)), TABLES)
+    shown(f"{replicates} replicates, {2 * replicates} of the baseline", share)
     assert 93 - error(93, TABLES) <= share <= 98 + error(98, TABLES)
 
 
@@ -79,6 +87,7 @@ def test_more_of_the_baseline_covers_as_well(replicates: int) -> None:
 def test_chunk_f1_of_few_sentences_is_covered(sentences: int) -> None:
     lines = dict.fromkeys(("a0", "a1", "a2"), 3)
     share = covered(lambda rng: intervals(tagged(sentences, lines, rng)), 2 * TABLES)
+    shown(f"F1 of {sentences} sentences", share)
     assert 93 - error(93, 2 * TABLES) <= share <= 98 + error(98, 2 * TABLES)
 
 
@@ -99,4 +108,5 @@ def test_few_tables_without_an_effect_have_a_decided_cell(
             for name, interval in intervals(column(regime, lines, rng)).items()
         }
         false.append(min(holm(p).values()) < 0.05)
-    assert 100 * float(np.mean(false)) <= 5 + error(5, TABLES)
+    share = shown(f"tables with a false cell, {replicates}, {uneven}", 100 * float(np.mean(false)))
+    assert share <= 5 + error(5, TABLES)

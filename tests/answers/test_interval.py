@@ -16,7 +16,7 @@ from xstilts.results.answers.interval import (
     difference,
     spread,
 )
-from xstilts.results.answers.measure import Column, Sums, measure
+from xstilts.results.answers.measure import Summed, Sums, measure
 from xstilts.results.answers.table import Answers, answers
 from xstilts.results.answers.verdicts import agreeing, false_share, holm
 
@@ -73,7 +73,7 @@ def test_rows_alone_are_mcnemars_z_and_have_no_verdict() -> None:
         (name, 1): {"de": Sums(clusters, {"accuracy": np.stack([rows, np.ones(400)], 1)})}
         for name, rows in right.items()
     }
-    of = Column(sums, ("de",), ("accuracy",))
+    of = Summed(sums, ("de",), ("accuracy",))
     found = answers({"xnli": of}, SETTINGS).cells["a", "xnli"]
     gaps = right["a"] - right["none"]
     half = 1.959964 * gaps.std(ddof=1) / 20
@@ -148,7 +148,7 @@ def table(gains: dict[str, float], replicates: int = 3) -> Answers:
                 for code in ("de", "sw")
             }
             sums[name, r] = each
-        columns[target] = Column(sums, ("de", "sw"), ("accuracy",))
+        columns[target] = Summed(sums, ("de", "sw"), ("accuracy",))
     return answers(columns, SETTINGS)
 
 

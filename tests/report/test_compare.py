@@ -110,7 +110,7 @@ def test_a_line_that_is_not_there_is_named() -> None:
 
 
 def test_power_is_that_of_students_test_and_of_drawn_tables() -> None:
-    """Answers.md's: a spread of 4.65 points finds 5 with 14 replicates alone, and 2 with 86."""
+    """A spread of 4.65 points finds 5 with 14 replicates alone, and 2 with 86."""
     variance = 0.0465**2
     assert replicates_for(0.05, 0.0, variance, 2) == pytest.approx(14, abs=1)
     assert replicates_for(0.02, 0.0, variance, 2) == pytest.approx(86, abs=1)

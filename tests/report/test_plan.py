@@ -16,7 +16,7 @@ from xstilts import params, paths
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.grids import AnswerSettings
-from xstilts.results.plan import MOST, Costs, Plan, costs_of, plan
+from xstilts.results.plan import MOST, Costs, Proposal, costs_of, plan
 
 REPLICATES = 3
 
@@ -28,12 +28,12 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params.write(settings(REPLICATES), Path("params.yaml"), "made up")
 
 
-def planned(matters: float, costs: Costs | None = None, budget: float | None = None) -> Plan:
+def planned(matters: float, costs: Costs | None = None, budget: float | None = None) -> Proposal:
     of = AnswerSettings(matters=matters)
     return plan(settings(REPLICATES).grid, of, costs, Path("cells"), budget)
 
 
-def widest(found: Plan) -> float:
+def widest(found: Proposal) -> float:
     assert found.then is not None
     return 100 * max(target.half(found.then, found.alpha) for target in found.targets)
 

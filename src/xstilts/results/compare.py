@@ -22,7 +22,7 @@ from xstilts.results.answers.interval import (
     half_width,
     spread,
 )
-from xstilts.results.answers.measure import Column, measure
+from xstilts.results.answers.measure import Summed, measure
 from xstilts.results.answers.power import replicates_for
 from xstilts.results.answers.table import Answer, judged
 from xstilts.results.archive import grid_of
@@ -51,9 +51,8 @@ class Grid:
             if line == wanted or self._whole(line, target)
         ]
         update = {"intermediates": there, "targets": [target]}
-        return rooms.read_results("", self.settings.model_copy(update=update), self.cells).columns[
-            0
-        ]
+        grid = self.settings.model_copy(update=update)
+        return rooms.read_results("", grid, self.cells).columns[0]
 
     def _whole(self, line: str, target: str) -> bool:
         folders = (self.cells / line / target / str(r) for r in self.settings.replicates)
@@ -77,7 +76,7 @@ def compare(
     first: tuple[Grid, str],
     second: tuple[Grid, str],
     targets: Sequence[str],
-    settings: AnswerSettings,
+    section: AnswerSettings,
 ) -> list[Compared]:
     """The first line minus the second on each of the targets, which are judged as one family.
 
@@ -89,24 +88,24 @@ def compare(
                 f"{line}: no line of {grid.name or 'this grid'}"
                 f"{nearest(line, grid.settings.intermediates)}"
             )
-    found = {target: _compared(first, second, target, settings) for target in targets}
-    family = judged({target: one.answer for target, one in found.items()}, settings)
+    found = {target: _compared(first, second, target, section) for target in targets}
+    family = judged({target: one.answer for target, one in found.items()}, section)
     return [replace(one, answer=family[target]) for target, one in found.items()]
 
 
 def _compared(
-    first: tuple[Grid, str], second: tuple[Grid, str], target: str, settings: AnswerSettings
+    first: tuple[Grid, str], second: tuple[Grid, str], target: str, section: AnswerSettings
 ) -> Compared:
     column, blocks = _joined(first, second, target)
     pair = (first[0].labelled(first[1]), second[0].labelled(second[1]))
 
-    def answer(part: Column) -> tuple[Measured, Spread, Answer]:
+    def answer(part: Summed) -> tuple[Measured, Spread, Answer]:
         measured = measure([part])
         found = block_spread(measured) if blocks else spread(measured)
-        return measured, found, Answer(difference(measured, pair, found, level=settings.level))
+        return measured, found, Answer(difference(measured, pair, found, level=section.level))
 
     measured, found, whole = answer(column)
-    interval, alpha = whole.interval, 1 - settings.level
+    interval, alpha = whole.interval, 1 - section.level
     by_seeds, needed = None, dict[float, int | None]()
     if interval.seeds is not None and interval.df is not None:
         by_seeds = half_width(0.0, interval.seeds, interval.df, alpha)
@@ -123,7 +122,7 @@ def _compared(
     )
 
 
-def _joined(first: tuple[Grid, str], second: tuple[Grid, str], target: str) -> tuple[Column, bool]:
+def _joined(first: tuple[Grid, str], second: tuple[Grid, str], target: str) -> tuple[Summed, bool]:
     """Both lines' columns as one, whose lines share a spread; whether replicates are blocks."""
     (here, line), (there, other) = first, second
     ours = here.column(target, line)
@@ -143,10 +142,10 @@ def _joined(first: tuple[Grid, str], second: tuple[Grid, str], target: str) -> t
         summed = sums_of(column, grid.cells)
         for (name, replicate), sums in summed.trainings.items():
             trainings[grid.labelled(name), replicate] = sums
-    return Column(trainings, summed.languages, summed.main), False
+    return Summed(trainings, summed.languages, summed.main), False
 
 
-def differing(here: Grid, there: Grid, settings: AnswerSettings) -> tuple[list[str], int]:
+def differing(here: Grid, there: Grid, section: AnswerSettings) -> tuple[list[str], int]:
     """(a line for each cell that differs by more than its seeds do, the number of cells in both).
 
     Of these test rows, which both machines read. With one replicate there is no spread to judge
@@ -160,13 +159,13 @@ def differing(here: Grid, there: Grid, settings: AnswerSettings) -> tuple[list[s
                 measured = measure([column])
                 pair = (here.labelled(line), there.labelled(line))
                 interval = difference(
-                    measured, pair, spread(measured), level=settings.level, rows="these"
+                    measured, pair, spread(measured), level=section.level, rows="these"
                 )
                 found[line, target] = Answer(interval)
     lines = []
-    for (line, target), one in judged(found, settings).items():
+    for (line, target), one in judged(found, section).items():
         p, gap = one.adjusted, one.interval.difference
-        if gap and (p is None or p <= 1 - settings.level):
+        if gap and (p is None or p <= 1 - section.level):
             said = "seeds unknown" if p is None else f"by Holm {p:.2g}"
             lines.append(f"{line} on {target}: {_points(gap)}, {said}")
     return lines, len(found)
@@ -174,8 +173,8 @@ def differing(here: Grid, there: Grid, settings: AnswerSettings) -> tuple[list[s
 
 def grid_at(folder: Path) -> Grid:
     """The grid of another folder: an archive, or a project with params.yaml and cells/."""
-    _, settings, _ = grid_of(folder)
-    return Grid(settings, folder / CELLS, folder.as_posix())
+    _, section, _ = grid_of(folder)
+    return Grid(section, folder / CELLS, folder.as_posix())
 
 
 def render(compared: Compared, languages: bool, family: int) -> str:

@@ -62,7 +62,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Proposal:
     """What to run next. then: None where nothing reaches what was asked for."""
 
     targets: tuple[Target, ...]
@@ -74,11 +74,11 @@ class Plan:
 
 def plan(
     grid: GridSettings,
-    settings: AnswerSettings,
+    section: AnswerSettings,
     costs: Costs | None,
     cells: Path,
     budget: float | None = None,
-) -> Plan:
+) -> Proposal:
     """The cheapest replicates with which every target's half width is within what matters.
 
     budget: seconds; then those that it pays for which make the half widths least. UserError where
@@ -102,7 +102,7 @@ def plan(
         for name, (column, frozen) in columns_of(results, cells).items()
     )
     now = (len(grid.replicates), len(grid.runs(BASELINE)))
-    alpha = 1 - settings.level
+    alpha = 1 - section.level
     choices = list(_choices(now, blocks))
     price = costs or Costs(float(len(grid.intermediates) - 1), 1.0)  # in replicates, without times
     then: Choice | None
@@ -110,9 +110,9 @@ def plan(
         paid = [one for one in choices if price.of(now, one) <= budget]
         then = min(paid, key=lambda one: sum(target.half(one, alpha) for target in targets))
     else:
-        then = _cheapest(targets, choices, settings.matters / 100, alpha, price, now)
+        then = _cheapest(targets, choices, section.matters / 100, alpha, price, now)
     seconds = costs.of(now, then) if costs and then else None
-    return Plan(targets, now, then, seconds, alpha)
+    return Proposal(targets, now, then, seconds, alpha)
 
 
 def _cheapest(
@@ -165,7 +165,7 @@ def costs_of(grid: GridSettings, seconds: Mapping[str, float]) -> Costs | None:
     return Costs(lines, baseline)
 
 
-def render(found: Plan, grid: GridSettings, experiment: str, matters: float) -> str:
+def render(found: Proposal, grid: GridSettings, experiment: str, matters: float) -> str:
     """The plan as text, with the command that sets it. Points."""
     lines = [["target", "seed SD", "rows alone", "half now", "then"]]
     for one in sorted(found.targets, key=lambda one: -one.half(found.now, found.alpha)):

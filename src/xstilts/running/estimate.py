@@ -45,6 +45,7 @@ class Estimates:
     def keep(self, name: str, seconds: float) -> None:
         """Add a stage, and leave what it took for plans: a line of work/times.jsonl."""
         self.add(name, seconds)
+        paths.TIMES.parent.mkdir(parents=True, exist_ok=True)
         with paths.TIMES.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"stage": name, "seconds": round(seconds, 1)}) + "\n")
 

@@ -14,7 +14,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +33,7 @@ from xstilts.paths import LOGS
 from xstilts.running.estimate import Estimates, left
 from xstilts.running.graph import BUSY, Graph, locked_outputs, read_graph
 from xstilts.running.signals import caught_signals
+from xstilts.running.warming import warm_process
 
 # One thread a process: n processes that share n cores otherwise wait for each other. The number of
 # torch threads is a setting (training.threads), the same in every way of running.
@@ -89,7 +89,7 @@ def run_grid(
     console = Console(stderr=True)
     graph = read_graph(console, targets)
     driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of), apart)
-    with _warm_process(warm) as driver.more, caught_signals() as signals:
+    with warm_process(warm, _environment(THREADS)) as driver.more, caught_signals() as signals:
         try:
             driver.run(signals)
         finally:
@@ -302,27 +302,6 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _warm_process(wanted: bool) -> Iterator[Mapping[str, str]]:
-    """What stages need in their environment to be forks of one process, where that is possible."""
-    if not wanted or sys.platform != "linux":
-        yield {}
-        return
-    with tempfile.TemporaryDirectory(prefix="xstilts-") as folder:
-        path = f"{folder}/stages"
-        server = subprocess.Popen(
-            [sys.executable, "-m", "xstilts.cli.warm", path],
-            env=_environment(THREADS),
-            stdin=subprocess.PIPE,  # which ends with us, and the server with it
-            start_new_session=True,
-        )
-        try:
-            yield {"XSTILTS_WARM": path}
-        finally:
-            server.terminate()
-            server.communicate()
 
 
 @contextmanager

@@ -35,8 +35,10 @@ class Sums:
         return float(above / below) if below else 0.0
 
     def influence(self, main: Sequence[str]) -> Floats:
-        """(clusters,): what each adds to the mean of `main`; products of two trainings' add up to
-        their covariance."""
+        """(clusters,): what each adds to the mean of `main`.
+
+        The sum of two trainings' products is their covariance.
+        """
         n = len(self.clusters)
         each = np.zeros(n)
         for metric in main:
@@ -47,7 +49,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Column:
+class Summed:
     """A target: the sums of each training by language, and the metrics whose mean is its number."""
 
     trainings: Mapping[Training, Mapping[str, Sums]]
@@ -63,12 +65,12 @@ class Column:
         means: Floats = np.array(numbers).mean(axis=1)
         return means
 
-    def by_language(self) -> dict[str, Column]:
+    def by_language(self) -> dict[str, Summed]:
         """A column of each language alone."""
         return {code: replace(self, languages=(code,)) for code in self.languages}
 
 
-def measure(columns: Sequence[Column]) -> Measured:
+def measure(columns: Sequence[Summed]) -> Measured:
     """The mean over columns, of one column its number; replicate by replicate.
 
     The columns have the same trainings, in one order. Clusters with one name are one, whatever

@@ -83,7 +83,7 @@ def are_there(folder: Path) -> bool:
 
 def _computed(folder: Path, card: Card, split: str, languages: Sequence[str]) -> dict[str, Sums]:
     """The sums of these languages, from the predictions that the cell kept."""
-    articles = _articles(card, split)
+    articles = ARTICLES.get(card.family, _none)(card, split)
     sums = {}
     for code in languages:
         kept = read_kept(folder, card, split, code)
@@ -131,14 +131,17 @@ def _by_cluster(clusters: Sequence[str], parts: Parts) -> Sums:
     return Sums(tuple(place), metrics)
 
 
+def _none(card: Card, split: Any) -> dict[tuple[str, str], str]:
+    return {}
+
+
 def _articles(card: Card, split: Any) -> dict[tuple[str, str], str]:
-    """(language, question id) -> article, of tasks whose tables have articles: English titles,
-    where the English table has the question, too. Nothing where the tables are gone: a question
-    is its own cluster then."""
+    """(language, question id) -> article: the English one, where English has the question, too.
+
+    Nothing where the tables are gone: a question is its own cluster then.
+    """
     folder = target_data(card.target)
     found: dict[tuple[str, str], str] = {}
-    if card.family != "span":
-        return found
     languages = [name.partition("-")[2] for name in card.counts if name.startswith(f"{split}-")]
     for code in sorted(languages, key=lambda code: code != ENGLISH):  # English first
         if not table_path(folder, split, code).is_file():
@@ -223,8 +226,10 @@ def _of_tags(
 def _of_pairs(
     said: Sequence[Any], rows: Sequence[Row], language: str, conventions: Conventions
 ) -> Parts:
-    """Mined pairs by their foreign row, with the pool and the threshold as they are; nearest
-    sentences by the English row that asked."""
+    """Mined pairs by their foreign row, nearest sentences by the English row that asked.
+
+    The pool and the threshold are held as they are.
+    """
     if "f1" in conventions:
         counts = [
             (np.nan, np.nan, np.nan)  # English: what is searched in
@@ -257,3 +262,5 @@ PARTS: Mapping[str, Callable[[Sequence[Any], Sequence[Row], str, Conventions], P
     "retrieval": _of_pairs,
     "ranking": _of_rankings,
 }
+# Where several rows share a text: what it is
+ARTICLES: Mapping[str, Callable[[Card, Any], dict[tuple[str, str], str]]] = {"span": _articles}

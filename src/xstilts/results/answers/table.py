@@ -21,7 +21,7 @@ from xstilts.results.answers.interval import (
     difference,
     spread,
 )
-from xstilts.results.answers.measure import Column, measure
+from xstilts.results.answers.measure import Summed, measure
 from xstilts.results.answers.verdicts import (
     Verdict,
     agreeing,
@@ -74,8 +74,8 @@ class Answers:
 
 
 def answers(
-    columns: Mapping[str, Column],
-    settings: AnswerSettings,
+    columns: Mapping[str, Summed],
+    section: AnswerSettings,
     frozen: frozenset[str] = frozenset(),
     blocks: bool = False,
 ) -> Answers:
@@ -87,13 +87,13 @@ def answers(
     still = frozenset() if blocks else frozen
     cells: dict[tuple[str, str], Answer] = {}
     for target, column in columns.items():
-        found = _compared([column], settings, target in still, blocks)
+        found = _compared([column], section, target in still, blocks)
         cells |= {(name, target): answer for name, answer in found.items()}
-    means = _compared(list(columns.values()), settings, still >= columns.keys(), blocks)
-    averages, cells = judged(means, settings), judged(cells, settings)
+    means = _compared(list(columns.values()), section, still >= columns.keys(), blocks)
+    averages, cells = judged(means, section), judged(cells, section)
     by_language = {
         target: {
-            code: _compared([part], settings, target in still, blocks)
+            code: _compared([part], section, target in still, blocks)
             for code, part in column.by_language().items()
         }
         for target, column in columns.items()
@@ -101,12 +101,12 @@ def answers(
     languages = {}
     for (name, target), answer in cells.items():
         each = {code: found[name] for code, found in by_language[target].items()}
-        languages[name, target] = judged_languages(each, answer.verdict, settings)
+        languages[name, target] = judged_languages(each, answer.verdict, section)
     return Answers(averages, cells, languages, blocks)
 
 
 def _compared(
-    columns: list[Column], settings: AnswerSettings, fixed: bool, blocks: bool
+    columns: list[Summed], section: AnswerSettings, fixed: bool, blocks: bool
 ) -> dict[str, Answer]:
     """Each intermediate's mean over the columns minus the baseline's. fixed: no seed moves that."""
     measured = measure(columns)
@@ -114,7 +114,7 @@ def _compared(
     unlike = found.unequal is not None and found.unequal < UNEQUAL
     return {
         name: Answer(
-            difference(measured, (name, BASELINE), found, level=settings.level, welch=unlike),
+            difference(measured, (name, BASELINE), found, level=section.level, welch=unlike),
             unlike=unlike,
         )
         for name in measured.lines
@@ -127,7 +127,7 @@ def spread_of(measured: Measured, blocks: bool, fixed: frozenset[str] = frozense
     return block_spread(measured) if blocks else spread(measured, fixed)
 
 
-def judged(found: Mapping[Name, Answer], settings: AnswerSettings) -> dict[Name, Answer]:
+def judged(found: Mapping[Name, Answer], section: AnswerSettings) -> dict[Name, Answer]:
     """The answers of one family, with adjusted p values and verdicts."""
     p = {name: one.interval.p for name, one in found.items() if one.interval.p is not None}
     adjusted, shares = holm(p), false_share(p)
@@ -136,7 +136,7 @@ def judged(found: Mapping[Name, Answer], settings: AnswerSettings) -> dict[Name,
             one,
             adjusted=adjusted[name],
             verdict=verdict(
-                one.interval, adjusted[name], shares[name], settings.matters / 100, settings.level
+                one.interval, adjusted[name], shares[name], section.matters / 100, section.level
             ),
         )
         if name in p
@@ -146,7 +146,7 @@ def judged(found: Mapping[Name, Answer], settings: AnswerSettings) -> dict[Name,
 
 
 def judged_languages(
-    found: Mapping[str, Answer], cell: Verdict, settings: AnswerSettings
+    found: Mapping[str, Answer], cell: Verdict, section: AnswerSettings
 ) -> Languages:
     """A cell by language. Those of a decided cell have signs, of which one in ten may be false."""
     if cell not in DECIDED:
@@ -155,7 +155,7 @@ def judged_languages(
     signed = {}
     for code, share in false_share(p).items():
         interval = found[code].interval
-        said = verdict(interval, 1.0, share, settings.matters / 100, settings.level)
+        said = verdict(interval, 1.0, share, section.matters / 100, section.level)
         signed[code] = replace(found[code], adjusted=share, verdict=said)
     one_sided = {
         code: value / 2
@@ -163,4 +163,4 @@ def judged_languages(
         else 1 - value / 2
         for code, value in p.items()
     }
-    return Languages(signed, agreeing(one_sided, 1 - settings.level))
+    return Languages(signed, agreeing(one_sided, 1 - section.level))

@@ -17,7 +17,7 @@ from xstilts.studies.plots import draw
 def report_stage(
     experiment: str,
     grid: GridSettings,
-    settings: AnswerSettings,
+    section: AnswerSettings,
     cells: Path = CELLS,
     out: Path = REPORTS,
     studies: Path = STUDIES,
@@ -31,9 +31,9 @@ def report_stage(
     from xstilts.results.report.decided import answers_of
 
     results = read_results(experiment, grid, cells)
-    found = answers_of(results, cells, settings)
+    found = answers_of(results, cells, section)
     with fresh_folder(out) as new:
-        write_text(new / "report.md", texts.report_text(results, found, settings))
+        write_text(new / "report.md", texts.report_text(results, found, section))
         write_text(new / "scores.csv", texts.scores_csv(results))
         write_text(new / "grid.csv", texts.grid_csv(results, found))
         write_text(new / "targets.csv", texts.targets_csv(results))

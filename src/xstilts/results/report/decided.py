@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xstilts.params import BASELINE, AnswerSettings
-from xstilts.results.answers.measure import Column as Sums
+from xstilts.results.answers.measure import Summed
 from xstilts.results.answers.sums import are_there, read_sums
 from xstilts.results.answers.table import DECIDED, Answer, Answers, answers
 from xstilts.results.answers.verdicts import SIGNS
 from xstilts.results.report.cells import Column, Results, spoken
 
 
-def answers_of(results: Results, cells: Path, settings: AnswerSettings) -> Answers:
+def answers_of(results: Results, cells: Path, section: AnswerSettings) -> Answers:
     """The answers of a grid with a baseline and more, zero-shot; else none.
 
     None either of cards alone, which came from elsewhere without sums and predictions.
@@ -29,11 +29,11 @@ def answers_of(results: Results, cells: Path, settings: AnswerSettings) -> Answe
     columns = {target: column for target, (column, _) in found.items()}
     frozen = frozenset(target for target, (_, is_frozen) in found.items() if is_frozen)
     return (
-        answers(columns, settings, frozen, own_encoders(results.columns)) if columns else Answers()
+        answers(columns, section, frozen, own_encoders(results.columns)) if columns else Answers()
     )
 
 
-def columns_of(results: Results, cells: Path) -> dict[str, tuple[Sums, bool]]:
+def columns_of(results: Results, cells: Path) -> dict[str, tuple[Summed, bool]]:
     """By target its sums in zero-shot languages, if it has any; and whether nothing is trained."""
     return {
         column.target: (sums_of(column, cells), column.card.selection is None)
@@ -48,13 +48,13 @@ def _folders(results: Results, cells: Path) -> Iterator[Path]:
             yield cells / name / column.target / str(replicate)
 
 
-def sums_of(column: Column, cells: Path) -> Sums:
+def sums_of(column: Column, cells: Path) -> Summed:
     """The column's sums, in its zero-shot languages."""
     trainings = {
         (name, replicate): read_sums(cells / name / column.target / str(replicate), card)
         for (name, replicate), card in column.cards.items()
     }
-    return Sums(trainings, tuple(spoken(column, zero_shot=True)), column.card.main)
+    return Summed(trainings, tuple(spoken(column, zero_shot=True)), column.card.main)
 
 
 def own_encoders(columns: Iterable[Column]) -> bool:
@@ -68,9 +68,9 @@ def own_encoders(columns: Iterable[Column]) -> bool:
     )
 
 
-def how_to_read(found: Answers, settings: AnswerSettings, replicates: int) -> str:
+def how_to_read(found: Answers, section: AnswerSettings, replicates: int) -> str:
     """What brackets and signs stand for."""
-    level = f"{100 * settings.level:g} %"
+    level = f"{100 * section.level:g} %"
     if replicates == 1:
         return (
             f"In square brackets: the difference's {level} interval over test rows like these. "
@@ -79,7 +79,7 @@ def how_to_read(found: Answers, settings: AnswerSettings, replicates: int) -> st
     signs = (
         f"{SIGNS['up']} {SIGNS['down']}: decided, by Holm over the table; {SIGNS['perhaps up']} "
         f"{SIGNS['perhaps down']}: one in ten of these may be false; {SIGNS['equal']}: within "
-        f"{settings.matters:g} points; {SIGNS['undecided']}: undecided"
+        f"{section.matters:g} points; {SIGNS['undecided']}: undecided"
     )
     own = (
         " Replicates have encoders of their own: differences are taken replicate by replicate."
@@ -88,7 +88,7 @@ def how_to_read(found: Answers, settings: AnswerSettings, replicates: int) -> st
     )
     return (
         f"In square brackets: the difference's {level} interval over seeds and test rows like "
-        f"these, given the encoder, the data and the settings. {signs}.{own}"
+        f"these, given the encoder, the data and the section. {signs}.{own}"
     )
 
 
@@ -100,7 +100,7 @@ def bracketed(answer: Answer) -> str:
     return f"[{low}, {high}]{' ' if sign else ''}{sign}"
 
 
-def summary(found: Answers, results: Results, settings: AnswerSettings) -> str:
+def summary(found: Answers, results: Results, section: AnswerSettings) -> str:
     """What is decided: averages, then cells, then the languages of decided cells."""
     if not found.cells:
         return "No intervals: nothing to compare, or cells that keep neither predictions nor sums."

@@ -37,13 +37,13 @@ TITLES = {MEAN: "mean of targets", "qa": "QA", "without_retrieval": "without ret
 ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
 
 
-def report_text(results: Results, found: Answers, settings: AnswerSettings) -> str:
+def report_text(results: Results, found: Answers, section: AnswerSettings) -> str:
     """The text of report.md: tables of all and of zero-shot languages, and how they came about."""
     both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
     titles = TITLES | {"all": ALL[results.benchmark]}
     parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results)]
     if found.cells:
-        parts += [how_to_read(found, settings, len(results.replicates))]
+        parts += [how_to_read(found, section, len(results.replicates))]
     parts += [PICTURE]
     for zero_shot, by_cell in both:
         there = names(by_cell)
@@ -53,7 +53,7 @@ def report_text(results: Results, found: Answers, settings: AnswerSettings) -> s
         shown = found if zero_shot else Answers()
         parts += [f"## {title}", _grid(by_cell, targets, titles, shown)]
         parts += [f"### Averages: {title}", _grid(by_cell, averages, titles, shown)]
-    parts += ["## What is decided", summary(found, results, settings)]
+    parts += ["## What is decided", summary(found, results, section)]
     parts += [FOREST] if found.cells else []
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
