@@ -11,12 +11,11 @@ from scipy import stats
 from tests.answers.made_up import Regime, column
 from xstilts.params import AnswerSettings
 from xstilts.results.answers.interval import (
-    Measured,
     block_spread,
     difference,
     spread,
 )
-from xstilts.results.answers.measure import Summed, Sums, measure
+from xstilts.results.answers.measure import Measured, Summed, Sums, measure
 from xstilts.results.answers.table import Answers, answers
 from xstilts.results.answers.verdicts import agreeing, false_share, holm
 

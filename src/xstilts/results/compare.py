@@ -15,14 +15,13 @@ from xstilts.errors import UserError, nearest
 from xstilts.params import AnswerSettings, GridSettings
 from xstilts.paths import CELLS
 from xstilts.results.answers.interval import (
-    Measured,
     Spread,
     block_spread,
     difference,
     half_width,
     spread,
 )
-from xstilts.results.answers.measure import Summed, measure
+from xstilts.results.answers.measure import Measured, Summed, measure
 from xstilts.results.answers.power import replicates_for
 from xstilts.results.answers.table import Answer, judged
 from xstilts.results.archive import grid_of

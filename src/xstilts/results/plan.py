@@ -17,8 +17,8 @@ from statistics import fmean
 from xstilts.console import aligned, lasting
 from xstilts.errors import UserError
 from xstilts.grids import BASELINE, AnswerSettings, GridSettings
-from xstilts.results.answers.interval import Measured, Spread, difference, half_width
-from xstilts.results.answers.measure import measure
+from xstilts.results.answers.interval import Spread, difference, half_width
+from xstilts.results.answers.measure import Measured, measure
 from xstilts.results.answers.table import spread_of
 from xstilts.results.report.cells import read_results
 from xstilts.results.report.decided import columns_of, own_encoders

@@ -12,10 +12,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xstilts.results.answers.interval import Floats, Measured, Training
+Floats = NDArray[np.float64]
+Training = tuple[str, int]  # intermediate, replicate
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A statistic of each training of a column, as a fraction.
+
+    rows: (trainings, trainings), the covariance of each two over samples of test rows.
+    """
+
+    trainings: tuple[Training, ...]
+    values: Floats
+    rows: Floats
+
+    @cached_property
+    def lines(self) -> Mapping[str, list[int]]:
+        """The places of each intermediate's replicates."""
+        lines: dict[str, list[int]] = {}
+        for place, (name, _) in enumerate(self.trainings):
+            lines.setdefault(name, []).append(place)
+        return lines
+
+    def mean(self, name: str) -> float:
+        return float(self.values[self.lines[name]].mean())
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ from xstilts.formats.tables import (
     write_text,
 )
 from xstilts.paths import WORK, predictions, target_data
-from xstilts.results.answers.interval import Floats
-from xstilts.results.answers.measure import Sums
+from xstilts.results.answers.measure import Floats, Sums
 from xstilts.tasks.metrics import mlqa, squad
 from xstilts.tasks.metrics.ranking import average_precision_at_k
 from xstilts.tasks.metrics.tags import chunks

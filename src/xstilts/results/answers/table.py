@@ -15,13 +15,12 @@ from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers.interval import (
     UNEQUAL,
     Interval,
-    Measured,
     Spread,
     block_spread,
     difference,
     spread,
 )
-from xstilts.results.answers.measure import Summed, measure
+from xstilts.results.answers.measure import Measured, Summed, measure
 from xstilts.results.answers.verdicts import (
     Verdict,
     agreeing,
