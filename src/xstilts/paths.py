@@ -52,9 +52,9 @@ def intermediate_model(intermediate: str, replicate: int | str) -> Path:
     return MODELS / "intermediate" / intermediate / str(replicate)
 
 
-def cell(intermediate: str, task: str, replicate: int | str) -> Path:
+def cell(intermediate: str, task: str, replicate: int | str, cells: Path = CELLS) -> Path:
     """The card, curve and predictions of one training of phase 3."""
-    return CELLS / intermediate / task / str(replicate)
+    return cells / intermediate / task / str(replicate)
 
 
 def kept_model(intermediate: str, task: str, replicate: int | str) -> Path:

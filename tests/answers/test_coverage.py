@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from tests.answers.made_up import Regime, column, tagged
-from xstilts.results.answers.interval import (
-    UNEQUAL,
-    Interval,
-    Spread,
-    block_spread,
-    difference,
-    spread,
-)
+from xstilts.results.answers.interval import Interval
 from xstilts.results.answers.measure import Summed, measure
+from xstilts.results.answers.table import answer, spread_of
 from xstilts.results.answers.verdicts import holm
 
 pytestmark = pytest.mark.slow
@@ -35,10 +29,9 @@ REGIMES = {
 def intervals(column: Summed, blocks: bool = False) -> dict[str, Interval]:
     """Each line against a0, as the report forms them."""
     measured = measure([column])
-    found: Spread = block_spread(measured) if blocks else spread(measured)
-    welch = found.unequal is not None and found.unequal < UNEQUAL
+    found = spread_of(measured, blocks)
     return {
-        name: difference(measured, (name, "a0"), found, welch=welch)
+        name: answer(measured, (name, "a0"), found, 0.95).interval
         for name in measured.lines
         if name != "a0"
     }

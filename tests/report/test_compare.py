@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from tests.report.test_decided import made
+from tests.report.test_decided import made, report
 from xstilts import params
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.formats.tables import write_text
 from xstilts.params import AnswerSettings, Params, check
+from xstilts.results import compare as room
 from xstilts.results.answers.power import power, replicates_for
 
 SETTINGS = AnswerSettings()
@@ -125,3 +127,16 @@ def test_no_replicate_lowers_what_test_rows_leave_open() -> None:
     assert replicates_for(0.10, 0.02**2, 0.001**2, 5) == 2
     more = power(0.03, 0.0, 0.02**2, (3, 9), 5)
     assert more > power(0.03, 0.0, 0.02**2, (3, 3), 5)
+
+
+@pytest.mark.parametrize("how", [{}, {"frozen": True}, {"encoders": True}])
+def test_compare_says_what_the_report_says(tmp_path: Path, how: dict[str, bool]) -> None:
+    grid = made(tmp_path, 3, **how)
+    report(tmp_path, grid)
+    lines = csv.DictReader((tmp_path / "reports/grid.csv").read_text("utf-8").splitlines())
+    found = {(one["intermediate"], one["target"]): one for one in lines if one["low"]}
+    here = room.Grid(grid, Path("cells"))
+    for one in room.compare((here, "mnli"), (here, "none"), grid.targets, SETTINGS):
+        line, interval = found["mnli", one.target], one.answer.interval
+        ends = (float(line["low"]), float(line["high"]), float(line["p"]))
+        assert ends == pytest.approx((interval.low, interval.high, interval.p))

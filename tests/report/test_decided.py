@@ -22,7 +22,9 @@ REGIME = Regime(1.0, 400, 3)
 NAMES = ("none", "mnli", "squad1")
 
 
-def made(folder: Path, replicates: int, encoders: bool = False) -> GridSettings:
+def made(
+    folder: Path, replicates: int, encoders: bool = False, frozen: bool = False
+) -> GridSettings:
     """Cells of two targets; `mnli` gains twelve points, nothing else differs but by chance."""
     rng = np.random.default_rng(5)
     for target in ("xnli", "pawsx"):
@@ -35,7 +37,8 @@ def made(folder: Path, replicates: int, encoders: bool = False) -> GridSettings:
             scores: Scores = {"test": test}
             card = Card(
                 "target", name, target, r, "classification", "tiny", "world",
-                selection=Selection("accuracy", 0.7, 3, 4, 100), scores=scores, main=("accuracy",),
+                selection=None if frozen else Selection("accuracy", 0.7, 3, 4, 100),
+                scores=scores, main=("accuracy",),
                 passport={"metrics": {"accuracy": "plain"}},
                 inputs={"encoder": f"e{r}" if encoders else "e"},
             )  # fmt: skip

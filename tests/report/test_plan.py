@@ -16,7 +16,7 @@ from xstilts import params, paths
 from xstilts.cli.main import app
 from xstilts.errors import UserError
 from xstilts.grids import AnswerSettings
-from xstilts.results.plan import MOST, Costs, Proposal, costs_of, plan
+from xstilts.results.plan import MOST, Costs, Proposal, _numbers, costs_of, plan
 
 REPLICATES = 3
 
@@ -98,6 +98,7 @@ def test_the_command_that_it_prints_sets_it(tmp_path: Path) -> None:
     lines = [{"stage": grid.stage(*cell), "seconds": 10.0} for cell in grid.cells()] + [
         {"stage": f"intermediate@{name}-{run}", "seconds": 5.0} for name, run in grid.models()
     ]
+    lines += [{"stage": f"encoder@{run}", "seconds": 1.0} for run in grid.replicates]
     paths.TIMES.parent.mkdir()
     paths.TIMES.write_text("".join(json.dumps(line) + "\n" for line in lines))
     half = widest(planned(100))
@@ -119,7 +120,22 @@ def test_costs_are_those_of_stages_that_ran() -> None:
     seconds = {grid.stage(*cell): 10.0 for cell in grid.cells()}
     assert costs_of(grid, seconds) is None
     seconds |= {f"intermediate@{name}-{run}": 4.0 for name, run in grid.models()}
-    assert costs_of(grid, seconds) == Costs(2 * 24.0, 24.0)
+    assert costs_of(grid, seconds) is None
+    seconds |= {"encoder@1": 1.0, "encoder@2": 300.0, "encoder@3": 300.0}  # of their own
+    assert costs_of(grid, seconds) == Costs(2 * 24.0 + 300.0, 24.0)
+
+
+def test_numbers_that_are_there_stay() -> None:
+    assert _numbers([2, 5], 4) == [2, 5, 1, 3]
+    assert _numbers([4, 6], 3, [1, 2, 3]) == [4, 6, 5]
+    assert _numbers([4, 5], 1, [1, 2, 3]) == [4]
+
+
+def test_a_grid_without_differences_has_no_plan() -> None:
+    for names in (["none"], ["mnli", "squad1"]):
+        grid = settings(3).grid.model_copy(update={"intermediates": names})
+        with pytest.raises(UserError, match="expected 'none' and others"):
+            plan(grid, AnswerSettings(), None, Path("cells"))
 
 
 def test_one_replicate_has_no_spread() -> None:

@@ -1,6 +1,6 @@
 """Stages without the wait for imports: forks of one process that has imported all that they need.
 
-A stage of a small encoder spends half of its CPU time on imports. `xstilts grid` starts this server
+A stage of a small encoder spends most of its time on imports. `xstilts grid` starts this server
 once; a stage's command that finds its socket (XSTILTS_WARM) hands over arguments, folder,
 environment and streams, and ends as the fork ends. A fork has run nothing before, so that nothing
 else differs. Where no server answers the command runs by itself.
@@ -57,7 +57,6 @@ def hand_over() -> None:
 
 def serve(path: str) -> None:
     """Fork for each command that asks, until standard input ends: whoever started us is gone."""
-
     import xstilts.cli.main
     import xstilts.phases.intermediate
     import xstilts.phases.pretrain

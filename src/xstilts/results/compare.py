@@ -12,21 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xstilts.errors import UserError, nearest
-from xstilts.params import AnswerSettings, GridSettings
-from xstilts.paths import CELLS
+from xstilts.params import BASELINE, AnswerSettings, GridSettings
+from xstilts.paths import CELLS, cell
 from xstilts.results.answers.interval import (
     Spread,
-    block_spread,
     difference,
     half_width,
     spread,
 )
 from xstilts.results.answers.measure import Measured, Summed, measure
 from xstilts.results.answers.power import replicates_for
-from xstilts.results.answers.table import Answer, judged
+from xstilts.results.answers.table import Answer, answer, judged, spread_of
 from xstilts.results.archive import grid_of
 from xstilts.results.report import cells as rooms
-from xstilts.results.report.decided import bracketed, own_encoders, sums_of
+from xstilts.results.report.decided import bracketed, own_encoders, percent, sums_of
 
 EFFECTS = (1.0, 2.0, 5.0)  # points, for which replicates are said
 
@@ -54,7 +53,7 @@ class Grid:
         return rooms.read_results("", grid, self.cells).columns[0]
 
     def _whole(self, line: str, target: str) -> bool:
-        folders = (self.cells / line / target / str(r) for r in self.settings.replicates)
+        folders = (cell(line, target, run, self.cells) for run in self.settings.runs(line))
         return all((folder / "card.json").is_file() for folder in folders)
 
 
@@ -95,15 +94,15 @@ def compare(
 def _compared(
     first: tuple[Grid, str], second: tuple[Grid, str], target: str, section: AnswerSettings
 ) -> Compared:
-    column, blocks = _joined(first, second, target)
+    column, blocks, fixed = _joined(first, second, target)
     pair = (first[0].labelled(first[1]), second[0].labelled(second[1]))
 
-    def answer(part: Summed) -> tuple[Measured, Spread, Answer]:
+    def compared(part: Summed) -> tuple[Measured, Spread, Answer]:
         measured = measure([part])
-        found = block_spread(measured) if blocks else spread(measured)
-        return measured, found, Answer(difference(measured, pair, found, level=section.level))
+        found = spread_of(measured, blocks, fixed)
+        return measured, found, answer(measured, pair, found, section.level)
 
-    measured, found, whole = answer(column)
+    measured, found, whole = compared(column)
     interval, alpha = whole.interval, 1 - section.level
     by_seeds, needed = None, dict[float, int | None]()
     if interval.seeds is not None and interval.df is not None:
@@ -114,21 +113,29 @@ def _compared(
         target,
         (len(measured.lines[pair[0]]), len(measured.lines[pair[1]])),
         whole,
-        {code: answer(part)[2] for code, part in column.by_language().items()},
+        {code: compared(part)[2] for code, part in column.by_language().items()},
         by_seeds,
         half_width(interval.rows, 0.0, 1, alpha),
         needed,
     )
 
 
-def _joined(first: tuple[Grid, str], second: tuple[Grid, str], target: str) -> tuple[Summed, bool]:
-    """Both lines' columns as one, whose lines share a spread; whether replicates are blocks."""
+def _joined(
+    first: tuple[Grid, str], second: tuple[Grid, str], target: str
+) -> tuple[Summed, bool, frozenset[str]]:
+    """Both lines' columns as one, whose lines share a spread; whether replicates are blocks.
+
+    And the lines that no seed moves: baselines where nothing is trained.
+    """
     (here, line), (there, other) = first, second
     ours = here.column(target, line)
+    frozen = ours.card.selection is None
     if here == there:
         again = here.column(target, other)
         both = rooms.Column(ours.target, ours.split, ours.languages, {**ours.cards, **again.cards})
-        return sums_of(both, here.cells), own_encoders([both])
+        blocks = own_encoders([both])
+        still = frozenset({BASELINE}) if frozen and not blocks else frozenset()
+        return sums_of(both, here.cells), blocks, still
     theirs = there.column(target, other)
     if (unlike := rooms.unlike(ours.card, theirs.card, ("encoder", "source"))) is not None:
         key, mine, other_value = unlike
@@ -136,12 +143,14 @@ def _joined(first: tuple[Grid, str], second: tuple[Grid, str], target: str) -> t
             f"{target}: {key} is {mine} here and {other_value} in {there.name}; expected one "
             "meaning for both numbers; run one of them again with the other's version and tables"
         )
-    trainings = {}
+    trainings, fixed = {}, set[str]()
     for grid, column in ((here, ours), (there, theirs)):
         summed = sums_of(column, grid.cells)
         for (name, replicate), sums in summed.trainings.items():
             trainings[grid.labelled(name), replicate] = sums
-    return Summed(trainings, summed.languages, summed.main), False
+        if frozen and not own_encoders([column]):
+            fixed.add(grid.labelled(BASELINE))
+    return Summed(trainings, summed.languages, summed.main), False, frozenset(fixed)
 
 
 def differing(here: Grid, there: Grid, section: AnswerSettings) -> tuple[list[str], int]:
@@ -154,11 +163,11 @@ def differing(here: Grid, there: Grid, section: AnswerSettings) -> tuple[list[st
     for target in here.settings.targets:
         for line in here.settings.intermediates:
             if target in there.settings.targets and line in there.settings.intermediates:
-                column, _ = _joined((here, line), (there, line), target)
+                column, _, fixed = _joined((here, line), (there, line), target)
                 measured = measure([column])
                 pair = (here.labelled(line), there.labelled(line))
                 interval = difference(
-                    measured, pair, spread(measured), level=section.level, rows="these"
+                    measured, pair, spread(measured, fixed), level=section.level, rows="these"
                 )
                 found[line, target] = Answer(interval)
     lines = []
@@ -166,7 +175,7 @@ def differing(here: Grid, there: Grid, section: AnswerSettings) -> tuple[list[st
         p, gap = one.adjusted, one.interval.difference
         if gap and (p is None or p <= 1 - section.level):
             said = "seeds unknown" if p is None else f"by Holm {p:.2g}"
-            lines.append(f"{line} on {target}: {_points(gap)}, {said}")
+            lines.append(f"{line} on {target}: {percent(gap, '+')}, {said}")
     return lines, len(found)
 
 
@@ -182,7 +191,7 @@ def render(compared: Compared, languages: bool, family: int) -> str:
     first, second = compared.replicates
     count = len(compared.languages)
     lines = [f"{compared.target}, zero-shot ({count} languages), replicates {first} | {second}"]
-    parts = [f"{_points(interval.difference)} {bracketed(one)}"]
+    parts = [f"{percent(interval.difference, '+')} {bracketed(one)}"]
     if interval.p is not None:
         parts.append(f"p {interval.p:.2g}, by Holm over {family} {one.adjusted:.2g}")
     seeds = "unknown" if compared.by_seeds is None else f"±{100 * compared.by_seeds:.1f}"
@@ -190,7 +199,7 @@ def render(compared: Compared, languages: bool, family: int) -> str:
     lines.append("  " + "   ".join(parts))
     if languages:
         for code, of in compared.languages.items():
-            lines.append(f"    {code} {_points(of.interval.difference)} {bracketed(of)}")
+            lines.append(f"    {code} {percent(of.interval.difference, '+')} {bracketed(of)}")
     if compared.needed:
         said = (
             f"{points:g} {'point' if points == 1 else 'points'}: {number or 'more than 1,000'}"
@@ -198,7 +207,3 @@ def render(compared: Compared, languages: bool, family: int) -> str:
         )
         lines.append(f"  replicates of both for 80 % power, for {'; '.join(said)}")
     return "\n".join(lines)
-
-
-def _points(fraction: float) -> str:
-    return f"{round(100 * fraction, 1) + 0.0:+.1f}"

@@ -8,9 +8,9 @@ effects: who adds replicates until an effect is significant raises false alarms 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, islice, product
 from pathlib import Path
 from statistics import fmean
 
@@ -83,7 +83,12 @@ def plan(
 
     budget: seconds; then those that it pays for which make the half widths least. UserError where
     the grid has one replicate, of which no spread can be read, or a budget and no times.
-    """  # fmt: skip
+    """
+    if BASELINE not in grid.intermediates or len(grid.intermediates) < 2:
+        raise UserError(
+            f"params.yaml: grid.intermediates: {grid.intermediates}; expected '{BASELINE}' and "
+            "others, as a plan is about their differences; add what is missing"
+        )
     if len(grid.replicates) < 2:
         raise UserError(
             f"params.yaml: grid.replicates: {grid.replicates}; expected two or more, as a plan is "
@@ -140,17 +145,20 @@ def _target(name: str, measured: Measured, blocks: bool, frozen: bool) -> Target
 
 def _choices(now: Choice, blocks: bool) -> Iterator[Choice]:
     """All replicates up to the most; of blocks the baseline has what the lines have."""
-    for own, more in product(range(now[0], MOST + 1), range(2 * MOST + 1)):
-        if blocks and more:
-            continue
-        baseline = own if blocks else max(own, now[1]) + more
-        if baseline <= 3 * MOST:
-            yield own, baseline
+    further = range(1 if blocks else 2 * MOST + 1)
+    for own, more in product(range(now[0], max(now[0], MOST) + 1), further):
+        yield own, max(own, now[1]) + more
 
 
 def costs_of(grid: GridSettings, seconds: Mapping[str, float]) -> Costs | None:
-    """What stages took, by name; None where some kind of stage has not run here."""
-    lines = baseline = 0.0
+    """What stages took, by name; None where some kind of stage has not run here.
+
+    An encoder of a replicate's own is paid with its lines; the first replicate's is phase 1's.
+    """
+    encoders = [seconds.get(f"encoder@{run}") for run in grid.replicates[1:]]
+    if not all(encoders):
+        return None
+    lines, baseline = fmean([one for one in encoders if one] or [0.0]), 0.0
     for name in grid.intermediates:
         models = [seconds.get(f"intermediate@{name}-{r}") for r in grid.replicates]
         cells = [
@@ -185,8 +193,9 @@ def render(found: Proposal, grid: GridSettings, experiment: str, matters: float)
     if found.then == found.now:
         return "\n".join([*text, "nothing to add"])
     own, baseline = found.then
-    replicates = list(range(1, own + 1))
-    more = list(range(own + 1, baseline + 1))
+    replicates = _numbers(grid.replicates, own)
+    left = [run for run in grid.more_baseline if run not in replicates]
+    more = _numbers(left, baseline - own, replicates)
     took = "" if found.seconds is None else f", {lasting(found.seconds)} of one job, as stages took"
     text.append(
         f"{own - found.now[0]} more replicates of each line, {baseline - found.now[1]} more of "
@@ -195,3 +204,9 @@ def render(found: Proposal, grid: GridSettings, experiment: str, matters: float)
     sets = [f"--set 'grid.replicates={replicates}'", f"--set 'grid.more_baseline={more}'"]
     text.append(f"  xstilts use {experiment} --force {' '.join(sets)} && xstilts grid")
     return "\n".join(text)
+
+
+def _numbers(have: Sequence[int], wanted: int, taken: Sequence[int] = ()) -> list[int]:
+    """The replicates at hand and as many of the next free numbers as are lacking."""
+    free = (number for number in count(1) if number not in (*have, *taken))
+    return [*have, *islice(free, max(0, wanted - len(have)))][:wanted]

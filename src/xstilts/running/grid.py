@@ -89,6 +89,7 @@ def run_grid(
     console = Console(stderr=True)
     graph = read_graph(console, targets)
     driver = Driver(graph, jobs or len(gpus) or cores(), console, gpus, Estimates(work_of), apart)
+    warm = warm and bool(graph.stale)  # a look that finds nothing to do starts nothing
     with warm_process(warm, _environment(THREADS)) as driver.more, caught_signals() as signals:
         try:
             driver.run(signals)

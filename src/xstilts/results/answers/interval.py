@@ -31,8 +31,8 @@ UNEQUAL = 0.01  # Bartlett's p below which a column's lines do not share one spr
 class Spread:
     """The variance over replicates of one training, with its degrees of freedom.
 
-    of: each line's own. shared: a line has the column's, unless the lines are unlike. fixed: lines
-    that no seed moves, as a frozen encoder's.
+    of: each line's own. blocks: replicates have encoders of their own. fixed: lines that no seed
+    moves, as a frozen encoder's.
     """
 
     variance: float

@@ -40,9 +40,6 @@ class Measured:
             lines.setdefault(name, []).append(place)
         return lines
 
-    def mean(self, name: str) -> float:
-        return float(self.values[self.lines[name]].mean())
-
 
 @dataclass(frozen=True)
 class Sums:

@@ -87,7 +87,7 @@ def answers(
     cells: dict[tuple[str, str], Answer] = {}
     for target, column in columns.items():
         found = _compared([column], section, target in still, blocks)
-        cells |= {(name, target): answer for name, answer in found.items()}
+        cells |= {(name, target): one for name, one in found.items()}
     means = _compared(list(columns.values()), section, still >= columns.keys(), blocks)
     averages, cells = judged(means, section), judged(cells, section)
     by_language = {
@@ -98,9 +98,9 @@ def answers(
         for target, column in columns.items()
     }
     languages = {}
-    for (name, target), answer in cells.items():
+    for (name, target), one in cells.items():
         each = {code: found[name] for code, found in by_language[target].items()}
-        languages[name, target] = judged_languages(each, answer.verdict, section)
+        languages[name, target] = judged_languages(each, one.verdict, section)
     return Answers(averages, cells, languages, blocks)
 
 
@@ -110,15 +110,17 @@ def _compared(
     """Each intermediate's mean over the columns minus the baseline's. fixed: no seed moves that."""
     measured = measure(columns)
     found = spread_of(measured, blocks, frozenset({BASELINE}) if fixed else frozenset())
-    unlike = found.unequal is not None and found.unequal < UNEQUAL
     return {
-        name: Answer(
-            difference(measured, (name, BASELINE), found, level=section.level, welch=unlike),
-            unlike=unlike,
-        )
+        name: answer(measured, (name, BASELINE), found, section.level)
         for name in measured.lines
         if name != BASELINE
     }
+
+
+def answer(measured: Measured, pair: tuple[str, str], spread: Spread, level: float) -> Answer:
+    """The first line minus the second, not judged. Lines of unlike spread have each its own."""
+    unlike = spread.unequal is not None and spread.unequal < UNEQUAL
+    return Answer(difference(measured, pair, spread, level=level, welch=unlike), unlike=unlike)
 
 
 def spread_of(measured: Measured, blocks: bool, fixed: frozenset[str] = frozenset()) -> Spread:

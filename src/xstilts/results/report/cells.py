@@ -18,6 +18,7 @@ from xstilts.errors import UserError
 from xstilts.formats.cards import Card, read_card, reported, task_number
 from xstilts.formats.tables import ENGLISH
 from xstilts.params import BASELINE, GridSettings
+from xstilts.paths import cell as cell_folder
 from xstilts.results.answers.table import MEAN
 from xstilts.tasks.metrics.benchmark import average
 
@@ -169,7 +170,7 @@ def _column(target: str, grid: GridSettings, cells: Path) -> Column:
     first = None
     for intermediate in grid.intermediates:
         for replicate in grid.runs(intermediate):
-            folder = cells / intermediate / target / str(replicate)
+            folder = cell_folder(intermediate, target, replicate, cells)
             card = cards[intermediate, replicate] = read_card(folder)
             first = first or (folder, card)
             _compare(*first, folder, card)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xstilts.params import BASELINE, AnswerSettings
+from xstilts.paths import cell
 from xstilts.results.answers.measure import Summed
 from xstilts.results.answers.sums import are_there, read_sums
 from xstilts.results.answers.table import DECIDED, Answer, Answers, answers
@@ -45,13 +46,13 @@ def columns_of(results: Results, cells: Path) -> dict[str, tuple[Summed, bool]]:
 def _folders(results: Results, cells: Path) -> Iterator[Path]:
     for column in results.columns:
         for name, replicate in column.cards:
-            yield cells / name / column.target / str(replicate)
+            yield cell(name, column.target, replicate, cells)
 
 
 def sums_of(column: Column, cells: Path) -> Summed:
     """The column's sums, in its zero-shot languages."""
     trainings = {
-        (name, replicate): read_sums(cells / name / column.target / str(replicate), card)
+        (name, replicate): read_sums(cell(name, column.target, replicate, cells), card)
         for (name, replicate), card in column.cards.items()
     }
     return Summed(trainings, tuple(spoken(column, zero_shot=True)), column.card.main)
@@ -88,16 +89,19 @@ def how_to_read(found: Answers, section: AnswerSettings, replicates: int) -> str
     )
     return (
         f"In square brackets: the difference's {level} interval over seeds and test rows like "
-        f"these, given the encoder, the data and the section. {signs}.{own}"
+        f"these, given the encoder, the data and the settings. {signs}.{own}"
     )
 
 
 def bracketed(answer: Answer) -> str:
     """[+0.5, +5.9] and its sign: the interval, in points."""
-    ends = (answer.interval.low, answer.interval.high)
-    low, high = (f"{round(100 * end, 1) + 0.0:+.1f}" for end in ends)
-    sign = SIGNS[answer.verdict]
-    return f"[{low}, {high}]{' ' if sign else ''}{sign}"
+    low, high = (percent(end, "+") for end in (answer.interval.low, answer.interval.high))
+    return f"[{low}, {high}] {SIGNS[answer.verdict]}".rstrip()
+
+
+def percent(fraction: float, sign: str = "") -> str:
+    """A fraction in percent, or a difference in points, with one decimal; never -0.0."""
+    return f"{round(100 * fraction, 1) + 0.0:{sign}.1f}"
 
 
 def summary(found: Answers, results: Results, section: AnswerSettings) -> str:
@@ -126,7 +130,7 @@ def summary(found: Answers, results: Results, section: AnswerSettings) -> str:
 
 
 def _said(answer: Answer) -> str:
-    value = f"{round(100 * answer.interval.difference, 1) + 0.0:+.1f} {bracketed(answer)}"
+    value = f"{percent(answer.interval.difference, '+')} {bracketed(answer)}"
     if answer.interval.p is None:
         return f"{value}, seeds unknown"
     return f"{value}, p {answer.interval.p:.2g}, by Holm {answer.adjusted:.2g}"

@@ -26,7 +26,7 @@ from xstilts.results.report.cells import (
     numbers,
     score,
 )
-from xstilts.results.report.decided import bracketed, how_to_read, summary
+from xstilts.results.report.decided import bracketed, how_to_read, percent, summary
 from xstilts.tasks.metrics.benchmark import CATEGORIES
 
 NOTHING = "-"
@@ -253,7 +253,7 @@ def _selections(results: Results) -> str:
         for column in results.columns:
             chosen = [column.cards[intermediate, r].selection for r in results.runs[intermediate]]
             scores = [selection.score for selection in chosen if selection]
-            line.append(f"{_percent(sum(scores) / len(scores))}" if scores else NOTHING)
+            line.append(f"{percent(sum(scores) / len(scores))}" if scores else NOTHING)
         body.append(line)
     metrics = [c.card.selection.metric if c.card.selection else NOTHING for c in results.columns]
     return _table(["intermediate", *results.targets], [["*metric*", *metrics], *body])
@@ -285,20 +285,15 @@ def _cells(results: Results) -> Iterable[tuple[str, Column, int, Card]]:
 def _cell(by_cell: GridNumbers, intermediate: str, name: str, answer: Answer | None = None) -> str:
     """A score with its spread, and in brackets the difference to the baseline and its interval."""
     value, gained = score(by_cell, intermediate, name), gain(by_cell, intermediate, name)
-    text = _percent(value.mean) + _spread(value)
+    text = percent(value.mean) + _spread(value)
     if gained is None:
         return text
     beside = f" {bracketed(answer)}" if answer else _spread(gained)
-    return f"{text} ({_percent(gained.mean, '+')}{beside})"
+    return f"{text} ({percent(gained.mean, '+')}{beside})"
 
 
 def _spread(value: Estimate) -> str:
-    return "" if value.spread is None else f" ± {_percent(value.spread)}"
-
-
-def _percent(fraction: float, sign: str = "") -> str:
-    """A fraction in percent with one decimal; never -0.0."""
-    return f"{round(100 * fraction, 1) + 0.0:{sign}.1f}"
+    return "" if value.spread is None else f" ± {percent(value.spread)}"
 
 
 def _table(header: Sequence[str], body: Iterable[Sequence[str]], aligned: str = "---:") -> str:
