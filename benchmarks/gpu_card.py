@@ -5,12 +5,14 @@ Rates are medians over repeats, timed by events on the device, on random data, a
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,29 +128,48 @@ def _copy(size: int) -> Figures:
 
 
 def mining(context: Context) -> Cases:
-    """BUCC's rule as it is, on the processor; and the least that a GPU's would cost: its products
-    and each side's four best, block by block, without margins or picking. A bound, no port."""
-    rows = 500 if context.tiny else 30_000
-    yield f"mine {rows} x {rows}, processor", lambda: _mined(rows, 64 if context.tiny else 1024)
+    """BUCC's rule on the processor and here, the same pairs; many rows; and a bound: products and
+    each side's four best, block by block, without margins or picking."""
+    rows, many, dimension = (500, 900, 64) if context.tiny else (30_000, 200_000, 1024)
+    yield f"mine {rows} x {rows}, both ways", lambda: _both_ways(rows, dimension)
+    yield f"mine {many} x {many}", lambda: _mined(many, dimension)[1]
     dimension, block = (64, 128) if context.tiny else (1024, 4096)
     for size, blocks in ((500, 4), (1000, 2)) if context.tiny else ((100_000, 25), (400_000, 6)):
         for name, precision in (("fp32", "highest"), ("tf32", "high")):
             yield f"product and top 4, {size} x {size}, {name}", lambda s=size, b=blocks, p=precision: _product(s, dimension, block, b, p)  # fmt: skip  # noqa: E501
 
 
-def _mined(rows: int, dimension: int) -> Figures:
+def _both_ways(rows: int, dimension: int) -> Figures:
+    from xstilts.tasks.metrics.mining import neighbours_of
+
+    (ours, first), (theirs, other) = _mined(rows, dimension, neighbours_of), _mined(rows, dimension)
+    same = len(ours.sources) == len(theirs.sources)
+    pairs = [set(zip(c.sources.tolist(), c.targets.tolist(), strict=True)) for c in (ours, theirs)]
+    return {
+        "processor_s": first["seconds"],
+        "seconds": other["seconds"],
+        "pairs": len(ours.sources),
+        "pairs_not_in_both": len(pairs[0] ^ pairs[1]),
+        "scores_apart": float(abs(ours.scores - theirs.scores).max()) if same else math.nan,
+    }
+
+
+def _mined(rows: int, dimension: int, search: Any = None) -> tuple[Any, Figures]:
+    """What was mined, and how long it took. search: none: by torch, on the device."""
     from xstilts.tasks.metrics import mining
+    from xstilts.tasks.metrics.mining_gpu import neighbours_on
 
     random, shape = np.random.default_rng(1), (rows, dimension)
     source, target = (random.standard_normal(shape, np.float32) for _ in range(2))
     target[::2] = 0.5 * target[::2] + source[::2]
     texts = [str(number) for number in range(rows)]
+    torch.mm(*torch.zeros(2, 8, 8, device=device()))  # cuBLAS is loaded
     start = time.perf_counter()
-    found = mining.mine(source, target, texts, texts)
+    found = mining.mine(source, target, texts, texts, search=search or partial(neighbours_on, device()))  # fmt: skip  # noqa: E501
     used = time.perf_counter() - start
     right = (found.sources == found.targets) & (found.sources % 2 == 0)
-    return {"seconds": used, "tflops": 2 * rows**2 * dimension / used / 1e12,
-            "copies_found_share": float(right.sum()) / ((rows + 1) // 2)}  # fmt: skip
+    return found, {"seconds": used, "tflops": 2 * rows**2 * dimension / used / 1e12,
+                   "copies_found_share": float(right.sum()) / ((rows + 1) // 2)}  # fmt: skip
 
 
 def _product(rows: int, dimension: int, block: int, blocks: int, precision: str) -> Figures:

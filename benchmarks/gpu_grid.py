@@ -3,11 +3,12 @@
     PYTHONPATH=src python benchmarks/gpu_grid.py .pack --out OUT --minutes 5
 
 Runs on a bare machine: torch, transformers, accelerate, pyarrow, and the wheels of the pack; no
-network, no DVC, no MLflow. Several processes share the card and take cells from one list, the
-first replicate's first, so that a time that runs out costs replicates and nothing else.
-OUT/results.tar.xz holds cards, curves, timings.csv and machine.json, and neither predictions nor
-weights; it is written anew after each replicate. `gpu_grid_pack.py report` makes the tables from
-it.
+network, no DVC, no MLflow. Several processes share the card and take jobs from one list: studies,
+then the first replicate's cells, then the next's, so that a time that runs out costs replicates and
+nothing else. OUT/results.tar.xz holds cards, curves, what the studies found, every layer's scores
+(--layers), timings.csv and machine.json, and neither predictions nor weights; it is written anew
+after each replicate. A second run with the same --work goes on. `gpu_grid_pack.py report` makes the
+tables from it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import tarfile
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -40,12 +41,18 @@ BLOCK = 32  # weights that share a scale
 ROOM_GB = 30  # of models and checkpoints; in memory where it has so much
 ENCODERS = 4  # processes that encode one target's tables
 QUIET = {"XSTILTS_TRACKING": "off", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-RETURNED = ("card.json", "history.csv", "sums.json")
+RETURNED = {  # folder: the files in it that come back
+    "models": ("card.json", "history.csv"),
+    "cells": ("card.json", "history.csv", "sums.json"),
+    "studies": ("*.yaml",),
+    "layers": ("layers.csv",),
+}
 
 
 @dataclass(frozen=True)
 class Job:
-    """kind: encode (row or target, `replicate` is the part), intermediate or target."""
+    """kind: encode (row or target, `replicate` is the part), study (of a row or target),
+    intermediate, target, or layers."""
 
     kind: str
     row: str
@@ -69,6 +76,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="from now until results are out")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--replicates", type=int, help="the first so many alone")
+    parser.add_argument("--layers", nargs="*", default=[], help="targets: every layer, replicate 1")
+    parser.add_argument(
+        "--as",
+        dest="same",
+        nargs="*",
+        default=[],
+        metavar="TARGET=OTHER",
+        help="TARGET takes what OTHER's study finds",
+    )
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes - 8  # seconds to write the results
     os.environ.update(QUIET)
@@ -77,7 +93,8 @@ def main() -> None:
     work = arguments.work or Path(tempfile.mkdtemp(prefix="grid-", dir=roomy()))
     try:
         started = time.monotonic()
-        unpack(arguments.pack.resolve(), work)
+        if not (work / "params.yaml").exists():
+            unpack(arguments.pack.resolve(), work)
         os.chdir(work)
         say(f"unpacked in {time.monotonic() - started:.1f} s, to {work}")
         missing = run(arguments, end, out)
@@ -107,6 +124,8 @@ def unpack(pack: Path, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     with tarfile.open(pack / "grid.tar.xz") as archive:
         archive.extractall(work, filter="data")
+    params = work / "params.yaml"
+    params.rename(params.with_suffix(".new"))
     packed = work / "encoder"
     folder = work / json.loads((packed / "where.json").read_text())["folder"]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +134,7 @@ def unpack(pack: Path, work: Path) -> None:
 
     save_file(tensors_of(folder / "weights.npz"), folder / "model.safetensors", {"format": "pt"})
     (folder / "weights.npz").unlink()
+    params.with_suffix(".new").rename(params)  # last: it says that all is unpacked
 
 
 def tensors_of(path: Path) -> dict[str, NDArray[Any]]:
@@ -146,24 +166,52 @@ def unblocked(scales: NDArray[np.float16], halves: NDArray[np.uint8]) -> NDArray
 # The list of jobs
 
 
-def jobs_of(rows: Sequence[str], targets: Sequence[str], replicates: Sequence[int]) -> list[Job]:
-    """In the order in which they are wanted: a replicate as a whole before the next."""
+def trials_of(params: Any, phase: str, name: str) -> int:
+    section = getattr(params.study, phase).get(name)
+    return section.trials if section else 0
+
+
+def jobs_of(
+    params: Any, replicates: Sequence[int], layers: Sequence[str], same: Mapping[str, str]
+) -> list[Job]:
+    """In the order in which they are wanted: studies, then a replicate as a whole before the next.
+
+    same: {target: another, whose study it takes}.
+    """
+    rows, targets = params.grid.intermediates, params.grid.targets
     parts = {
         target: [Job("encode", "", target, part) for part in range(ENCODERS)] for target in targets
     }
     encoding = {row: Job("encode", row, "", 0) for row in rows}
     # Part 0 of each first: it has what trains.
     tables = [parts[target][part] for part in range(ENCODERS) for target in targets]
-    listed = [*encoding.values()]
+    searched = {row: (Job("study", row, "", 0, (encoding[row],)),)
+                for row in rows if trials_of(params, "intermediate", row)}  # fmt: skip
+    of_targets = {target: (Job("study", "", target, 0, (parts[target][0],)),)
+                  for target in targets if trials_of(params, "target", target)}  # fmt: skip
+    studies = [*searched.values(), *of_targets.values()]
+    of_targets |= {target: of_targets[other] for target, other in same.items()}
+    listed = [*encoding.values(), *tables[: len(targets)], *(job for (job,) in studies)]
+    tables = tables[len(targets) :]
     for replicate in replicates:
-        models = {row: Job("intermediate", row, "", replicate, (encoding[row],)) for row in rows}
-        listed += [*models.values(), *tables]  # cells wait for both, models for nothing here
+        models = {
+            row: Job("intermediate", row, "", replicate, (encoding[row], *searched.get(row, ())))
+            for row in rows
+        }
+        listed += [*models.values(), *tables]
         tables = []
         listed += [
-            Job("target", row, target, replicate, (models[row], *parts[target]))
+            Job("target", row, target, replicate,
+                (models[row], *parts[target], *of_targets.get(target, ())))
             for row in rows
             for target in targets
-        ]
+        ]  # fmt: skip
+        if replicate == replicates[0]:
+            listed += [
+                Job("layers", row, target, replicate, (models[row], *parts[target]))
+                for row in rows
+                for target in layers
+            ]
     return listed
 
 
@@ -171,12 +219,15 @@ def run(arguments: argparse.Namespace, end: float, out: Path) -> int:
     """All jobs, or as many as the time allows; how many of the grid's cells are missing."""
     from xstilts import params as settings
 
-    grid = settings.load().grid
-    replicates = grid.replicates[: arguments.replicates]
-    waiting = jobs_of(grid.intermediates, grid.targets, replicates)
+    params = settings.load()
+    replicates = params.grid.replicates[: arguments.replicates]
+    same = dict(pair.split("=") for pair in arguments.same)
+    waiting = jobs_of(params, replicates, arguments.layers, same)
     cells = {job for job in waiting if job.kind == "target"}
-    done: set[Job] = set()
-    timings: list[dict[str, Any]] = []
+    done = {job for job in waiting if ended(job)}
+    waiting = [job for job in waiting if job not in done]
+    kept = Path("timings.json")  # of a run before
+    timings: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
     machine: dict[str, Any] = {"workers": arguments.workers}
     whole: list[int] = []
     started = time.monotonic()
@@ -191,6 +242,10 @@ def run(arguments: argparse.Namespace, end: float, out: Path) -> int:
                     say(f"{job.name}: {result['error']}")
                     continue
                 done.add(job)
+                for target, other in same.items():
+                    if job.kind == "study" and job.target == other:
+                        studies = Path("studies/target")
+                        shutil.copyfile(studies / f"{other}.yaml", studies / f"{target}.yaml")
                 timings.append({"job": job.name, **result})
                 say(f"{time.monotonic() - started:6.1f} s  {job.name}  {shown(result)}")
                 found = [r for r in replicates if {c for c in cells if c.replicate == r} <= done]
@@ -201,10 +256,32 @@ def run(arguments: argparse.Namespace, end: float, out: Path) -> int:
                 say("the time is up")
                 break
     machine["seconds"] = round(time.monotonic() - started, 1)
+    kept.write_text(json.dumps(timings))
     write_results(out, timings, {**machine, "replicates": whole})
     missing = len(cells - done)
     say(f"{machine.get('card')}: {len(cells) - missing} of {len(cells)} cells, whole: {whole}")
     return missing
+
+
+def ended(job: Job) -> bool:
+    """By a run before this one, in the same folder. Tables are looked for again: it is quick."""
+    from xstilts import paths
+
+    made = {
+        "study": lambda: paths.study(phase_of(job), job.row or job.target),
+        "intermediate": lambda: paths.intermediate_model(job.row, job.replicate) / "card.json",
+        "target": lambda: paths.cell(job.row, job.target, job.replicate) / "card.json",
+        "layers": lambda: layers_folder(job) / "layers.csv",
+    }
+    return job.kind in made and made[job.kind]().exists()
+
+
+def phase_of(job: Job) -> Any:
+    return "intermediate" if job.row else "target"
+
+
+def layers_folder(job: Job) -> Path:
+    return Path("layers", f"{job.row}-{job.target}")
 
 
 def shown(result: dict[str, Any]) -> str:
@@ -289,11 +366,32 @@ def run_job(job: Job, params: Any) -> None:
     if job.kind == "encode":
         for _ in features(params, job.row, job.target, (job.replicate, ENCODERS)):
             pass
+    elif job.kind == "study":
+        from xstilts.studies import plots
+        from xstilts.studies.stage import study_stage
+
+        plots.draw = lambda *_: None  # type: ignore[assignment]
+        study_stage(phase_of(job), job.row or job.target, params)
     elif job.kind == "intermediate":
         intermediate_stage(job.row, job.replicate, params)
+    elif job.kind == "layers":
+        look(job, params)
     else:
         target_stage(job.row, job.target, job.replicate, params)
         keep_sums(paths.cell(job.row, job.target, job.replicate))
+
+
+def look(job: Job, params: Any) -> None:
+    """`xstilts layers`."""
+    from xstilts import paths
+    from xstilts.formats.tables import write_text
+    from xstilts.looking import layers
+    from xstilts.training import encoder as encoders
+
+    ref = encoders.read_ref(paths.intermediate_model(job.row, job.replicate))
+    data, length = paths.target_data(job.target), params.targets[job.target].max_length
+    scores = layers.layers_of(ref, data, params.training, length, paths.FEATURES, silent=True)
+    write_text(layers_folder(job) / "layers.csv", layers.as_csv(scores))
 
 
 def features(
@@ -413,10 +511,10 @@ def write_results(out: Path, timings: Sequence[dict[str, Any]], about: dict[str,
     new = out / ".results.new"
     with lzma.open(new, "w") as file, tarfile.open(fileobj=file, mode="w") as archive:
         archive.add("params.yaml")
-        for folder in ("models", "cells"):
-            for path in sorted(Path(folder).rglob("*")):
+        for folder, names in RETURNED.items():
+            for path in sorted(found for name in names for found in Path(folder).rglob(name)):
                 # A folder whose name begins with a dot is not finished.
-                if path.name in RETURNED and not any(p.startswith(".") for p in path.parts):
+                if not any(part.startswith(".") for part in path.parts):
                     archive.add(path)
         for name, content in added.items():
             entry = tarfile.TarInfo(name)

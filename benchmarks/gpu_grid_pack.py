@@ -114,7 +114,7 @@ def pack(experiment: Path, encoder: Path, out: Path) -> None:
 
 
 def run_stages(params: settings.Params) -> None:
-    """Tables, studies (none searches here) and phase 1, in the current folder."""
+    """Tables, the studies that search nothing, and phase 1, in the current folder."""
     from xstilts import paths
     from xstilts.phases.pretrain import encoder_stage, pretrain_stage
     from xstilts.sources import prepare
@@ -123,11 +123,13 @@ def run_stages(params: settings.Params) -> None:
     for row in params.grid.intermediates:
         members = params.intermediates[row].members
         prepare.prepare_intermediate(members, params.source, paths.intermediate_data(row))
-        study_stage("intermediate", row, params)
+        if not gpu_grid.trials_of(params, "intermediate", row):
+            study_stage("intermediate", row, params)
     for target in params.grid.targets:
         folder = paths.target_data(target)
         prepare.prepare_target(target, params.source, folder, params.grid.benchmark)
-        study_stage("target", target, params)
+        if not gpu_grid.trials_of(params, "target", target):
+            study_stage("target", target, params)
     pretrain_stage(params)
     for replicate in params.grid.replicates:
         encoder_stage(replicate, params)

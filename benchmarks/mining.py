@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ def run(kind: str, folder: Path, block: int) -> dict[str, Any]:
         from xstilts.tasks.metrics import mining
 
         texts = [str(number) for number in range(len(source))]
-        candidates = mining.mine(source, target, texts, texts, block=block)
+        candidates = mining.mine(
+            source, target, texts, texts, search=partial(mining.neighbours_of, block=block)
+        )
         right = candidates.sources == candidates.targets
         found = int((right & (candidates.sources % 2 == 0)).sum())
     used = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from tests.conftest import ROOT
 from tests.models import tiny_encoder
 from xstilts.formats.cards import read_card
+from xstilts.params import read_yaml
 
 sys.path.append(str(ROOT / "benchmarks"))
 import gpu_grid
@@ -40,12 +42,23 @@ source:
           path: "xnli/test-{{language}}.tsv"
           rows: [0, 20]
           labels: xnli/labelled/xglue-de-test.tsv
+    pawsx:
+      languages: [en, de]
+      train: [{{reader: xtreme-pairs, path: "pawsx/dev-{{language}}.tsv", rows: [0, 40]}}]
+      dev: [{{reader: xtreme-pairs, path: "pawsx/dev-{{language}}.tsv", rows: [40, 50]}}]
+      test: [{{reader: xtreme-pairs, path: "pawsx/dev-{{language}}.tsv", rows: [50, 60]}}]
     tatoeba: {{languages: [te]}}
 pretrain: {{encoder: models/tiny}}
 training: {{device: cpu, evaluations: 1}}
-grid: {{intermediates: [none, mnli], targets: [xnli, tatoeba], replicates: [1, 2]}}
+grid: {{intermediates: [none, mnli], targets: [xnli, pawsx, tatoeba], replicates: [1, 2]}}
+study:
+  intermediate: {{mnli: {{trials: 2, epochs: [1, 2]}}}}
+  target: {{xnli: {{trials: 2, epochs: [1, 2]}}}}
 intermediates: {{none: {{}}, mnli: {{members: {{mnli: null}}, epochs: 1, max_length: 48}}}}
-targets: {{xnli: {{epochs: 1, max_length: 48}}, tatoeba: {{layer: 1, max_length: 48}}}}
+targets:
+  xnli: &pairs {{epochs: 1, max_length: 48}}
+  pawsx: *pairs
+  tatoeba: {{layer: 1, max_length: 48}}
 """
 
 
@@ -120,23 +133,36 @@ def test_runs_on_a_machine_without_the_rest_of_our_packages(pack: Path, tmp_path
     """The grid's cells come back, and the report reads them; neither texts nor weights do."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "for name in ('mlflow', 'dvc', 'optuna', 'datasets', 'matplotlib', 'scipy'):\n"
+        "for name in ('mlflow', 'dvc', 'datasets', 'matplotlib', 'scipy'):\n"
         "    sys.modules[name] = None\n"
     )
-    command = [sys.executable, str(ROOT / "benchmarks/gpu_grid.py"), str(pack), "--workers", "1"]
+    command = [sys.executable, str(ROOT / "benchmarks/gpu_grid.py"), str(pack), "--workers", "1",
+               "--work", str(tmp_path / "work"), "--layers", "tatoeba", "--as", "pawsx=xnli",
+               "--out", str(tmp_path)]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
-    subprocess.run([*command, "--out", str(tmp_path)], check=True, env=environment, timeout=300)
+    run = partial(subprocess.run, check=True, env=environment, timeout=300)
+    run([*command, "--replicates", "1"])
+    run(command)  # goes on
     with tarfile.open(tmp_path / "results.tar.xz") as archive:
         names = archive.getnames()
-    assert {Path(name).name for name in names} == {
-        "params.yaml", "card.json", "history.csv", "sums.json", "timings.csv", "machine.json",
+    studies = {"mnli.yaml", "none.yaml", "pawsx.yaml", "tatoeba.yaml", "xnli.yaml"}
+    assert {Path(name).name for name in names} - studies == {
+        "params.yaml", "card.json", "history.csv", "sums.json", "layers.csv", "timings.csv",
+        "machine.json",
     }  # fmt: skip
     out = tmp_path / "report"
     gpu_grid_pack.report(tmp_path / "results.tar.xz", out)
     machine = json.loads((out / "machine.json").read_text())
     assert machine["replicates"] == [1, 2] and machine["torch"] == torch.__version__
-    card = read_card(out / "cells/mnli/xnli/2")
-    assert card.encoder == "models/tiny" and set(card.scores["test"]) == {"en", "de"}
+    assert read_yaml(out / "studies/target/pawsx.yaml") == read_yaml(
+        out / "studies/target/xnli.yaml"
+    )
+    found = read_yaml(out / "studies/target/pawsx.yaml")["epochs"]
+    for target in ("xnli", "pawsx"):
+        card = read_card(out / f"cells/mnli/{target}/2")
+        assert card.encoder == "models/tiny" and set(card.scores["test"]) == {"en", "de"}
+        assert card.settings["epochs"].value == found
     assert "tiny on " in (out / "reports/report.md").read_text()
-    jobs = (out / "timings.csv").read_text().splitlines()
-    assert len(jobs) == 1 + 2 + 2 * gpu_grid.ENCODERS + 4 + 8
+    assert (out / "layers/mnli-tatoeba/layers.csv").stat().st_size
+    jobs = [line.split(",")[0] for line in (out / "timings.csv").read_text().splitlines()[1:]]
+    assert sum(not job.startswith("encode") for job in jobs) == 2 + 4 + 12 + 2

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.tasks.metrics import mining
+from xstilts.tasks.metrics.mining_gpu import neighbours_on
 
 CASES = {"bucc_1": "de", "bucc_2": "ru"}
 SMALL = settings(max_examples=30, deadline=None)
@@ -34,9 +37,13 @@ def load(golden, case):
     return *sides, gold
 
 
-def scored(golden, case, neighbours=4, block=mining.BLOCK):
+def by_blocks(size):
+    return partial(mining.neighbours_of, block=size)
+
+
+def scored(golden, case, neighbours=4, search=None):
     (x, x_texts, x_ids), (y, y_texts, y_ids), gold = load(golden, case)
-    candidates = mining.mine(x, y, x_texts, y_texts, neighbours, block)
+    candidates = mining.mine(x, y, x_texts, y_texts, neighbours, search)
     return candidates, mining.pair_scores(candidates, (x_ids, x_texts), (y_ids, y_texts)), gold
 
 
@@ -49,14 +56,18 @@ def tuples(pairs):
     return [tuple(pair.split("\t")) for pair in pairs]
 
 
+def by_torch(height, width):
+    return partial(neighbours_on, torch.device("cpu"), shape=(height, width))
+
+
 @BOTH
-@pytest.mark.parametrize("block", [mining.BLOCK, 37])
+@pytest.mark.parametrize("search", [None, by_blocks(37), by_torch(37, 50), by_torch(5000, 5000)])
 @pytest.mark.parametrize("neighbours", [4, 7])
-def test_candidates_and_threshold_golden(golden, read, case, neighbours, block) -> None:
+def test_candidates_and_threshold_golden(golden, read, case, neighbours, search) -> None:
     expected = read(f"retrieval/{case}/expected.json")
     if neighbours == 7:
         expected = expected["variants"]["max_ratio_k7"]
-    candidates, scores, gold = scored(golden, case, neighbours, block)
+    candidates, scores, gold = scored(golden, case, neighbours, search)
     assert len(candidates.scores) == expected["mined_lines"]
     assert scores == pytest.approx({(x, y): s for x, y, s in expected["candidates"]}, abs=1e-5)
     threshold = mining.tune_threshold(scores, gold)
@@ -133,7 +144,7 @@ def test_threshold_at_last_candidate_is_its_score() -> None:
 def test_ties_go_to_the_first_row() -> None:
     same = np.ones((5, 3), dtype=np.float32)
     assert mining.nearest(same, same, block=2).tolist() == [0] * 5
-    found = mining.mine(same, same, "abcde", "uvwxy", neighbours=2, block=2)
+    found = mining.mine(same, same, "abcde", "uvwxy", 2, by_blocks(2))
     assert found.sources.tolist() == [0]
     assert found.targets.tolist() == [0]
 
@@ -154,7 +165,7 @@ def test_memory_is_bounded_by_blocks() -> None:
     x = np.random.default_rng(0).normal(size=(rows, 16)).astype(np.float32)
     texts = [str(n) for n in range(rows)]
     tracemalloc.start()
-    mining.mine(x, x, texts, texts, block=256)
+    mining.mine(x, x, texts, texts, search=by_blocks(256))
     mining.nearest(x, x, block=256)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -167,7 +178,9 @@ def test_block_size_is_irrelevant(seed, rows, columns, block) -> None:
     random = np.random.default_rng(seed)
     x, y = random.normal(size=(rows, 6)), random.normal(size=(columns, 6))
     texts = [str(n) for n in range(rows)], [str(n) for n in range(columns)]
-    whole, parts = (mining.mine(x, y, *texts, block=size) for size in (mining.BLOCK, block))
+    whole, parts = (
+        mining.mine(x, y, *texts, search=by_blocks(size)) for size in (mining.BLOCK, block)
+    )
     assert np.array_equal(whole.sources, parts.sources)
     assert np.array_equal(whole.targets, parts.targets)
     assert parts.scores == pytest.approx(whole.scores, rel=1e-4)

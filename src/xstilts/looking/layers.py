@@ -149,7 +149,7 @@ def layers_of(
 def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
     """Write layers.csv (every score), layers.md (means) and layers.png; returns the Markdown."""
     text = f"# {title}\n\n{_markdown(scores)}"
-    write_text(out / "layers.csv", _csv(scores))
+    write_text(out / "layers.csv", as_csv(scores))
     write_text(out / "layers.md", text)
     _draw(scores, title, out / "layers.png")
     return text
@@ -187,7 +187,7 @@ def _markdown(scores: Sequence[Score]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _csv(scores: Sequence[Score]) -> str:
+def as_csv(scores: Sequence[Score]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("split", "language", "layer", "pooling", "score"))

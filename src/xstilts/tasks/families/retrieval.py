@@ -8,6 +8,7 @@ the first piece's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,12 +96,21 @@ def decode(
         for side in (foreign, english)
         for key in ("id", "text")
     ]
-    candidates = mining.mine(vectors[0], vectors[1], sides[1], sides[3])
+    candidates = mining.mine(vectors[0], vectors[1], sides[1], sides[3], search=_search())
     scores = mining.pair_scores(candidates, (sides[0], sides[1]), (sides[2], sides[3]))
     row_of = {row_id: index for row_id, index in zip(sides[0], foreign, strict=True)}
     for (source, target), margin in scores.items():
         partners[row_of[source]] = {"id": target, "score": float(margin)}
     return partners
+
+
+def _search() -> mining.Search | None:
+    """On the GPU where this process has computed on it: the vectors were, too."""
+    if not torch.cuda.is_initialized():
+        return None
+    from xstilts.tasks.metrics.mining_gpu import neighbours_on
+
+    return partial(neighbours_on, torch.device("cuda"))
 
 
 def _stacked(outputs: Sequence[Output], numbers: Sequence[int]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -40,7 +40,7 @@ class Candidates:
     targets: Indices
 
 
-class _Nearest:
+class Nearest:
     """Each row's k best partners so far, by falling similarity; the lower row wins a tie."""
 
     def __init__(self, rows: int, neighbours: int) -> None:
@@ -65,17 +65,18 @@ def mine(
     source_texts: Sequence[str],
     target_texts: Sequence[str],
     neighbours: int = 4,
-    block: int = BLOCK,
+    search: Search | None = None,
 ) -> Candidates:
     """Pairs by XTREME's rule for BUCC: ratio margin, best of both sides, one-to-one, score > 0.
 
     Vectors are (rows, dimension), not yet normalised; texts are the lines themselves, one a row.
+    search: how each row's nearest are found; None: neighbours_of, on the processor.
     """
     x_rows, y_rows = _checked(source, source_texts), _checked(target, target_texts)
     if not len(x_rows) or not len(y_rows):
         return Candidates(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    forward, backward = _neighbours(
-        _Vectors(source, x_rows), _Vectors(target, y_rows), neighbours, block
+    forward, backward = (search or neighbours_of)(
+        SideVectors(source, x_rows), SideVectors(target, y_rows), neighbours
     )
     x_mean, y_mean = forward.scores.mean(axis=1), backward.scores.mean(axis=1)
     x_best, y_best = _best(forward, x_mean, y_mean), _best(backward, y_mean, x_mean)
@@ -94,7 +95,7 @@ def _checked(vectors: npt.NDArray[np.floating], texts: Sequence[str]) -> Indices
     return np.fromiter(last.values(), dtype=np.int64, count=len(last))
 
 
-class _Vectors:
+class SideVectors:
     """Chosen rows of an array, normalised by blocks, so that the array is never copied whole."""
 
     def __init__(self, array: npt.NDArray[np.floating], rows: Indices) -> None:
@@ -121,10 +122,15 @@ def _normalise(rows: Floats) -> Floats:
     return rows
 
 
-def _neighbours(x: _Vectors, y: _Vectors, neighbours: int, block: int) -> tuple[_Nearest, _Nearest]:
+Search = Callable[[SideVectors, SideVectors, int], tuple[Nearest, Nearest]]
+
+
+def neighbours_of(
+    x: SideVectors, y: SideVectors, neighbours: int, block: int = BLOCK
+) -> tuple[Nearest, Nearest]:
     """The nearest targets of every source and the reverse, from one pass over the cosines."""
-    forward = _Nearest(len(x), min(neighbours, len(y)))
-    backward = _Nearest(len(y), min(neighbours, len(x)))
+    forward = Nearest(len(x), min(neighbours, len(y)))
+    backward = Nearest(len(y), min(neighbours, len(x)))
     piece, room = min(max(block // PIECES, 1), len(x)), threading.local()
 
     def furnish() -> None:
@@ -159,7 +165,7 @@ def _neighbours(x: _Vectors, y: _Vectors, neighbours: int, block: int) -> tuple[
 
 def _promising(
     block: Floats,
-    nearest: _Nearest,
+    nearest: Nearest,
     place: tuple[int, int],
     axis: Literal[0, 1],
     mask: npt.NDArray[np.bool_],
@@ -188,7 +194,7 @@ def _promising(
 Best = tuple[Doubles, Indices]
 
 
-def _best(nearest: _Nearest, own_mean: Floats, other_mean: Floats) -> Best:
+def _best(nearest: Nearest, own_mean: Floats, other_mean: Floats) -> Best:
     """(score, partner) of the neighbour with the highest margin, for every row.
 
     The margin is the cosine's ratio to the mean cosine of both sentences' neighbours.
