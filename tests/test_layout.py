@@ -96,7 +96,6 @@ def test_auto_takes_the_next_where_an_encoder_does_not_qualify(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU in bf16, which only names the choice here: nothing is computed on it."""
-    monkeypatch.setattr(layout, "SEEN_ON_A_GPU", True)
     monkeypatch.setattr(layout, "device_for", lambda settings: "cuda")
     monkeypatch.setattr(layout, "autocast_for", lambda settings: True)
     found = {}

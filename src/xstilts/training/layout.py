@@ -9,10 +9,6 @@ from xstilts.training.devices import autocast_for, device_for
 from xstilts.training.embeddings import own_gradients
 from xstilts.training.encoder import Model
 
-# Whether `auto` may leave the padded path on a GPU. The parts "flat" and "flat speed" of
-# benchmarks/gpu.py say so, and have not been run on one yet: until then a layout must be named.
-SEEN_ON_A_GPU = False
-
 
 def facts(model: Model, training: TrainingSettings) -> dict[str, str]:
     """What a card says of how a model was trained and predicts."""
@@ -31,7 +27,7 @@ def choose(model: Model, training: TrainingSettings) -> Model:
             "params.yaml: training.layout: graphs, but no GPU is used; set it to auto, flat or "
             "padded"
         )
-    by_itself = SEEN_ON_A_GPU and cuda and autocast_for(training)
+    by_itself = cuda and autocast_for(training)  # where benchmarks/gpu.py found it faster
     if asked == "padded" or (asked == "auto" and not by_itself):
         return model
     reason = flat.refusal(model.encoder)
