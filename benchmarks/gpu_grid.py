@@ -391,7 +391,7 @@ def look(job: Job, params: Any) -> None:
     ref = encoders.read_ref(paths.intermediate_model(job.row, job.replicate))
     data, length = paths.target_data(job.target), params.targets[job.target].max_length
     scores = layers.layers_of(ref, data, params.training, length, paths.FEATURES, silent=True)
-    write_text(layers_folder(job) / "layers.csv", layers.as_csv(scores))
+    write_text(layers_folder(job) / "layers.csv", layers.as_csv({job.row: scores}))
 
 
 def features(

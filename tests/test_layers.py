@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.models import tiny_encoder
-from tests.test_phases import PARAMS, MadeUp
+from tests.test_phases import PARAMS, MadeUp, sentence
 from xstilts.errors import UserError
 from xstilts.formats.cards import read_card
-from xstilts.formats.tables import write_text
+from xstilts.formats.tables import write_record, write_table, write_text
 from xstilts.looking import layers
 from xstilts.looking.layers import Score
 from xstilts.params import Params, check
@@ -21,7 +21,10 @@ from xstilts.phases.intermediate import intermediate_stage
 from xstilts.phases.pretrain import encoder_stage, pretrain_stage
 from xstilts.phases.target import target_stage
 from xstilts.sources import prepare
+from xstilts.tasks.catalogue import record
 from xstilts.training import encoder as encoders
+
+LONG = sentence(9, 9)
 
 
 @pytest.fixture(scope="module", params=["xlm-r", "modernbert"])
@@ -91,8 +94,55 @@ def test_the_encoder_reads_each_sentence_once() -> None:
 
 
 def test_a_target_without_vectors_is_refused() -> None:
-    with pytest.raises(UserError, match="xnli: a classification target; expected one of retrieval"):
+    with pytest.raises(
+        UserError, match="xnli: a classification target; expected one that compares vectors"
+    ):
         found("xnli")
+
+
+def test_rankings_are_by_cosine_among_all_languages(tmp_path: Path) -> None:
+    """As plain transformers and a sort give it: mAP@20 with one or two right candidates."""
+    texts = {
+        "en": ["The dog saw a cat .", "In Paris yesterday ."],
+        "de": ["Der Hund .", "Am Fluss ."],
+    }
+    data = tmp_path / "lareqa"
+    for language, candidates in texts.items():
+        rows = [
+            {"id": f"{language}-q{n}", "query": text, "candidate": None, "context": None,
+             "gold": [str(n)]} for n, text in enumerate(candidates)
+        ] + [
+            {"id": f"{language}-c{n}", "query": None, "candidate": text, "context": LONG,
+             "gold": [str(n)]} for n, text in enumerate(candidates)
+        ]  # fmt: skip
+        write_table(data, "ranking", "test", language, rows)
+    write_record(data, record("lareqa", "xtreme-r"))
+    ref = encoders.read_ref(Path("models/intermediate/none/1"))
+    scores = layers.layers_of(ref, data, params().training, 64, tmp_path / "features")
+    assert {(s.layer, s.pooling, s.language) for s in scores} == {
+        (layer, pooling, code)
+        for layer in range(3)
+        for pooling in layers.POOLINGS
+        for code in texts
+    }
+    model, tokenizer = encoders.load_encoder(ref).eval(), encoders.load_tokenizer(ref)
+
+    def vector(layer: int, *text: str) -> torch.Tensor:
+        with torch.inference_mode():
+            read = model(**tokenizer(*text, return_tensors="pt"), output_hidden_states=True)
+        states = [*read.hidden_states[:2], read.last_hidden_state][layer][0]
+        return torch.nn.functional.normalize(states.mean(0), dim=0)
+
+    for score in (s for s in scores if s.pooling == "mean"):
+        pool = {(code, n): vector(score.layer, text, LONG)
+                for code, of in texts.items() for n, text in enumerate(of)}  # fmt: skip
+        wanted = []
+        for n, text in enumerate(texts[score.language]):
+            query = vector(score.layer, text)
+            order = sorted(pool, key=lambda key: -float(query @ pool[key]))
+            places = [at for at, (_, other) in enumerate(order, 1) if other == n]
+            wanted.append(sum(k / at for k, at in enumerate(places, 1)) / len(places))
+        assert score.value == pytest.approx(sum(wanted) / len(wanted)), score
 
 
 def test_table_and_picture(tmp_path: Path) -> None:
@@ -102,10 +152,10 @@ def test_table_and_picture(tmp_path: Path) -> None:
         for layer in (0, 1)
         for pooling in layers.POOLINGS
     ]
-    text = layers.write_layers(scores, "a title", tmp_path / "out")
-    assert "| 1 | 30.0 | 30.0 |" in text and "- test: de fr" in text
+    text = layers.write_layers({"none": scores, "mnli": scores[:4]}, "a title", tmp_path / "out")
+    assert "| 1 | 30.0 | 30.0 | 20.0 | 20.0 |" in text and "- test: de fr" in text
     with (tmp_path / "out/layers.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == 8 and lines[-1]["score"] == "0.4"
+    assert len(lines) == 12 and lines[7]["score"] == "0.4"
     assert (tmp_path / "out/layers.md").read_text() == text
     assert (tmp_path / "out/layers.png").read_bytes()[1:4] == b"PNG"

@@ -85,7 +85,9 @@ def test_no_text_of_a_row_and_no_prediction_is_kept(grid: Params, small_world: P
     cells = {"cells/card.json", "cells/history.csv", "cells/sums.json"}
     studies = {f"studies/target/{name}.yaml" for name in grid.targets}
     studies.add("studies/intermediate/none.yaml")
-    assert kept == {"README.md", "params.yaml", *models, *cells, *studies}
+    clusters = {name for name in kept if re.fullmatch(r"clusters/\w+-[0-9a-f]{8}\.json", name)}
+    assert {name.partition("-")[0] for name in clusters} == {f"clusters/{t}" for t in grid.targets}
+    assert kept == {"README.md", "params.yaml", *models, *cells, *clusters, *studies}
     whole = b"\n".join(contents(done.folder).values()).decode()
     rows = {
         text
@@ -122,6 +124,8 @@ def test_what_is_gone_stays_until_it_is_pruned(grid: Params) -> None:
     older = tuple(
         f"cells/none/pawsx/1/{name}" for name in ("card.json", "history.csv", "sums.json")
     )
+    (names,) = folder.glob("clusters/pawsx-*.json")
+    older += (str(names.relative_to(folder)),)
     assert (done.missing, done.older, len(done.cells)) == (("none/pawsx/1",), older, 8)
     room.report_again(folder, Path("again"))
     assert room.archive("one", grid, prune=True).older == ()

@@ -58,35 +58,41 @@ def tasks(
 def layers(
     task: TargetName,
     intermediate: Annotated[
-        str, typer.Option(help="Whose encoder: a section of intermediates.")
-    ] = "none",
+        list[str] | None,
+        typer.Option(help="Whose encoder: a section of intermediates; several in one picture."),
+    ] = None,
     replicate: Replicate = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; none: work/layers/NAME-TASK-R.")
+        Path | None, typer.Option(help="Folder to write; none: work/layers/NAMES-TASK-R.")
     ] = None,
 ) -> None:
-    """Score every layer and pooling on a retrieval target, from one pass: a table and a picture.
+    """Score every layer and pooling on a target of vectors, from one pass: a table and a picture.
 
-    Example: xstilts layers tatoeba --intermediate mnli
+    Example: xstilts layers tatoeba --intermediate none --intermediate mnli
     """
     from xstilts import paths
 
     given = paths.to_root(*([out] if out else []))
     params = load_params()
-    section_of(params.intermediates, "intermediates", intermediate)
+    names = intermediate or ["none"]
+    for name in names:
+        section_of(params.intermediates, "intermediates", name)
     section = section_of(params.targets, "targets", task)
     from xstilts.looking import layers as room
     from xstilts.training import encoder
 
-    name = f"{intermediate}-{task}-{replicate}"
-    ref = encoder.read_ref(paths.intermediate_model(intermediate, replicate))
-    data = paths.target_data(task)
-    length, silent = section.max_length, params.run.silent
-    scores = room.layers_of(ref, data, params.training, length, paths.FEATURES, silent)
-    folder = given[0] if given else paths.layers(name)
-    # XTREME-R tunes the encoder within the cell; what is looked at here is phase 2's.
-    before = ", before its tuning" if getattr(section, "tuning", None) else ""
-    print(room.write_layers(scores, f"{params.experiment}: {name}{before}", folder))
+    data, length, silent = paths.target_data(task), section.max_length, params.run.silent
+    refs = {name: encoder.read_ref(paths.intermediate_model(name, replicate)) for name in names}
+    scores = {
+        name: room.layers_of(ref, data, params.training, length, paths.FEATURES, silent)
+        for name, ref in refs.items()
+    }
+    title = f"{'+'.join(names)}-{task}-{replicate}"
+    folder = given[0] if given else paths.layers(title)
+    # Where a cell tunes the encoder (XTREME-R, ranking), what is looked at here is phase 2's.
+    tunes = getattr(section, "tuning", None) or hasattr(section, "learning_rate")
+    before = ", before its training" if tunes else ""
+    print(room.write_layers(scores, f"{params.experiment}: {task}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")
 
 

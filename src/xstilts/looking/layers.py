@@ -1,9 +1,10 @@
-"""Every layer and pooling of an encoder on a retrieval target, from one pass over its sentences.
+"""Every layer and pooling of encoders on a target of vectors, from one pass over its texts.
 
-What enters: an encoder of phase 2 and a target's tables. What leaves: a score for each split,
-language, layer and pooling, as a table and a picture. Vectors lie on disk while a table is scored,
-so that memory holds one layer's. This is for looking: the layer of a cell is a setting, and is
-never chosen by these scores.
+What enters: encoders of phase 2 and a target's tables. What leaves: a score for each split,
+language, layer and pooling, as a table and a picture. Vectors lie on disk while they are scored, so
+that memory holds one layer's. This is for looking: the layer of a cell is a setting, and is never
+chosen by these scores. Of a ranking target, whose cells train a head first, it is the cosine of
+what the encoder gives by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -24,9 +26,10 @@ from numpy.typing import NDArray
 from xstilts.console import bar
 from xstilts.errors import UserError
 from xstilts.formats.cards import task_number
+from xstilts.formats.features import concatenate
 from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text
 from xstilts.params import FrozenSettings, PoolingName, TrainingSettings
-from xstilts.tasks.families import retrieval
+from xstilts.tasks.families import ranking, retrieval
 from xstilts.training import encoder as encoders
 from xstilts.training.batches import sorted_batches
 from xstilts.training.devices import autocast_for, device_for
@@ -34,6 +37,7 @@ from xstilts.training.encoder import EncoderRef, Model, Tokenizer
 from xstilts.training.evaluation import encode
 from xstilts.training.task import Task, task
 
+Way = tuple[int, PoolingName]  # a layer, and how its pieces become a vector
 POOLINGS: tuple[PoolingName, ...] = get_args(PoolingName)
 Vectors = NDArray[np.float32]
 
@@ -47,6 +51,9 @@ class Score:
     layer: int
     pooling: PoolingName
     value: float
+
+
+ByEncoder = Mapping[str, Sequence[Score]]  # by the intermediate that it was trained on
 
 
 @dataclass(frozen=True)
@@ -66,13 +73,13 @@ class LayerEncoder:
         return int(self.model.encoder.config.num_hidden_layers) + 1
 
     @torch.inference_mode()
-    def vectors(self, table: Table, folder: Path) -> dict[tuple[int, PoolingName], Vectors]:
+    def vectors(self, table: Table, folder: Path) -> dict[Way, Vectors]:
         """{(layer, pooling): (rows, dim)}, arrays in files of `folder`; one pass of the encoder."""
         features = encode(table, self.task, self.tokenizer, self.cache)
         device = torch.device(device_for(self.training))
         tokens = encoders.special_tokens(self.tokenizer)
-        shape = (len(table.rows), int(self.model.encoder.config.hidden_size))
-        vectors: dict[tuple[int, PoolingName], Vectors] = {
+        shape = (len(features), int(self.model.encoder.config.hidden_size))
+        vectors: dict[Way, Vectors] = {
             (layer, pooling): np.lib.format.open_memmap(
                 folder / f"{layer}-{pooling}.npy", "w+", np.float32, shape
             )
@@ -99,11 +106,16 @@ class LayerEncoder:
 
 
 def layer_scores(encoder: LayerEncoder, data: Path) -> Iterator[Score]:
-    """The scores of every table with gold; BUCC's threshold is set on dev for each way alone."""
-    record, chosen = read_record(data), encoder.task
-    languages = dict.fromkeys(language for _, language in tables_in(data))
+    """The scores of every table with gold."""
+    record, main = encoder.task.family_name, read_record(data).main
+    return (_of_pools if record == "ranking" else _of_pairs)(encoder, data, main)
+
+
+def _of_pairs(encoder: LayerEncoder, data: Path, main: Sequence[str]) -> Iterator[Score]:
+    """Retrieval: each language by itself. BUCC's threshold is set on dev for each way alone."""
+    chosen, languages = encoder.task, dict.fromkeys(language for _, language in tables_in(data))
     for language in languages:
-        dev: dict[tuple[int, PoolingName], object] = {}
+        dev: dict[Way, object] = {}
         for split in sorted(split for split, other in tables_in(data) if other == language):
             table = read_table(data, split, language)
             if not chosen.family.labelled(table.rows):
@@ -117,7 +129,40 @@ def layer_scores(encoder: LayerEncoder, data: Path) -> Iterator[Score]:
                         dev[way] = (mined, table.rows)
                     settled, _ = retrieval.settle(mined, dev.get(way), chosen.settings)  # type: ignore[arg-type]
                     scores = retrieval.score(settled, table.rows, language, chosen.settings)
-                    yield Score(split, language, *way, task_number(scores, record.main))
+                    yield Score(split, language, *way, task_number(scores, main))
+
+
+def _of_pools(encoder: LayerEncoder, data: Path, main: Sequence[str]) -> Iterator[Score]:
+    """Ranking: a language's queries among the candidates of all languages of the test split."""
+    chosen, split = encoder.task, "test"
+    tables = [read_table(data, at, language) for at, language in tables_in(data) if at == split]
+    rows = [row for table in tables for row in table.rows]
+    answers = ranking.right(rows)
+    parts = [encode(table, chosen, encoder.tokenizer, encoder.cache) for table in tables]
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for table in tables:
+            (of_table := Path(folder, table.language)).mkdir()
+            found.append(encoder.vectors(table, of_table))
+        for way in found[0] if found else ():
+            vectors = [vector for of in found for vector in _of_length_1(of[way])]
+            ranked = ranking.decode(concatenate(parts), vectors, rows, chosen.settings)
+            done = iter(zip(ranked, answers, rows, strict=True))
+            for table in tables:
+                asked = [
+                    (one, {"id": row["id"], "gold": answer})
+                    for one, answer, row in islice(done, len(table.rows))
+                    if row["query"] is not None
+                ]
+                if asked and chosen.family.labelled(table.rows):
+                    said, queries = [one for one, _ in asked], [row for _, row in asked]
+                    scores = ranking.score(said, queries, table.language, chosen.settings)
+                    yield Score(split, table.language, *way, task_number(scores, main))
+
+
+def _of_length_1(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def layers_of(
@@ -130,10 +175,10 @@ def layers_of(
 ) -> list[Score]:
     """The scores of an encoder on a target's tables, in the tables' order."""
     record = read_record(data)
-    if record.trained:
+    if record.family not in ("retrieval", "ranking"):
         raise UserError(
-            f"{record.name}: a {record.family} target; expected one of retrieval, whose vectors "
-            "are taken from a layer: bucc2018 or tatoeba"
+            f"{record.name}: a {record.family} target; expected one that compares vectors, which "
+            "are taken from a layer: bucc2018, tatoeba, lareqa or mewslix"
         )
     torch.set_num_threads(training.threads)
     tokenizer = encoders.load_tokenizer(ref)
@@ -146,8 +191,11 @@ def layers_of(
     return scores
 
 
-def write_layers(scores: Sequence[Score], title: str, out: Path) -> str:
-    """Write layers.csv (every score), layers.md (means) and layers.png; returns the Markdown."""
+def write_layers(scores: ByEncoder, title: str, out: Path) -> str:
+    """Write layers.csv (every score), layers.md (means) and layers.png; returns the Markdown.
+
+    scores: by the intermediate that the encoder was trained on.
+    """
     text = f"# {title}\n\n{_markdown(scores)}"
     write_text(out / "layers.csv", as_csv(scores))
     write_text(out / "layers.md", text)
@@ -167,47 +215,56 @@ def means(scores: Sequence[Score]) -> dict[tuple[str, PoolingName], list[float]]
     }
 
 
-def _markdown(scores: Sequence[Score]) -> str:
-    columns: Mapping[tuple[str, PoolingName], list[float]] = means(scores)
-    languages: dict[str, list[str]] = {}
-    for split, language in dict.fromkeys((score.split, score.language) for score in scores):
-        languages.setdefault(split, []).append(language)
+def _markdown(scores: ByEncoder) -> str:
+    columns = {(name, *key): line for name, of in scores.items() for key, line in means(of).items()}
+    languages: dict[str, dict[str, None]] = {}
+    for score in (score for of in scores.values() for score in of):
+        languages.setdefault(score.split, {})[score.language] = None
     lines = [
         "Percent; means over languages. Layer 0 is the embeddings' output. For looking: a cell's "
         "layer is a setting, not the best of these.",
         "",
         *(f"- {split}: {' '.join(names)}" for split, names in languages.items()),
         "",
-        "| layer | " + " | ".join(f"{split} {pooling}" for split, pooling in columns) + " |",
+        "| layer | " + " | ".join(" ".join(column) for column in columns) + " |",
         "|---|" + "---:|" * len(columns),
     ]
-    for layer in range(len(next(iter(columns.values())))):
-        values = " | ".join(f"{100 * column[layer]:.1f}" for column in columns.values())
-        lines.append(f"| {layer} | {values} |")
+    for layer in range(max(len(column) for column in columns.values())):
+        values = (
+            f"{100 * column[layer]:.1f}" if layer < len(column) else "-"
+            for column in columns.values()
+        )
+        lines.append(f"| {layer} | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
 
 
-def as_csv(scores: Sequence[Score]) -> str:
+def as_csv(scores: ByEncoder) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("split", "language", "layer", "pooling", "score"))
-    for score in scores:
-        writer.writerow((score.split, score.language, score.layer, score.pooling, score.value))
+    writer.writerow(("intermediate", "split", "language", "layer", "pooling", "score"))
+    for name, of in scores.items():
+        for one in of:
+            writer.writerow((name, one.split, one.language, one.layer, one.pooling, one.value))
     return text.getvalue()
 
 
-def _draw(scores: Sequence[Score], title: str, path: Path) -> None:
-    """Draw a line for each split and pooling over the layers; without pyplot, which keeps state."""
+def _draw(scores: ByEncoder, title: str, path: Path) -> None:
+    """Draw a line for each encoder, split and pooling; without pyplot, which keeps state."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.subplots()
-    for (split, pooling), values in means(scores).items():
-        numbers = [100 * value for value in values]
-        style = "-" if pooling == "mean" else "--"
-        axes.plot(range(len(values)), numbers, style, marker=".", label=f"{split}, {pooling}")
+    for number, (name, of) in enumerate(scores.items()):
+        for (split, pooling), values in means(of).items():
+            numbers = [100 * value for value in values]
+            style = {"mean": "-", "cls": "--"}[pooling]
+            axes.plot(
+                range(len(values)), numbers, style, color=f"C{number}",
+                marker="s" if split == "dev" else "o", markersize=3,
+                label=f"{name}, {split}, {pooling}",
+            )  # fmt: skip
     axes.set(xlabel="layer", ylabel="mean over languages (%)", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -1,7 +1,8 @@
 """`xstilts archive`: the cards of a grid's finished cells and models, to keep in git.
 
 What enters: cells/, models/, studies/ and params.yaml. What leaves: a folder with the same layout,
-of cards, sums, curves, studies' files and params.yaml, of which a report can be made again.
+of cards, sums (a target's clusters are named once, in clusters/), curves, studies' files and
+params.yaml, of which a report can be made again.
 Predictions, tables, tokenizers and weights stay behind: a card holds numbers, settings, digests and
 words of ours, sums hold numbers by a row's id, and neither has a text of a row.
 """
@@ -23,7 +24,7 @@ from xstilts.formats.cards import Card, first_problem, read_card
 from xstilts.formats.tables import write_text
 from xstilts.params import AnswerSettings, GridSettings, Params, read_yaml
 from xstilts.results.answers.sums import FILE as SUMS
-from xstilts.results.answers.sums import as_text, read_sums
+from xstilts.results.answers.sums import Shared, as_text, read_sums, shared_file
 from xstilts.results.report import report_stage, studies_of
 from xstilts.running.logbook import commit
 from xstilts.sections import Section
@@ -55,7 +56,7 @@ def archive(name: str, params: Params, prune: bool = False, archives: Path = ARC
     """
     folder = _folder(name, params, archives)
     files: dict[Path, str] = {paths.PARAMS: paths.PARAMS.read_text(encoding="utf-8")}
-    cells, missing, unlike = [], [], []
+    cells, missing, unlike, names = [], [], [], dict[str, Shared]()
     for where, section in _phases(params):
         if not (where / CARD).is_file():
             missing += [_name(where)] if where.is_relative_to(paths.CELLS) else []
@@ -67,7 +68,12 @@ def archive(name: str, params: Params, prune: bool = False, archives: Path = ARC
         files[where / CARD] = compact(asdict(card)) + "\n"
         if card.phase == "target":
             cells.append(_name(where))
-            files[where / SUMS] = as_text(read_sums(where, card))
+            sums = read_sums(where, card)
+            shared = names.setdefault(
+                card.target, Shared(card.target, {code: of.clusters for code, of in sums.items()})
+            )
+            files[shared_file(shared.name)] = shared.text()
+            files[where / SUMS] = as_text(sums, shared)
         curve = where / CURVE
         if curve.is_file() and curve.stat().st_size <= CURVE_BYTES:
             files[curve] = curve.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,7 @@ from xstilts.formats.tables import (
     FamilyName,
     Row,
     digest,
+    read_output,
     read_table,
     table_path,
     write_text,
@@ -58,7 +60,8 @@ def read_sums(folder: Path, card: Card) -> dict[str, Sums]:
         kept = WORK / "sums" / f"{digest(text, code)}.json"
     if not kept.is_file():
         write_text(kept, as_text(_computed(folder, card, *found)))
-    sums = from_text(kept.read_text(encoding="utf-8"))
+    archive = folder.parent.parent.parent.parent  # of cells/INTERMEDIATE/TARGET/REPLICATE
+    sums = from_text(kept.read_text(encoding="utf-8"), archive)
     for code, scores in card.scores[found[0]].items():
         for metric, score in scores.items():
             if abs(sums[code].score(metric) - score) > TINY:
@@ -92,32 +95,72 @@ def _computed(folder: Path, card: Card, split: str, languages: Sequence[str]) ->
     return sums
 
 
-def as_text(sums: Mapping[str, Sums]) -> str:
-    """The sums as a line a language; numbers as Python writes them, so that they come back."""
-    lines = [
-        f"{json.dumps(code)}: {json.dumps(_plain(of), ensure_ascii=False, separators=(',', ':'))}"
-        for code, of in sums.items()
-    ]
+def as_text(sums: Mapping[str, Sums], shared: Shared | None = None) -> str:
+    """The sums as a line a language; numbers as Python writes them, so that they come back.
+
+    Clusters that are named in `shared` are not named again: the file's name stands for them.
+    """
+    lines = [f"{json.dumps(code)}: {_line(_plain(of, code, shared))}" for code, of in sums.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def from_text(text: str) -> dict[str, Sums]:
-    """What `as_text` wrote."""
-    return {
-        code: Sums(
-            tuple(of["clusters"]),
-            {metric: np.array(pair, np.float64).T for metric, pair in of["metrics"].items()},
-        )
-        for code, of in json.loads(text).items()
-    }
+def from_text(text: str, archive: Path = Path()) -> dict[str, Sums]:
+    """What `as_text` wrote. archive: the folder whose clusters/ holds shared names."""
+    read, files = json.loads(text), {}
+    sums = {}
+    for code, of in read.items():
+        clusters = of["clusters"]
+        if isinstance(clusters, str):
+            if clusters not in files:
+                files[clusters] = json.loads(read_output(archive / shared_file(clusters)))
+            clusters = files[clusters][code]
+        metrics = {}
+        for metric, pair in of["metrics"].items():
+            # Columns lie each in one piece, as they always have: sums add in that order.
+            columns = [np.broadcast_to(np.array(x, np.float64), len(clusters)) for x in pair]
+            metrics[metric] = np.array(columns).T
+        sums[code] = Sums(tuple(clusters), metrics)
+    return sums
 
 
-def _plain(of: Sums) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Shared:
+    """The names of a target's clusters by language, which an archive's cells share."""
+
+    target: str
+    names: Mapping[str, tuple[str, ...]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.target}-{digest(self.names)[:8]}"
+
+    def text(self) -> str:
+        lines = [f"{json.dumps(code)}: {_line(names)}" for code, names in self.names.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def shared_file(name: str) -> Path:
+    return Path("clusters", f"{name}.json")
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(of: Sums, code: str, shared: Shared | None) -> dict[str, Any]:
     pairs = {
-        metric: [[int(x) if x == int(x) else x for x in column] for column in rows.T.tolist()]
+        metric: [
+            _column([int(x) if x == int(x) else x for x in column]) for column in rows.T.tolist()
+        ]
         for metric, rows in of.metrics.items()
     }
-    return {"clusters": of.clusters, "metrics": pairs}
+    same = shared is not None and shared.names.get(code) == of.clusters
+    return {"clusters": shared.name if shared and same else of.clusters, "metrics": pairs}
+
+
+def _column(numbers: list[float]) -> list[float] | float:
+    """The numbers, or the one that they all are: where each row counts once, for instance."""
+    return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
 def _by_cluster(clusters: Sequence[str], parts: Parts) -> Sums:

@@ -106,7 +106,7 @@ def decode(
 
 def _search() -> mining.Search | None:
     """On the GPU where this process has computed on it: the vectors were, too."""
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return None
     from xstilts.tasks.metrics.mining_gpu import neighbours_on
 
