@@ -33,6 +33,11 @@ from xstilts.running.tracking import log_missing, open_run, send_study
 NOTE = "mlflow.note.content"
 
 
+TARGETS = """intermediate,target,score,difference,low,high,verdict,text
+mnli,xnli,56.0,6.0,5.0,7.0,up,+6.0 ▲
+mnli,udpos,50.0,-1.0,-3.0,1.0,undecided,-1.0 ?
+mnli,panx,50.0,-1.0,,,,-1.0
+"""
 Grid = tuple[Place, list[Path], Path]  # its place, the cells' folders, the report's
 
 
@@ -47,7 +52,7 @@ def made(place: Place, *names: str) -> Grid:  # noqa: F811
         cells.append(place.write(card))
     reports = place.folder / "reports"
     write_text(reports / "report.md", "# Report\n")
-    write_text(reports / "grid.csv", "a,b\n")
+    write_text(reports / "targets.csv", TARGETS)
     return place, cells, reports
 
 
@@ -89,7 +94,13 @@ def test_a_grid_is_one_run_with_its_report_and_children(sent: Grid) -> None:
     assert (whole.info.run_name, whole.data.tags[NOTE]) == (place.experiment, "# Report\n")
     client = server_of(place).client
     names = {file.path for file in client.list_artifacts(whole.info.run_id)}
-    assert names == {"report.md", "grid.csv"}
+    assert names == {"report.md", "targets.csv"}
+    answers = {name: value for name, value in whole.data.metrics.items() if "/" in name}
+    assert answers == {
+        "mnli/xnli.difference": 6.0, "mnli/xnli.low": 5.0, "mnli/xnli.high": 7.0,
+        "mnli/udpos.difference": -1.0, "mnli/udpos.low": -3.0, "mnli/udpos.high": 1.0,
+    }  # fmt: skip
+    assert whole.data.tags["xstilts.decided"] == "mnli on xnli +6.0 ▲"
     parents = {run.data.tags["mlflow.parentRunId"] for run in place.runs()}
     assert parents == {whole.info.run_id}
     shown = {run.info.run_name for run in place.runs("tags.`xstilts.target` = 'xnli'")}

@@ -228,11 +228,13 @@ def test_dvc_finds_the_plots_templates_and_their_fields(tmp_path: Path) -> None:
     folder = new_repository(tmp_path / "plots")
     shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
     (folder / "reports").mkdir()
-    for file, more in (("targets", ""), ("languages", "language,")):
-        values = "de," if more else ""
-        (folder / f"reports/{file}.csv").write_text(
-            f"intermediate,target,{more}score,difference\nmnli,xnli,{values}56.0,6.0\n"
-        )
+    head = "intermediate,target,score,difference,low,high"
+    lines = {
+        "targets": f"{head},verdict,text\nmnli,xnli,56.0,6.0,5.0,7.0,up,+6.0 ▲\n",
+        "languages": f"{head},language\nmnli,xnli,56.0,6.0,5.0,7.0,de\n",
+    }
+    for file, text in lines.items():
+        (folder / f"reports/{file}.csv").write_text(text, encoding="utf-8")
     plots = params.read_yaml(ROOT / "dvc.yaml")["plots"]
     YAML().dump({"plots": plots}, folder / "dvc.yaml")
     shown = json.loads(dvc(folder, "plots", "show", "--json"))

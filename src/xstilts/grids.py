@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from xstilts.sections import Section
 
@@ -73,3 +73,24 @@ class AnswerSettings(Section):
 
     matters: float = Field(default=1.0, gt=0)  # points; within them two lines count as equal
     level: float = Field(default=0.95, gt=0.5, lt=1)  # of intervals, and 1 - level of verdicts
+    groups: dict[str, list[str]] = {}  # of intermediates: each two groups are compared
+    targets: dict[str, list[str]] = {}  # groups of targets, whose means groups are compared on
+    sizes: dict[str, dict[str, PositiveInt]] = {}  # NAME: {intermediate: its rows}, of one kind
+
+    @field_validator("groups", "targets")
+    @classmethod
+    def _groups_are_apart(cls, groups: dict[str, list[str]]) -> dict[str, list[str]]:
+        names = [name for group in groups.values() for name in group]
+        if twins := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twins[0]} twice; expected each in one group, once")
+        if empty := [group for group, members in groups.items() if not members]:
+            raise ValueError(f"{empty[0]} is empty; expected names; fill it or take it out")
+        return groups
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes_differ(cls, sizes: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        for name, rows in sizes.items():
+            if len(rows) < 2 or len({*rows.values()}) < len(rows):
+                raise ValueError(f"{name}: {rows}; expected two intermediates or more, unlike rows")
+        return sizes

@@ -281,6 +281,34 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _answers_are_about_the_grid(self) -> Params:
+        sizes = {series: list(rows) for series, rows in self.answers.sizes.items()}
+        named = (
+            ("groups", self.grid.intermediates, self.answers.groups),
+            ("sizes", self.grid.intermediates, sizes),
+            ("targets", self.grid.targets, self.answers.targets),
+        )
+        problems = [
+            f"answers.{kind}.{group}: '{name}' is not in the grid{nearest(name, grid)}"
+            for kind, grid, groups in named
+            for group, members in groups.items()
+            for name in members
+            if name not in grid
+        ]
+        for series, rows in self.answers.sizes.items():
+            for name, size in rows.items():
+                section = self.intermediates.get(name)
+                limits = list(section.members.values()) if section else []
+                if len(limits) == 1 and limits[0] is not None and limits[0] != size:
+                    problems.append(
+                        f"answers.sizes.{series}.{name}: {size}, and its member is limited to "
+                        f"{limits[0]}; expected one number"
+                    )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
     def _the_baseline_has_no_members(self) -> Params:
         if (baseline := self.intermediates.get(BASELINE)) and baseline.members:
             raise ValueError(

@@ -16,7 +16,9 @@ class Regime:
 
     encoders: of a replicate's own encoder, which moves all lines of that replicate alike.
     likes: how unlike lines are on a test row, in all their replicates. collapses: the share of
-    trainings that lose 20 points. uneven: the spreads of the lines, as factors.
+    trainings that lose 20 points. uneven: the spreads of the lines, as factors. apart: how far
+    languages lie apart, in all trainings alike. slope: what all lines but the first gain in each
+    language, in points.
     """
 
     seeds: float
@@ -27,6 +29,8 @@ class Regime:
     encoders: float = 0.0
     collapses: float = 0.0
     uneven: tuple[float, ...] = ()
+    apart: float = 0.0
+    slope: tuple[float, ...] = ()
 
 
 def column(regime: Regime, replicates: dict[str, int], rng: np.random.Generator) -> Summed:
@@ -63,7 +67,13 @@ def _right(
     of_line = rng.normal(0, regime.likes, (lines.max() + 1, 1, rows))
     of_line = of_line + rng.normal(0, regime.likes, (lines.max() + 1, languages, rows))
     noise = rng.normal(0, 0.9, (n, languages, rows))
-    return (level[:, None, None] + hard + of_line[lines] + noise > 0).astype(float)
+    of_language = np.zeros((n, languages))
+    if regime.apart:
+        of_language += rng.normal(0, regime.apart * unit, languages)
+    if regime.slope:
+        of_language += np.where(lines[:, None] > 0, np.array(regime.slope) * unit, 0.0)
+    made = level[:, None, None] + of_language[..., None] + hard + of_line[lines] + noise
+    return (made > 0).astype(float)
 
 
 def tagged(rows: int, replicates: dict[str, int], rng: np.random.Generator) -> Summed:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from tests.answers.made_up import Regime, column, tagged
+from xstilts.params import AnswerSettings
 from xstilts.results.answers.interval import Interval
+from xstilts.results.answers.languages import log_spread
 from xstilts.results.answers.measure import Summed, measure
-from xstilts.results.answers.table import answer, spread_of
+from xstilts.results.answers.table import answer, compared, spread_of
 from xstilts.results.answers.verdicts import holm
 
 pytestmark = pytest.mark.slow
@@ -103,3 +105,22 @@ def test_few_tables_without_an_effect_have_a_decided_cell(
         false.append(min(holm(p).values()) < 0.05)
     share = shown(f"tables with a false cell, {replicates}, {uneven}", 100 * float(np.mean(false)))
     assert share <= 5 + error(5, TABLES)
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("replicates", [3, 5])
+def test_ratios_of_spread_over_languages_are_covered(replicates: int, rows: int) -> None:
+    """Ten languages, 5 points apart: the ratio of two lines' spreads holds 1."""
+    lines = dict.fromkeys(NAMES[:3], replicates)
+    regime = Regime(1.0, rows, 10, lines=3, apart=5.0)
+
+    def found(rng: np.random.Generator) -> dict[str, Interval]:
+        whole = log_spread(column(regime, lines, rng))
+        if not np.isfinite(whole.values).all():  # rows explain a training's spread: none is said
+            return {}
+        return {name: one.interval for name, one in compared(whole, AnswerSettings(), False, False).items()}
+
+    rng = np.random.default_rng(7)
+    hits = [one.low <= 0 <= one.high for _ in range(TABLES) for one in found(rng).values()]
+    share = shown(f"spread, {rows} rows, {replicates} replicates", 100 * float(np.mean(hits)))
+    assert 92 - error(92, TABLES) <= share <= 99 + error(99, TABLES)

@@ -75,6 +75,10 @@ def test_what_is_decided_is_signed_in_every_form(tmp_path: Path) -> None:
     assert one["verdict"] == "up" and float(one["low"]) > 0.02 and float(one["p_holm"]) < 0.05
     assert found["squad1", "xnli"]["verdict"] in ("undecided", "equal")
     assert found["none", "xnli"]["verdict"] == ""
+    plotted = csv.DictReader((tmp_path / "reports/targets.csv").read_text("utf-8").splitlines())
+    (same,) = [p for p in plotted if (p["intermediate"], p["target"]) == ("mnli", "xnli")]
+    assert same["verdict"] == "up" and same["text"].endswith(" ▲")
+    assert float(same["low"]) == pytest.approx(100 * float(one["low"]))
     assert (tmp_path / "reports/forest.png").stat().st_size > 5000
     assert (tmp_path / "reports/languages.png").stat().st_size > 5000
     of = csv.DictReader((tmp_path / "reports/languages.csv").read_text("utf-8").splitlines())

@@ -82,6 +82,7 @@ def test_plots_and_metrics_are_in_percent(tmp_path: Path) -> None:
     line = read_csv(tmp_path / "reports/targets.csv")[0]
     assert (line["intermediate"], line["target"]) == ("mnli", "xnli")
     assert float(line["difference"]) == pytest.approx(6.0)
+    assert (line["text"], line["low"], line["verdict"]) == ("+6.0", "", "")  # cards alone
     metrics = json.loads((tmp_path / "reports/metrics.json").read_text(encoding="utf-8"))
     assert metrics["mnli"]["zero-shot"] == {"mean": 56.0, "xnli": 56.0}
 

@@ -19,6 +19,7 @@ from xstilts.running.logbook import zero_shot
 from xstilts.running.server import CURRENT, NOTE, TAG_LENGTH, Server, metrics_of, spared
 
 REPORT = "xstilts.report"  # a tag of the grid's run: the digest of the report that it has
+DECIDED = "xstilts.decided"  # another: the cells whose difference is, by Holm over the table
 CUT = "\n\n(The rest: the artefact report.md.)"
 
 
@@ -42,9 +43,32 @@ def _send_report(server: Server, reports: Path) -> None:
     if server.client.get_run(run).data.tags.get(REPORT) == digest:
         return
     server.client.log_artifacts(run, str(reports))
+    _send_answers(server, run, reports / "targets.csv")
     text = (reports / "report.md").read_text(encoding="utf-8")
     server.client.set_tag(run, NOTE, shortened(text, TAG_LENGTH))
     server.client.set_tag(run, REPORT, digest)
+
+
+def _send_answers(server: Server, run: str, path: Path) -> None:
+    """Each difference to the baseline with its interval, in points, and which are decided."""
+    import pandas as pd
+
+    if not path.is_file():
+        return
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    if "verdict" not in table:  # the report of an older version, until its stage has run
+        return
+    found = table.dropna(subset=["low"])
+    metrics = {
+        f"{one.intermediate}/{one.target}.{name}": getattr(one, name)
+        for one in found.itertuples()
+        for name in ("difference", "low", "high")
+    }
+    if metrics:
+        server.log(run, metrics_of([{"step": 0, "time": logbook.now(), "metrics": metrics}]))
+    decided = found[found.verdict.isin(["up", "down"])]
+    said = [f"{one.intermediate} on {one.target} {one.text}" for one in decided.itertuples()]
+    server.client.set_tag(run, DECIDED, "; ".join(said) or "nothing")
 
 
 def shortened(text: str, length: int) -> str:

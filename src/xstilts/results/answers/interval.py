@@ -1,4 +1,4 @@
-"""The interval of a difference between two lines of the table: seeds and test rows together.
+"""The interval of a contrast between lines of the table: seeds and test rows together.
 
 What enters: a statistic of every training of a column, with the covariance that the test rows give
 each two of them. What leaves: a difference, its interval, and where its width comes from.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -94,47 +95,67 @@ def difference(
     rows: Rows = "like these",
     welch: bool = False,
 ) -> Interval:
-    """The first line of `pair` minus the second.
+    """The first line of `pair` minus the second. rows, welch: as of `contrast`."""
+    weights = {pair[0]: 1.0, pair[1]: -1.0}
+    return contrast(measured, weights, spread, level=level, rows=rows, welch=welch)
+
+
+def contrast(
+    measured: Measured,
+    weights: Mapping[str, float],
+    spread: Spread,
+    *,
+    level: float = 0.95,
+    rows: Rows = "like these",
+    welch: bool = False,
+) -> Interval:
+    """The weighted sum of lines' means. Where replicates have encoders of their own (spread.blocks)
+    weights must add up to 0.
 
     rows: speak of test rows like these, or of these alone. welch: each line has a spread of its
     own, where lines are unlike or a run collapsed.
     """
-    first, second = (measured.lines[name] for name in pair)
-    value = float(measured.values[first].mean() - measured.values[second].mean())
-    seeds = _by_seeds(spread, dict(zip(pair, (len(first), len(second)), strict=True)), welch)
+    value = sum(
+        weight * float(measured.values[measured.lines[name]].mean())
+        for name, weight in weights.items()
+    )
+    seeds = _by_seeds(measured, spread, weights, welch)
     if seeds is None:
-        alone = _contrast(measured, first, second) if rows == "like these" else 0.0
+        alone = _alone(measured, weights) if rows == "like these" else 0.0
         half = float(special.ndtri(0.5 + level / 2)) * alone**0.5
         return Interval(value, value - half, value + half, None, alone, None, None)
-    by_rows = _by_rows(measured, first, second, spread.blocks) if rows == "like these" else 0.0
+    by_rows = _by_rows(measured, weights, spread.blocks) if rows == "like these" else 0.0
     half = half_width(by_rows, *seeds, 1 - level)
     p = _p(abs(value), by_rows, *seeds)
     return Interval(value, value - half, value + half, p, by_rows, *seeds)
 
 
-def _contrast(measured: Measured, first: Sequence[int], second: Sequence[int]) -> float:
-    """The variance by test rows of these trainings' own difference, their noise included."""
-    weights = np.zeros(len(measured.values))
-    weights[first], weights[second] = 1 / len(first), -1 / len(second)
-    return max(0.0, float(weights @ measured.rows @ weights))
+def _alone(measured: Measured, weights: Mapping[str, float]) -> float:
+    """The variance by test rows of what these trainings themselves give, their noise included."""
+    of = np.zeros(len(measured.values))
+    for name, weight in weights.items():
+        of[measured.lines[name]] = weight / len(measured.lines[name])
+    return max(0.0, float(of @ measured.rows @ of))
 
 
-def _by_rows(
-    measured: Measured, first: Sequence[int], second: Sequence[int], blocks: bool
-) -> float:
-    """The variance that test rows alone give the difference, not below 0.
+def _by_rows(measured: Measured, weights: Mapping[str, float], blocks: bool) -> float:
+    """The variance that test rows alone give a contrast, not below 0.
 
     Over pairs of distinct trainings: a training's covariance with itself holds noise of its own,
     which the spread over replicates has already. blocks: over pairs of distinct replicates.
     """
-    of = measured.rows
-    within = [of[np.ix_(places, places)] for places in (first, second) if len(places) > 1]
-    across = of[np.ix_(first, second)]
-    if blocks:
-        return max(0.0, _distinct(within[0] + within[1] - across - across.T))
-    # A line of one training has no pair: the other line's stands in, since both read the same rows.
-    own = sum(map(_distinct, within)) * 2 / len(within)
-    return max(0.0, own - 2 * float(across.mean()))
+    places = {name: measured.lines[name] for name in weights}
+    within = {
+        name: _distinct(measured.rows[np.ix_(at, at)]) for name, at in places.items() if len(at) > 1
+    }
+    # A line of one training has no pair: the others' stand in, since all read the same rows.
+    instead = sum(within.values()) / len(within) if within else 0.0
+    total = sum(weight**2 * within.get(name, instead) for name, weight in weights.items())
+    for first, second in combinations(weights, 2):
+        across = measured.rows[np.ix_(places[first], places[second])]
+        shared = _distinct(across) if blocks else float(across.mean())
+        total += 2 * weights[first] * weights[second] * shared
+    return max(0.0, total)
 
 
 def _distinct(pairs: Floats) -> float:
@@ -143,20 +164,25 @@ def _distinct(pairs: Floats) -> float:
     return float((pairs.sum() - np.trace(pairs)) / (n * (n - 1)))
 
 
-def _by_seeds(spread: Spread, sizes: Mapping[str, int], welch: bool) -> tuple[float, float] | None:
-    """(the variance that seeds give a difference, its degrees of freedom); None: nobody knows.
+def _by_seeds(
+    measured: Measured, spread: Spread, weights: Mapping[str, float], welch: bool
+) -> tuple[float, float] | None:
+    """(the variance that seeds give a contrast, its degrees of freedom); None: nobody knows.
 
-    sizes: the replicates of both lines. Of Welch's the degrees of freedom are Satterthwaite's.
+    Of Welch's the degrees of freedom are Satterthwaite's.
     """
-    moved = {name: size for name, size in sizes.items() if name not in spread.fixed}
+    moved = {
+        name: weight**2 / len(measured.lines[name])
+        for name, weight in weights.items()
+        if name not in spread.fixed
+    }
     if not moved:
         return None
     if not welch:
-        each = spread.variance * sum(1 / size for size in moved.values())
-        return (each, spread.df) if spread.df else None
+        return (spread.variance * sum(moved.values()), spread.df) if spread.df else None
     if not moved.keys() <= spread.of.keys():
         return None
-    parts = [(spread.of[name][0] / size, spread.of[name][1]) for name, size in moved.items()]
+    parts = [(share * spread.of[name][0], spread.of[name][1]) for name, share in moved.items()]
     total = sum(part for part, _ in parts)
     lost = sum(part**2 / df for part, df in parts)
     return total, total**2 / lost if lost else float(min(df for _, df in parts))

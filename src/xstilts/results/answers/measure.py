@@ -73,28 +73,48 @@ class Sums:
 
 @dataclass(frozen=True)
 class Summed:
-    """A target: the sums of each training by language, and the metrics whose mean is its number."""
+    """A target: the sums of each training by language, and the metrics whose mean is its number.
+
+    weights: of the languages, where the number is not their mean but such a sum.
+    """
 
     trainings: Mapping[Training, Mapping[str, Sums]]
     languages: tuple[str, ...]
     main: tuple[str, ...]
+    weights: Mapping[str, float] | None = None
+
+    def scores(self) -> Floats:
+        """(trainings, languages)."""
+        return np.array(
+            [
+                [
+                    np.mean([of[code].score(metric) for metric in self.main])
+                    for code in self.languages
+                ]
+                for of in self.trainings.values()
+            ]
+        )
 
     def values(self) -> Floats:
         """(trainings,): the task's number, a mean over the languages."""
-        numbers = [
-            [np.mean([of[code].score(metric) for metric in self.main]) for code in self.languages]
-            for of in self.trainings.values()
-        ]
-        means: Floats = np.array(numbers).mean(axis=1)
-        return means
+        scores = self.scores()
+        if self.weights is None:
+            means: Floats = scores.mean(axis=1)
+            return means
+        sums: Floats = scores @ np.array([self.weights[code] for code in self.languages])
+        return sums
+
+    def share(self, code: str) -> float:
+        """What a language weighs in the number."""
+        return 1 / len(self.languages) if self.weights is None else self.weights[code]
 
     def by_language(self) -> dict[str, Summed]:
         """A column of each language alone."""
-        return {code: replace(self, languages=(code,)) for code in self.languages}
+        return {code: replace(self, languages=(code,), weights=None) for code in self.languages}
 
 
-def measure(columns: Sequence[Summed]) -> Measured:
-    """The mean over columns, of one column its number; replicate by replicate.
+def measure(columns: Sequence[Summed], weights: Sequence[float] | None = None) -> Measured:
+    """The mean over columns, or such a sum; of one column its number; replicate by replicate.
 
     The columns have the same trainings, in one order. Clusters with one name are one, whatever
     their language or column: translations, and two targets over the same articles.
@@ -104,15 +124,16 @@ def measure(columns: Sequence[Summed]) -> Measured:
         raise ValueError("columns of unlike trainings have no mean")
     place: dict[str, int] = {}
     parts: list[tuple[list[int], Floats]] = []
-    for column in columns:
-        share = 1 / len(column.languages) / len(columns)
+    shares = weights or [1 / len(columns)] * len(columns)
+    for column, share in zip(columns, shares, strict=True):
         first = next(iter(column.trainings.values()))
         for code in column.languages:
             at = [place.setdefault(name, len(place)) for name in first[code].clusters]
             of = [training[code].influence(column.main) for training in column.trainings.values()]
-            parts.append((at, share * np.array(of)))
+            parts.append((at, share * column.share(code) * np.array(of)))
     deviations = np.zeros((len(trainings), len(place)))
     for at, added in parts:
         deviations[:, at] += added
-    values = np.mean([column.values() for column in columns], axis=0)
+    each = np.array([column.values() for column in columns])
+    values: Floats = each.mean(axis=0) if weights is None else np.array(weights) @ each
     return Measured(trainings, values, deviations @ deviations.T)

@@ -108,7 +108,13 @@ def _compared(
     columns: list[Summed], section: AnswerSettings, fixed: bool, blocks: bool
 ) -> dict[str, Answer]:
     """Each intermediate's mean over the columns minus the baseline's. fixed: no seed moves that."""
-    measured = measure(columns)
+    return compared(measure(columns), section, fixed, blocks)
+
+
+def compared(
+    measured: Measured, section: AnswerSettings, fixed: bool, blocks: bool
+) -> dict[str, Answer]:
+    """Each intermediate's statistic minus the baseline's, not judged."""
     found = spread_of(measured, blocks, frozenset({BASELINE}) if fixed else frozenset())
     return {
         name: answer(measured, (name, BASELINE), found, section.level)

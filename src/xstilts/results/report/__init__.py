@@ -27,16 +27,19 @@ def report_stage(
     And below its folder `studies` what each study with trials tried.
     """
     from xstilts.results.report import figures, texts
+    from xstilts.results.report.beyond import beyond
     from xstilts.results.report.cells import read_results
-    from xstilts.results.report.decided import answers_of
+    from xstilts.results.report.decided import answers_of, own_encoders, readable
 
     results = read_results(experiment, grid, cells)
-    found = answers_of(results, cells, section)
+    columns = readable(results, cells)
+    found = answers_of(results, columns, section)
+    more = beyond(columns, section, own_encoders(results.columns))
     with fresh_folder(out) as new:
-        write_text(new / "report.md", texts.report_text(results, found, section))
+        write_text(new / "report.md", texts.report_text(results, found, section, more))
         write_text(new / "scores.csv", texts.scores_csv(results))
         write_text(new / "grid.csv", texts.grid_csv(results, found))
-        write_text(new / "targets.csv", texts.targets_csv(results))
+        write_text(new / "targets.csv", texts.targets_csv(results, found))
         write_text(new / "languages.csv", texts.languages_csv(results, found))
         write_json(new / "metrics.json", texts.metrics(results))
         write_json(new / "mean.json", texts.headline(results))

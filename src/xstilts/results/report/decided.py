@@ -5,7 +5,7 @@ What enters: `Results`, and the sums of their cells. What leaves: `Answers`, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from xstilts.params import BASELINE, AnswerSettings
@@ -16,26 +16,26 @@ from xstilts.results.answers.table import DECIDED, Answer, Answers, answers
 from xstilts.results.answers.verdicts import SIGNS
 from xstilts.results.report.cells import Column, Results, spoken
 
+Sums = Mapping[str, tuple[Summed, bool]]  # by target its sums, and whether nothing is trained
 
-def answers_of(results: Results, cells: Path, section: AnswerSettings) -> Answers:
-    """The answers of a grid with a baseline and more, zero-shot; else none.
 
-    None either of cards alone, which came from elsewhere without sums and predictions.
-    """
-    if BASELINE not in results.intermediates or len(results.intermediates) < 2:
+def answers_of(results: Results, columns: Sums, section: AnswerSettings) -> Answers:
+    """The answers of a grid with a baseline and more, zero-shot; else none."""
+    if BASELINE not in results.intermediates or len(results.intermediates) < 2 or not columns:
         return Answers()
-    if not all(are_there(folder) for folder in _folders(results, cells)):
-        return Answers()
-    found = columns_of(results, cells)
-    columns = {target: column for target, (column, _) in found.items()}
-    frozen = frozenset(target for target, (_, is_frozen) in found.items() if is_frozen)
-    return (
-        answers(columns, section, frozen, own_encoders(results.columns)) if columns else Answers()
-    )
+    sums = {target: column for target, (column, _) in columns.items()}
+    frozen = frozenset(target for target, (_, is_frozen) in columns.items() if is_frozen)
+    return answers(sums, section, frozen, own_encoders(results.columns))
+
+
+def readable(results: Results, cells: Path) -> Sums:
+    """`columns_of`; none of cards alone, which came from elsewhere without sums and predictions."""
+    whole = all(are_there(folder) for folder in _folders(results, cells))
+    return columns_of(results, cells) if whole else {}
 
 
 def columns_of(results: Results, cells: Path) -> dict[str, tuple[Summed, bool]]:
-    """By target its sums in zero-shot languages, if it has any; and whether nothing is trained."""
+    """By target its sums in zero-shot languages, if it has any."""
     return {
         column.target: (sums_of(column, cells), column.card.selection is None)
         for column in results.columns

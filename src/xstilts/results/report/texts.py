@@ -15,6 +15,7 @@ from xstilts.formats.cards import Card
 from xstilts.formats.tables import ENGLISH
 from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers.table import MEAN, Answer, Answers
+from xstilts.results.answers.verdicts import SIGNS
 from xstilts.results.report.cells import (
     AVERAGES,
     Column,
@@ -37,8 +38,13 @@ TITLES = {MEAN: "mean of targets", "qa": "QA", "without_retrieval": "without ret
 ALL = {"xtreme": "XTREME (all nine)", "xtreme-r": "XTREME-R (all ten)"}
 
 
-def report_text(results: Results, found: Answers, section: AnswerSettings) -> str:
-    """The text of report.md: tables of all and of zero-shot languages, and how they came about."""
+def report_text(
+    results: Results, found: Answers, section: AnswerSettings, more: Sequence[str] = ()
+) -> str:
+    """The text of report.md: tables of all and of zero-shot languages, and how they came about.
+
+    more: parts about groups, sizes and the spread over languages.
+    """
     both = [(zero_shot, numbers(results, zero_shot)) for zero_shot in (False, True)]
     titles = TITLES | {"all": ALL[results.benchmark]}
     parts = [f"# {results.experiment}: intermediates and targets", _how_to_read(results)]
@@ -55,6 +61,7 @@ def report_text(results: Results, found: Answers, section: AnswerSettings) -> st
         parts += [f"### Averages: {title}", _grid(by_cell, averages, titles, shown)]
     parts += ["## What is decided", summary(found, results, section)]
     parts += [FOREST] if found.cells else []
+    parts += more
     parts += ["## What the numbers mean", _meanings(results)]
     parts += ["## English dev, which selected the checkpoints", _selections(results)]
     parts += ["## By language", *([LANGUAGES] if found.cells else [])]
@@ -111,16 +118,24 @@ def _answered(answer: Answer | None) -> Sequence[Any]:
     return (interval.low, interval.high, interval.p, answer.adjusted, answer.verdict)
 
 
-def targets_csv(results: Results) -> str:
-    """For `dvc plots`: gains over the baseline in percent points, zero-shot languages."""
+def targets_csv(results: Results, found: Answers) -> str:
+    """For `dvc plots` and MLflow: gains over the baseline in percent points, zero-shot languages.
+
+    text: the gain with the sign of its verdict.
+    """
     by_cell = numbers(results, zero_shot=True)
-    lines = [
-        (intermediate, name, 100 * score(by_cell, intermediate, name).mean, 100 * gained.mean)
-        for intermediate in results.intermediates
-        for name in results.targets
-        if name in names(by_cell) and (gained := gain(by_cell, intermediate, name))
-    ]
-    return _csv(("intermediate", "target", "score", "difference"), lines)
+    lines = []
+    for intermediate in results.intermediates:
+        for name in results.targets:
+            if name in names(by_cell) and (gained := gain(by_cell, intermediate, name)):
+                answer = found.of(intermediate, name)
+                ends = _ends(answer) if answer else (None, None)
+                verdict = answer.verdict if answer else None
+                text = f"{percent(gained.mean, '+')} {SIGNS[verdict] if verdict else ''}".strip()
+                value = 100 * score(by_cell, intermediate, name).mean
+                lines.append((intermediate, name, value, 100 * gained.mean, *ends, verdict, text))
+    header = ("intermediate", "target", "score", "difference", "low", "high", "verdict", "text")
+    return _csv(header, lines)
 
 
 def languages_csv(results: Results, found: Answers) -> str:
@@ -140,11 +155,7 @@ def languages_csv(results: Results, found: Answers) -> str:
                     value = 100 * score(by_cell, name, language).mean
                     of = found.languages.get((name, column.target))
                     answer = of.answers.get(language) if of else None
-                    ends = (
-                        [100 * x for x in (answer.interval.low, answer.interval.high)]
-                        if answer
-                        else [None, None]
-                    )
+                    ends = _ends(answer) if answer else (None, None)
                     lines.append((name, column.target, language, value, 100 * gained.mean, *ends))
     header = ("intermediate", "target", "language", "score", "difference", "low", "high")
     return _csv(header, lines)
