@@ -130,7 +130,10 @@ def test_slopes_that_were_put_in_come_out_and_others_do_not() -> None:
     for _ in range(TABLES):
         regime = Regime(0.5, 300, 12, lines=2, apart=5.0, slope=tuple(3.0 * one))
         of = column(regime, {"none": 3, "a": 3}, rng)
-        for name, x, truth in (("put in", one, 3 * POINT), ("other", other, 3 * POINT * _slope(one, other))):
+        for name, x, truth in (
+            ("put in", one, 3 * POINT),
+            ("other", other, 3 * POINT * _slope(one, other)),
+        ):
             column_of = measure([slope(of, dict(zip(codes, x.tolist(), strict=True)))])
             found = difference(column_of, ("a", "none"), spread(column_of))
             covered[name] += found.low <= truth <= found.high

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.tools import load_params, section_of
+from xstilts.cli.tools import TargetName, load_params, section_of
 from xstilts.errors import UserError
 
 answering = typer.Typer()
@@ -54,6 +54,39 @@ def compare(
     both = [name for name in params.grid.targets if name in there.settings.targets]
     found = room.compare((here, first), (there, second), target or both, params.answers)
     print("\n".join(room.render(one, bool(target), len(found)) for one in found))
+
+
+@answering.command()
+def languages(
+    target: TargetName,
+    facts: Annotated[
+        list[Path] | None,
+        typer.Option(help="More facts: a CSV with the column language and columns of numbers."),
+    ] = None,
+    other: Annotated[
+        Path | None, typer.Option("--with", help="The cells of an archive, or a project's folder.")
+    ] = None,
+) -> None:
+    """Along what a target's gains lie: distance from English, script, how a language is cut.
+
+    Example: xstilts languages udpos; xstilts languages panx --facts sizes.csv
+    """
+    from xstilts import paths
+
+    given = paths.to_root(*(facts or []), *([other] if other else []))
+    params = load_params()
+    from xstilts.looking.facts import counted, read_facts, shipped
+    from xstilts.results import compare as rooms
+    from xstilts.results import slopes as room
+
+    here = rooms.Grid(params.grid, paths.CELLS)
+    grid = rooms.grid_at(given[-1]) if other else here
+    if not other:
+        section_of(params.targets, "targets", target)
+    known = shipped() | (counted(target, params) if not other else {})
+    for path in given[: len(facts or [])]:
+        known |= read_facts(path)
+    print(room.render(room.slopes(grid, target, known, params.answers)))
 
 
 @answering.command()

@@ -62,7 +62,7 @@ class Part:
 def inspect(params: Params, name: str, intermediate: str, options: InspectOptions) -> Iterator[str]:
     """The lines to print: lengths and pieces of each table, labels, examples of each language."""
     parts = _parts(params, name, intermediate)
-    tokenizer, origin = _tokenizer(params)
+    tokenizer, origin = tokenizer_of(params)
     first = parts[-1].task
     yield f"{name}: {first.family_name}, at most {first.settings.max_length} pieces, {origin}"
     silent = params.run.silent
@@ -151,7 +151,7 @@ def _task(record: Record, section: PhaseSettings | FrozenSettings, folder: Path)
     return task(record, section)
 
 
-def _tokenizer(params: Params) -> tuple[Tokenizer, str]:
+def tokenizer_of(params: Params) -> tuple[Tokenizer, str]:
     """The tokenizer that params name, or phase 1 left or would train; and which of them it is."""
     settings = params.pretrain
     if settings.encoder is not None:
@@ -201,7 +201,7 @@ def _sizes(tables: Iterable[Seen], tokenizer: Tokenizer) -> Iterator[list[str]]:
            "chars/piece", "unknown"]  # fmt: skip
     for seen in tables:
         middle, high = np.percentile(seen.lengths, (50, 95))
-        pieces, words, characters, unknown = _pieces(seen.drawn, tokenizer)
+        pieces, words, characters, unknown = pieces_of(seen.drawn, tokenizer)
         yield [
             seen.name,
             str(len(seen.rows)),
@@ -216,9 +216,9 @@ def _sizes(tables: Iterable[Seen], tokenizer: Tokenizer) -> Iterator[list[str]]:
         ]
 
 
-def _pieces(rows: Sequence[Row], tokenizer: Tokenizer) -> tuple[int, int, int, int]:
+def pieces_of(rows: Sequence[Row], tokenizer: Tokenizer) -> tuple[int, int, int, int]:
     """(pieces, words, characters without white space, unknown pieces) of the distinct texts."""
-    texts = list(dict.fromkeys(text for row in rows for text in _texts(row)))
+    texts = list(dict.fromkeys(text for row in rows for text in texts_of(row)))
     if not texts:  # of a family whose columns are not among TEXTS; a tokenizer takes no empty list
         return 0, 0, 0, 0
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -232,7 +232,7 @@ def _pieces(rows: Sequence[Row], tokenizer: Tokenizer) -> tuple[int, int, int, i
     )
 
 
-def _texts(row: Row) -> Iterator[str]:
+def texts_of(row: Row) -> Iterator[str]:
     """All texts of a row, whichever family's: by the names of the columns."""
     yield from (row[name] for name in TEXTS if row.get(name))
     yield from row.get("choices") or ()

@@ -81,6 +81,16 @@ def slope(column: Summed, covariate: Mapping[str, float]) -> Summed:
     return replace(column, languages=codes, weights=dict(zip(codes, weights.tolist(), strict=True)))
 
 
+def joint_slopes(column: Summed, covariates: Mapping[str, Floats]) -> dict[str, Summed]:
+    """As `slope`, of all covariates in one fit; each an array over the column's languages."""
+    design = np.column_stack([np.ones(len(column.languages)), *covariates.values()])
+    weights = np.linalg.pinv(design)[1:]
+    return {
+        name: replace(column, weights=dict(zip(column.languages, own.tolist(), strict=True)))
+        for name, own in zip(covariates, weights, strict=True)
+    }
+
+
 def _slope_weights(x: Floats) -> Floats:
     centred: Floats = x - x.mean() if len(x) else x
     if len(x) < 3 or not float(centred @ centred):
