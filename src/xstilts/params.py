@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Discriminator,
     Field,
+    PositiveInt,
     Tag,
     ValidationError,
     field_validator,
@@ -46,7 +47,7 @@ class FileSpec(Section):
     reader: str  # a name in sources/readers
     path: str  # relative to source.path; {language} is filled in, * matches any; `a + b`: both
     languages: list[str] | None = None  # the file is only for these; null: for all of the task's
-    part: str = ""  # of a task with parts (anli_plus): the one that the rows are of
+    part: str = ""  # of classification: the part that the rows are of (anli_plus, members' `part`)
     rows: tuple[int, int] | None = None  # [start, stop) of the file's rows, before any is dropped
     share: Literal["all", "train", "select"] = "all"  # a side of the seeded 90/10 split by group
     group: Literal["article", "paragraph"] = "article"  # what a span file's split keeps whole
@@ -218,20 +219,40 @@ class FrozenSettings(Section):
         return self.tuning
 
 
+class MemberSettings(Section):
+    """Which English train rows of a task an intermediate takes, and whose labels they have."""
+
+    limit: PositiveInt | None = None  # rows; smaller limits' rows are among larger ones'
+    part: str | None = None  # only rows of this part, as ANLI+ has them, or source.tasks names them
+    labels: Literal["own", "shuffled"] = "own"  # shuffled: a control, which has nothing to learn
+
+
 class IntermediateSettings(PhaseSettings):
     """An intermediate: a mixture of English tasks, each with an optional limit of rows."""
 
-    members: dict[Name, int | None] = {}  # empty: the baseline
+    members: dict[Name, int | MemberSettings | None] = {}  # empty: the baseline
     sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
     temperature: float = Field(default=2.0, ge=1)  # p ~ min(n, cap) ** (1 / T), as in jiant
     cap: int | None = Field(default=None, ge=1)  # of the rows that count in sampling and steps
 
     @field_validator("members")
     @classmethod
-    def _limits_are_positive(cls, members: dict[Name, int | None]) -> dict[Name, int | None]:
-        if bad := [name for name, limit in members.items() if limit is not None and limit < 1]:
+    def _limits_are_positive(
+        cls, members: dict[Name, int | MemberSettings | None]
+    ) -> dict[Name, int | MemberSettings | None]:
+        limits = {name: value for name, value in members.items() if isinstance(value, int)}
+        if bad := [name for name, limit in limits.items() if limit < 1]:
             raise ValueError(f"{bad[0]}: a limit is a positive number of rows, or null for all")
         return members
+
+    def member(self, name: str) -> MemberSettings:
+        """A member's settings in full: a number is a limit, null takes all."""
+        return taken(self.members[name])
+
+
+def taken(value: int | MemberSettings | None) -> MemberSettings:
+    """What a value of `members` says."""
+    return value if isinstance(value, MemberSettings) else MemberSettings(limit=value)
 
 
 def _kind(value: Any) -> str:
@@ -298,7 +319,7 @@ class Params(Section):
         for series, rows in self.answers.sizes.items():
             for name, size in rows.items():
                 section = self.intermediates.get(name)
-                limits = list(section.members.values()) if section else []
+                limits = [section.member(one).limit for one in section.members] if section else []
                 if len(limits) == 1 and limits[0] is not None and limits[0] != size:
                     problems.append(
                         f"answers.sizes.{series}.{name}: {size}, and its member is limited to "

@@ -47,10 +47,22 @@ SAME_TRAIN = {"mlqa": "xquad"}  # two targets trained on the same rows
 
 
 def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
-    """The task's languages in the world, English first; retrieval's are all but English."""
-    if record.english_only:
-        return (ENGLISH,)
-    return PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
+    """The task's languages in the world, English first; retrieval's are all but English.
+
+    Or those of them that params name: text of English alone makes an encoder of English alone.
+    """
+    own = PRIVATE if record.name in AGAINST_ENGLISH else tuple(LANGUAGES)
+    own = (ENGLISH,) if record.english_only else own
+    files = source.tasks.get(record.name)
+    if files is None or files.languages is None:
+        return own
+    for code in files.languages:
+        if code not in own:
+            raise UserError(
+                f"params.yaml: source.tasks.{record.name}.languages: the world has no "
+                f"'{code}'{nearest(code, own)}"
+            )
+    return tuple(code for code in own if code in files.languages)
 
 
 def locate(record: Record, split: Split, language: str, source: SourceSettings) -> list[str] | None:
@@ -79,5 +91,7 @@ def read(record: Record, split: Split, language: str, source: SourceSettings) ->
         return None
     name = SAME_TRAIN.get(record.name, record.name) if split == "train" else record.name
     make = TASKS[record.name][0]
-    rows = make(asking.TableSpec(source.seed, name, split, language, size, record.labels))
+    spoken = languages(record, source)
+    spec = asking.TableSpec(source.seed, name, split, language, size, record.labels, spoken)
+    rows = make(spec)
     return Reading(rows, {"read": len(rows)})

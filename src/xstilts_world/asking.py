@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from xstilts.formats.tables import Row
 from xstilts_world.changes import change, conflict
+from xstilts_world.languages import LANGUAGES
 from xstilts_world.meaning import (
     AGENT,
     GIVEN,
@@ -48,7 +49,8 @@ PARALLEL = ("xnli", "pawsx", "xquad", "xcopa")
 class TableSpec(NamedTuple):
     """Which table to make: its world's seed, task, split, language and number of rows.
 
-    labels: the task's, in its official order, where it has some.
+    labels: the task's, in its official order, where it has some. languages: all that a text's words
+    may be of.
     """
 
     seed: int
@@ -57,6 +59,7 @@ class TableSpec(NamedTuple):
     language: str
     size: int
     labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = tuple(LANGUAGES)
 
     def stream(self, index: int) -> Stream:
         """The random numbers of one row; the same in every language where rows are translations."""

@@ -8,10 +8,11 @@ sentence has one language's order and endings, and each of its words is any lang
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xstilts.formats.tables import Row
 from xstilts_world.asking import TableSpec, ask, askable
 from xstilts_world.changes import draw_hypothesis, premise
-from xstilts_world.languages import LANGUAGES
 from xstilts_world.meaning import (
     GIVEN,
     KIND_OF,
@@ -33,10 +34,11 @@ def plain_text(spec: TableSpec) -> list[Row]:
     """The rows of one language's text.
 
     In percent: 15 glossary, 25 translations, 40 retellings (half in another language), 10
-    questions, 2 facts, 8 stories. The other language is English in four of five.
+    questions, 2 facts, 8 stories. The other language is English in four of five. Words are of the
+    languages that the text has (spec.languages): of English alone, where that is all it has.
     """
     rows: list[Row] = []
-    codes = list(LANGUAGES)
+    codes = list(spec.languages)
     for index in range(spec.size):
         stream, t = spec.stream(index), spec.tongue()
         other = "en" if stream.chance(80) and spec.language != "en" else stream.pick(codes)
@@ -45,23 +47,28 @@ def plain_text(spec: TableSpec) -> list[Row]:
             text, pair = _glossary(stream, t, second)
         elif way < 40:
             story = _story(stream, spec.split)
-            text, pair = _told(_mixing(stream, t), story), _told(_mixing(stream, second), story)
+            text, pair = (
+                _told(_mixing(stream, t, codes), story),
+                _told(_mixing(stream, second, codes), story),
+            )
         elif way < 80:
             # Half in the same language, since the tasks' pairs of texts are in one language, too.
             second = second if stream.chance(50) else t
-            text, pair = _retold(stream, spec.split, _mixing(stream, t), _mixing(stream, second))
+            text, pair = _retold(
+                stream, spec.split, _mixing(stream, t, codes), _mixing(stream, second, codes)
+            )
         elif way < 90:
-            text, pair = _asked(stream, spec.split, _mixing(stream, t))
+            text, pair = _asked(stream, spec.split, _mixing(stream, t, codes))
         elif way < 92:
             text = t.text([t.sentence(_fact(stream))])
         else:
-            text = _read(stream, spec.split, t)
+            text = _read(stream, spec.split, t, codes)
         rows.append({"text": text, "pair": pair})
     return rows
 
 
-def _mixing(stream: Stream, t: Tongue) -> Mixing:
-    return Mixing(t, [tongue(t.seed, code) for code in LANGUAGES], stream)
+def _mixing(stream: Stream, t: Tongue, codes: Sequence[str]) -> Mixing:
+    return Mixing(t, [tongue(t.seed, code) for code in codes], stream)
 
 
 def _told(t: Tongue, story: Story) -> str:
@@ -120,12 +127,12 @@ def _fact(stream: Stream) -> Event:
     return Event("be", Noun(word, new=True), Noun(KIND_OF[word], new=True))
 
 
-def _read(stream: Stream, split: str, t: Tongue) -> str:
+def _read(stream: Stream, split: str, t: Tongue, codes: Sequence[str]) -> str:
     """A story of two or three events in a style of its own."""
 
     def draw() -> tuple[object, Story]:
         story = draw_story(stream, 2 + stream.below(2))
         return story, story
 
-    story, t = belonging(split, draw), _mixing(stream, t)
+    story, t = belonging(split, draw), _mixing(stream, t, codes)
     return t.text(t.sentence(event, draw_style(stream, 25)) for event in story)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.sources.ranked import XQUAD_R
 from xstilts.errors import UserError
 from xstilts.formats.tables import Row, folder_digest, read_json, read_record, read_table
-from xstilts.params import FileSpec, SourceSettings, TaskFiles
+from xstilts.params import FileSpec, MemberSettings, SourceSettings, TaskFiles
 from xstilts.running import experiments
 from xstilts.sources import splits
 from xstilts.sources.prepare import (
@@ -449,3 +449,53 @@ class TestRealFiles:
             read_json(small / "target/panx/train/1-panx/counts.json")["train-en"]["rows"] == 7_888
         )
         assert read_json(small / "target/bucc2018/counts.json")["dev-zh"]["read"] == 8_624
+
+
+def _labels(folder: Path, split: str = "train") -> dict[str, str]:
+    return {row["id"]: row["label"] for row in read_table(folder / "mnli", split, "en").rows}  # type: ignore[arg-type]
+
+
+def test_shuffled_labels_are_as_many_of_each_of_the_same_rows(
+    settings: SourceSettings, tmp_path: Path
+) -> None:
+    """A control: what trains has nothing to learn, what selects is as it was."""
+    prepare_intermediate({"mnli": 30}, settings, tmp_path / "own")
+    for name in ("shuffled", "again"):
+        member = MemberSettings(limit=30, labels="shuffled")
+        prepare_intermediate({"mnli": member}, settings, tmp_path / name)
+    own, found = (_labels(tmp_path / name) for name in ("own", "shuffled"))
+    assert found.keys() == own.keys() and found != own
+    assert Counter(found.values()) == Counter(own.values())
+    assert _labels(tmp_path / "own", "select") == _labels(tmp_path / "shuffled", "select")
+    assert folder_digest(tmp_path / "again") == folder_digest(tmp_path / "shuffled")
+    assert read_json(tmp_path / "shuffled/mnli/notes.json") == [
+        "mnli: labels of the train rows are shuffled: a control"
+    ]
+    with pytest.raises(UserError, match=r"squad1: labels: shuffled; a span task's gold belongs"):
+        member = MemberSettings(labels="shuffled")
+        prepare_intermediate({"squad1": member}, settings, tmp_path / "spans")
+
+
+def test_a_part_of_a_task_trains_alone(settings: SourceSettings, tmp_path: Path) -> None:
+    folder = Path(settings.path)
+    _write(folder, "fiction.tsv", _pairs("cen" * 10, 200))
+    _write(folder, "travel.tsv", _pairs("cen" * 5, 300))
+    files = [
+        FileSpec(reader="xtreme-pairs", path=f"{name}.tsv", part=name)
+        for name in ("fiction", "travel")
+    ]
+    tasks = {**settings.tasks, "mnli": TaskFiles(train=files)}
+    settings = settings.model_copy(update={"tasks": tasks})
+    member = MemberSettings(limit=12, part="travel")
+    prepare_intermediate({"mnli": member}, settings, tmp_path / "travel")
+    rows = read_table(tmp_path / "travel/mnli", "train", "en").rows
+    assert len(rows) == 12 and {row["part"] for row in rows} == {"travel"}
+    counts = read_json(tmp_path / "travel/mnli/counts.json")["train-en"]
+    assert counts["dropped: another part"] == 30 and counts["dropped: over the limit"] == 3
+    with pytest.raises(
+        UserError, match="part: 'travels' is none of its rows'; nearest: travel; `part` in"
+    ):
+        prepare_intermediate({"mnli": MemberSettings(part="travels")}, settings, tmp_path / "x")
+    text = MemberSettings(part="travel")
+    with pytest.raises(UserError, match="text has neither"):
+        prepare_intermediate({"text": text}, settings, tmp_path / "text")

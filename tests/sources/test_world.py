@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import pytest
 
 import xstilts_world as world
+from xstilts.errors import UserError
 from xstilts.formats.tables import COLUMNS, FamilyName, Record, digest
-from xstilts.params import SourceSettings
+from xstilts.params import SourceSettings, TaskFiles
 from xstilts.tasks.catalogue import RECORDS
 from xstilts_world.languages import LANGUAGES, lexicon, write
 
@@ -289,3 +292,21 @@ def test_text_is_of_several_kinds() -> None:
     table = rows("text", "train", "qcy")
     pairs = [row for row in table if row["pair"]]
     assert len(table) == 12000 and 0.86 < len(pairs) / len(table) < 0.94
+
+
+def test_text_of_english_alone_has_words_of_no_other_language() -> None:
+    settings = SourceSettings(tasks={"text": TaskFiles(languages=["en"])})
+    assert world.languages(record("text"), settings) == ("en",)
+    reading = world.read(record("text"), "train", "en", settings)
+    assert reading is not None and len(reading.rows) == 12000
+
+    def words(found: Iterable[dict[str, Any]]) -> set[str]:
+        texts = [row[side] for row in found for side in ("text", "pair") if row[side]]
+        return {word.casefold() for text in texts for word in re.findall(r"[^\W\d_]+", text)}
+
+    alone, mixed = words(reading.rows), words(rows("text", "train", "en"))
+    assert alone < mixed and len(mixed) > 3 * len(alone)
+    assert world.languages(record("xnli"), settings)[1:]  # the tasks have the others
+    wrong = SourceSettings(tasks={"xnli": TaskFiles(languages=["en", "qal", "fr"])})
+    with pytest.raises(UserError, match=r"source.tasks.xnli.languages: the world has no 'fr'"):
+        world.languages(record("xnli"), wrong)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xstilts.errors import UserError
+from xstilts.errors import UserError, nearest
 from xstilts.formats.tables import (
     ENGLISH,
     GOLD,
@@ -31,7 +31,13 @@ from xstilts.formats.tables import (
     write_record,
     write_table,
 )
-from xstilts.params import GridSettings, IntermediateSettings, SourceSettings
+from xstilts.params import (
+    GridSettings,
+    IntermediateSettings,
+    MemberSettings,
+    SourceSettings,
+    taken,
+)
 from xstilts.paths import training_data
 from xstilts.sources import Source, source_named
 from xstilts.sources.reading import Reading
@@ -46,6 +52,7 @@ from xstilts.sources.splits import (
 )
 from xstilts.tasks.catalogue import record as record_of
 
+ALL = MemberSettings()
 REPORTED: tuple[Split, ...] = ("dev", "test")
 
 __all__ = ["prepare_intermediate", "prepare_target", "prepare_text", "split_groups"]
@@ -116,14 +123,14 @@ def prepare_text(source: SourceSettings, out: Path) -> None:
 
 
 def prepare_intermediate(
-    members: Mapping[str, int | None], source: SourceSettings, out: Path
+    members: Mapping[str, int | MemberSettings | None], source: SourceSettings, out: Path
 ) -> None:
     """Write an intermediate's member folders: train rows up to the limit, and rows that select."""
     unlike: list[str] = []
     with fresh_folder(out) as folder:
         write_json(folder / "members.json", list(members))
-        for name, limit in members.items():
-            record = record_of(name)
+        for name, value in members.items():
+            record, take = record_of(name), taken(value)
             if "intermediate" not in record.roles:
                 raise UserError(
                     f"params.yaml: intermediates: '{name}' is a {record.roles[0]}; expected a task "
@@ -135,9 +142,14 @@ def prepare_intermediate(
                         f"params.yaml: intermediates: {name} is a member, and the source has none; "
                         "expected some, in source.tasks.text.languages; or remove the member"
                     )
-                _write_text(folder / name, record, source, limit)
+                if take.part or take.labels != "own":
+                    raise UserError(
+                        f"params.yaml: intermediates: {name}: part or labels; text has neither; "
+                        "expected a limit alone; remove them"
+                    )
+                _write_text(folder / name, record, source, take.limit)
             else:
-                unlike += _write_member(folder / name, record, record, source, limit)
+                unlike += _write_member(folder / name, record, record, source, take)
         _check_sizes(unlike, source)
 
 
@@ -186,7 +198,7 @@ def _write_member(
     step: Record,
     owner: Record,
     source: SourceSettings,
-    limit: int | None = None,
+    take: MemberSettings = ALL,
     reported: Mapping[str, list[Row]] | None = None,
 ) -> list[str]:
     """Write a member folder: the English rows of task `step` that train and select for `owner`.
@@ -219,15 +231,44 @@ def _write_member(
             side.rows, lost = answering(side.rows)
             side.counts |= {"dropped: answer in no sentence": lost} if lost else {}
     writer.record = _with_labels(writer.record, train, select)
-    at_most = [limit, _limit(step, "train", source)]
-    limit = min((number for number in at_most if number is not None), default=None)
-    kept = limited(train.rows, limit, source.seed, step.family)
-    if over := len(train.rows) - len(kept):
-        train.counts["dropped: over the limit"] = over
+    kept = _take(train, take, step, source)
+    if take.labels == "shuffled":
+        writer.notes.append(f"{step.name}: labels of the train rows are shuffled: a control")
     writer.table("train", ENGLISH, kept, train.counts)
     writer.table("select", ENGLISH, select.rows, select.counts)
     writer.close()
     return writer.unlike
+
+
+def _take(train: _Side, take: MemberSettings, step: Record, source: SourceSettings) -> list[Row]:
+    """The train rows of a part, within the limit, with the labels that are asked for."""
+    if take.part:
+        parts = {row["part"] for row in train.rows if row.get("part")}
+        if take.part not in parts:
+            raise UserError(
+                f"params.yaml: intermediates: {step.name}: part: '{take.part}' is none of its "
+                f"rows'{nearest(take.part, parts)}; `part` in source.tasks.{step.name}.train names "
+                "a file's"
+            )
+        # What selects stays whole, so that parts are selected alike.
+        train.keep([row for row in train.rows if row.get("part") == take.part], "another part")
+    at_most = [take.limit, _limit(step, "train", source)]
+    limit = min((number for number in at_most if number is not None), default=None)
+    kept = limited(train.rows, limit, source.seed, step.family)
+    if over := len(train.rows) - len(kept):
+        train.counts["dropped: over the limit"] = over
+    return _shuffled(kept, step, source.seed) if take.labels == "shuffled" else kept
+
+
+def _shuffled(rows: Sequence[Row], step: Record, seed: int) -> list[Row]:
+    """The rows with each other's labels: as many of each as before, and nothing to learn."""
+    if step.family not in ("classification", "choice"):
+        raise UserError(
+            f"params.yaml: intermediates: {step.name}: labels: shuffled; a {step.family} task's "
+            "gold belongs to its row; expected a task of classification or choice"
+        )
+    order = np.random.default_rng([seed, len(rows), 1]).permutation(len(rows))
+    return [{**row, "label": rows[other]["label"]} for row, other in zip(rows, order, strict=True)]
 
 
 def _limit(record: Record, split: Split, source: SourceSettings) -> int | None:
