@@ -100,13 +100,23 @@ def plan(
     budget: Annotated[
         str, typer.Option(help="What it may take, as 40m or 2h; none: what reaches --matters.")
     ] = "",
+    rank: Annotated[
+        str, typer.Option(help="A target: which intermediate to train for it, before it is paid.")
+    ] = "",
+    other: Annotated[
+        Path | None, typer.Option("--with", help="For --rank: the cells of an archive or project.")
+    ] = None,
 ) -> None:
     """How many more replicates would make differences how sure, and what they would take.
 
-    From the spread of the grid's replicates, never from what they gained.
+    From the spread of the grid's replicates, never from what they gained. With --rank: what to
+    train before a target, by guesses that cost little, and how good these are.
 
-    Example: xstilts plan --matters 2; xstilts plan --budget 2h
+    Example: xstilts plan --matters 2; xstilts plan --budget 2h; xstilts plan --rank tydiqa
     """
+    if rank:
+        _rank(rank, other)
+        return
     params = load_params()
     from xstilts import paths
     from xstilts.results import plan as room
@@ -119,6 +129,29 @@ def plan(
     seconds = _seconds(budget) if budget else None
     found = room.plan(params.grid, settings, costs, paths.CELLS, seconds)
     print(room.render(found, params.grid, params.experiment, settings.matters))
+
+
+def _rank(target: str, other: Path | None) -> None:
+    from xstilts import paths
+
+    given = paths.to_root(*([other] if other else []))
+    params = load_params()
+    from xstilts.results import choose as room
+    from xstilts.results.compare import grid_at
+
+    if other:
+        grid = grid_at(given[0])
+        cells, models, probed = grid.cells, given[0] / paths.MODELS, {}
+        settings = grid.settings
+    else:
+        from xstilts.looking.probing import probed_models
+
+        section_of(params.targets, "targets", target)
+        settings, cells, models = params.grid, paths.CELLS, paths.MODELS
+        probed = probed_models(params, target)
+    gains = room.gains_of(settings, cells)
+    ways = room.kinds(gains, room.sizes_of(settings, models), probed)
+    print(room.render(room.rank(target, gains, ways)))
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,126 @@
+"""Guessing before paying: LogME's published numbers, regret and chance by counting, the command."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from tests.conftest import ROOT
+from xstilts import paths
+from xstilts.cli.main import app
+from xstilts.errors import UserError
+from xstilts.looking.probing import logme, probe, vectors_of
+from xstilts.params import load
+from xstilts.results.answers.choosing import agreement, halves, regret, regret_by_chance
+from xstilts.results.choose import gains_of, kinds, rank, sizes_of
+from xstilts.results.compare import grid_at
+from xstilts.training import encoder as encoders
+
+ARCHIVE = ROOT / "docs/cards/real-small"
+GAINS = st.dictionaries(st.sampled_from("abcdefg"), st.floats(-1, 1), min_size=2)
+
+
+@pytest.mark.parametrize(
+    ("seed", "shape", "wanted"),
+    [
+        (0, (200, 16, 3), -0.7544488042708304),
+        (1, (60, 40, 2), -1.0552537172652992),
+        (2, (30, 50, 4), 1.405566486010564),  # fewer rows than numbers
+    ],
+)
+def test_logme_is_that_of_its_authors(
+    seed: int, shape: tuple[int, int, int], wanted: float
+) -> None:
+    """github.com/thuml/LogME, _fit_fixed_point, on the same rows."""
+    rows, width, classes = shape
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, rows)
+    vectors = random.normal(size=(rows, width))
+    vectors[:, 0] += labels
+    vectors[:, 1:] *= np.linspace(0.1, 2, width - 1)
+    assert logme(vectors, labels) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_probe_finds_what_is_there_and_nothing_else() -> None:
+    random = np.random.default_rng(4)
+    labels = random.integers(0, 3, 600)
+    vectors = random.normal(size=(600, 8))
+    assert abs(probe(vectors, labels)) < 0.1
+    vectors[np.arange(600), labels] += 4
+    assert probe(vectors, labels) > 0.5
+    assert logme(vectors, labels) > logme(random.normal(size=(600, 8)), labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(GAINS, st.integers(1, 4))
+def test_regret_by_chance_is_the_mean_over_all_draws(gains: dict[str, float], k: int) -> None:
+    k = min(k, len(gains))
+    best = max(gains.values())
+    lost = [best - max(chosen) for chosen in combinations(gains.values(), k)]
+    assert regret_by_chance(gains, k) == pytest.approx(float(np.mean(lost)), abs=1e-12)
+    assert regret(dict.fromkeys(gains, 0.0), gains, k) == pytest.approx(float(np.mean(lost)))
+    assert regret(gains, gains, k) == 0
+
+
+def test_halves_of_the_replicates_and_ranks() -> None:
+    runs = {"a": {1: 0.1, 2: 0.2, 3: 0.3}, "b": {1: 0.3, 2: 0.2, 3: 0.1}}
+    pairs = halves(runs)
+    assert len(pairs) == 3 and pairs[0] == (
+        {"a": 0.1, "b": 0.3},
+        {"a": 0.25, "b": pytest.approx(0.15)},
+    )
+    assert agreement(*pairs[0]) == pytest.approx(-1)
+    assert math.isnan(agreement({"a": 1, "b": 1}, {"a": 1, "b": 2}))
+
+
+def test_the_target_that_is_asked_is_no_part_of_its_guess() -> None:
+    grid = grid_at(ARCHIVE)
+    gains = gains_of(grid.settings, grid.cells)
+    ways = {way.name: way for way in kinds(gains, sizes_of(grid.settings, ARCHIVE / "models"), {})}
+    before = ways["mean of other targets"].of("xnli")
+    changed = {
+        **gains,
+        "xnli": {name: dict.fromkeys(of, 9.0) for name, of in gains["xnli"].items()},
+    }
+    again = {
+        way.name: way for way in kinds(changed, sizes_of(grid.settings, ARCHIVE / "models"), {})
+    }
+    assert again["mean of other targets"].of("xnli") == before
+    assert ways["retrieval"].of("tatoeba") != ways["retrieval"].of("xnli")
+    assert ways["rows"].of("xnli")["mnli"] == 3253
+    found = rank("xnli", gains, list(ways.values()))
+    assert found.judged["rows"].targets == 11 and found.ceiling is not None
+    assert found.ceiling.regret[0] < found.chance[0]
+
+
+def test_the_command_reads_an_archive() -> None:
+    done = CliRunner().invoke(app, ["plan", "--rank", "tydiqa", "--with", str(ARCHIVE)])
+    assert done.exit_code == 0, done.output
+    assert "tydiqa: before it is trained" in done.output and "half of the replicates" in done.output
+
+
+def test_encoders_are_probed_on_every_family_that_trains(
+    small_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_world)
+    params = load()
+    ref = encoders.read_ref(paths.intermediate_model("none", 1))
+    seen = set()
+    for target in params.grid.targets:
+        data, section = paths.target_data(target), params.targets[target]
+        if not paths.trainings(data):
+            with pytest.raises(UserError, match="nothing is trained for it"):
+                vectors_of(ref, data, section, params.training, Path("work/features"))  # type: ignore[arg-type]
+            continue
+        vectors, labels = vectors_of(ref, data, section, params.training, Path("work/features"))  # type: ignore[arg-type]
+        assert len(vectors) == len(labels) and np.isfinite(vectors).all()
+        assert set(labels.tolist()) == set(range(int(labels.max()) + 1))
+        seen.add(target)
+    assert {"xnli", "udpos"} <= seen
