@@ -499,3 +499,17 @@ def test_a_part_of_a_task_trains_alone(settings: SourceSettings, tmp_path: Path)
     text = MemberSettings(part="travel")
     with pytest.raises(UserError, match="text has neither"):
         prepare_intermediate({"text": text}, settings, tmp_path / "text")
+
+
+def test_a_targets_own_limit_counts_where_another_tasks_rows_train_it(
+    settings: SourceSettings, tmp_path: Path
+) -> None:
+    """XNLI trains on MNLI's rows: the intermediate may have more of them."""
+    few = settings.tasks["xnli"].model_copy(update={"limits": {"train": 12}})
+    settings = settings.model_copy(update={"tasks": {**settings.tasks, "xnli": few}})
+    prepare_target("xnli", settings, tmp_path / "xnli")
+    prepare_intermediate({"mnli": 30}, settings, tmp_path / "mnli")
+    (trained,) = (tmp_path / "xnli/train").iterdir()
+    rows = [read_table(folder, "train", "en").rows for folder in (trained, tmp_path / "mnli/mnli")]
+    assert [len(of) for of in rows] == [12, 30]
+    assert {row["id"] for row in rows[0]} <= {row["id"] for row in rows[1]}

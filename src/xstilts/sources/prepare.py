@@ -231,7 +231,8 @@ def _write_member(
             side.rows, lost = answering(side.rows)
             side.counts |= {"dropped: answer in no sentence": lost} if lost else {}
     writer.record = _with_labels(writer.record, train, select)
-    kept = _take(train, take, step, source)
+    limits = [_limit(record, "train", source) for record in (step, owner)]
+    kept = _take(train, take, step, [take.limit, *limits], source.seed)
     if take.labels == "shuffled":
         writer.notes.append(f"{step.name}: labels of the train rows are shuffled: a control")
     writer.table("train", ENGLISH, kept, train.counts)
@@ -240,8 +241,10 @@ def _write_member(
     return writer.unlike
 
 
-def _take(train: _Side, take: MemberSettings, step: Record, source: SourceSettings) -> list[Row]:
-    """The train rows of a part, within the limit, with the labels that are asked for."""
+def _take(
+    train: _Side, take: MemberSettings, step: Record, limits: Sequence[int | None], seed: int
+) -> list[Row]:
+    """The train rows of a part, within the least of the limits, with the labels asked for."""
     if take.part:
         parts = {row["part"] for row in train.rows if row.get("part")}
         if take.part not in parts:
@@ -252,12 +255,11 @@ def _take(train: _Side, take: MemberSettings, step: Record, source: SourceSettin
             )
         # What selects stays whole, so that parts are selected alike.
         train.keep([row for row in train.rows if row.get("part") == take.part], "another part")
-    at_most = [take.limit, _limit(step, "train", source)]
-    limit = min((number for number in at_most if number is not None), default=None)
-    kept = limited(train.rows, limit, source.seed, step.family)
+    limit = min((number for number in limits if number is not None), default=None)
+    kept = limited(train.rows, limit, seed, step.family)
     if over := len(train.rows) - len(kept):
         train.counts["dropped: over the limit"] = over
-    return _shuffled(kept, step, source.seed) if take.labels == "shuffled" else kept
+    return _shuffled(kept, step, seed) if take.labels == "shuffled" else kept
 
 
 def _shuffled(rows: Sequence[Row], step: Record, seed: int) -> list[Row]:
