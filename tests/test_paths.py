@@ -25,9 +25,10 @@ OUTS = {
     "baseline-encoder": paths.encoder("${item.replicate}"),
     "baseline-model": paths.intermediate_model("none", "${item.replicate}"),
     "baseline": paths.cell("none", "${item.task}", "${item.replicate}"),
+    "lab": paths.lab("${item.intermediate}", "${item.task}", "${item.replicate}"),
     "report": paths.REPORTS,
 }
-BUILT = re.compile(r'"(data|models|cells|studies|reports|work|predictions|history)(/[^"\s]*)?"')
+BUILT = re.compile(r'"(data|models|cells|studies|reports|lab|work|predictions|history)(/[^"\s]*)?"')
 
 
 @pytest.mark.parametrize("stage", OUTS)

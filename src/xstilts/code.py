@@ -31,6 +31,7 @@ COMMANDS = {
     "intermediate": ("intermediate",),
     "target": ("target",),
     "report": ("report",),
+    "lab": ("lab",),
 }
 # Every training imports them, and they cannot change a number: each setting stands in params.yaml,
 # which DVC compares itself; the others raise an error, show progress or what a study tried, tell

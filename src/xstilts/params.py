@@ -166,6 +166,14 @@ class TrainingSettings(Section):
     patience: int = Field(default=30, ge=1)  # evaluations without gain before a training stops
 
 
+class LabSettings(Section):
+    """The cells that the selection lab trains again, to see what English dev costs as the rule."""
+
+    intermediates: list[str] = []
+    targets: list[str] = []
+    last: PositiveInt = 3  # evaluations whose weights one of the rules averages
+
+
 class RunSettings(Section):
     """What moves no score: no stage depends on it, and no key, digest or card holds it."""
 
@@ -278,6 +286,7 @@ class Params(Section):
     run: RunSettings = RunSettings()
     grid: GridSettings = GridSettings()
     answers: AnswerSettings = AnswerSettings()
+    lab: LabSettings = LabSettings()
     study: Studies = Studies()
     intermediates: dict[Name, IntermediateSettings] = {}
     targets: dict[Name, Target] = {}
@@ -310,6 +319,20 @@ class Params(Section):
             ("targets", self.grid.targets, self.answers.targets),
         )
         problems = [
+            f"lab.{kind}: '{name}' is not in the grid{nearest(name, grid)}"
+            for kind, names, grid in (
+                ("intermediates", self.lab.intermediates, self.grid.intermediates),
+                ("targets", self.lab.targets, self.grid.targets),
+            )
+            for name in names
+            if name not in grid
+        ]
+        problems += [
+            f"lab.targets: '{name}' is frozen, so no checkpoint is chosen; expected trained targets"
+            for name in self.lab.targets
+            if isinstance(self.targets.get(name), FrozenSettings)
+        ]
+        problems += [
             f"answers.{kind}.{group}: '{name}' is not in the grid{nearest(name, grid)}"
             for kind, grid, groups in named
             for group, members in groups.items()

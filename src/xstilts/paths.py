@@ -1,7 +1,7 @@
 """The paths of all inputs and outputs, relative to the folder of params.yaml.
 
-DVC owns what stands in data/, models/, cells/, studies/ and reports/; git ignores work/, where a
-stage leaves what a rerun may use. dvc.yaml names the same folders, as DVC reads no Python.
+DVC owns what stands in data/, models/, cells/, studies/, reports/ and lab/; git ignores work/,
+where a stage leaves what a rerun may use. dvc.yaml names the same folders, as DVC reads no Python.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 DATA, MODELS, CELLS = Path("data"), Path("models"), Path("cells")
 STUDIES, REPORTS, WORK = Path("studies"), Path("reports"), Path("work")
+LAB = Path("lab")  # what other rules than English dev would have chosen; nothing reads it
 KEPT = Path("kept")  # cells' whole models (run.keep_model)
 CODE = Path("code")  # what the stage `code` writes
 TEXT = DATA / "text"  # phase 1's
@@ -55,6 +56,11 @@ def intermediate_model(intermediate: str, replicate: int | str) -> Path:
 def cell(intermediate: str, task: str, replicate: int | str, cells: Path = CELLS) -> Path:
     """The card, curve and predictions of one training of phase 3."""
     return cells / intermediate / task / str(replicate)
+
+
+def lab(intermediate: str, task: str, replicate: int | str) -> Path:
+    """What the selection lab found of a cell."""
+    return LAB / intermediate / task / str(replicate)
 
 
 def kept_model(intermediate: str, task: str, replicate: int | str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -70,40 +71,67 @@ def test_regret_by_chance_is_the_mean_over_all_draws(gains: dict[str, float], k:
 
 
 def test_halves_of_the_replicates_and_ranks() -> None:
-    runs = {"a": {1: 0.1, 2: 0.2, 3: 0.3}, "b": {1: 0.3, 2: 0.2, 3: 0.1}}
-    pairs = halves(runs)
-    assert len(pairs) == 3 and pairs[0] == (
-        {"a": 0.1, "b": 0.3},
-        {"a": 0.25, "b": pytest.approx(0.15)},
-    )
-    assert agreement(*pairs[0]) == pytest.approx(-1)
+    assert halves([1, 2, 3]) == [((1,), [2, 3]), ((2,), [1, 3]), ((3,), [1, 2])]
+    assert halves([4]) == [([4], [4])]
+    assert agreement({"a": 1, "b": 3}, {"a": 2, "b": 1}) == pytest.approx(-1)
     assert math.isnan(agreement({"a": 1, "b": 1}, {"a": 1, "b": 2}))
 
 
-def test_the_target_that_is_asked_is_no_part_of_its_guess() -> None:
+def test_the_target_that_is_asked_and_its_twins_are_no_part_of_its_guess() -> None:
     grid = grid_at(ARCHIVE)
-    gains = gains_of(grid.settings, grid.cells)
-    ways = {way.name: way for way in kinds(gains, sizes_of(grid.settings, ARCHIVE / "models"), {})}
-    before = ways["mean of other targets"].of("xnli")
+    gains, twins = gains_of(grid.settings, grid.cells)
+    sizes = sizes_of(grid.settings, ARCHIVE / "models")
+    assert twins["xquad"] == {"xquad", "mlqa"} and twins["tydiqa"] == {"tydiqa"}
+    ways = {way.name: way for way in kinds(gains, twins, sizes, {})}
+    before = ways["mean of other targets"].of("xquad", [1, 2])
+    wild = {name: dict.fromkeys(of, 9.0) for name, of in gains["xquad"].items()}
     changed = {
-        **gains,
-        "xnli": {name: dict.fromkeys(of, 9.0) for name, of in gains["xnli"].items()},
+        way.name: way for way in kinds({**gains, "xquad": wild, "mlqa": wild}, twins, sizes, {})
     }
-    again = {
-        way.name: way for way in kinds(changed, sizes_of(grid.settings, ARCHIVE / "models"), {})
+    assert changed["mean of other targets"].of("xquad", [1, 2]) == before
+    assert changed["mean of other targets"].of("xnli", [1, 2]) != ways["mean of other targets"].of(
+        "xnli", [1, 2]
+    )
+    assert ways["retrieval"].of("tatoeba", [1]) != ways["retrieval"].of("xnli", [1])
+    assert ways["rows"].of("xnli", [1])["mnli"] == 3253
+    found = rank("xnli", gains, list(ways.values()), grid.settings.targets)
+    assert len(found.targets) == 11 and not found.left_out and found.own is not None
+    assert found.own.regret[0] < found.chance[0]
+
+
+def test_kinds_are_judged_on_the_targets_that_all_of_them_have() -> None:
+    gains = {
+        name: {"a": {1: 0.1, 2: 0.1}, "b": {1: 0.0, 2: 0.0}} for name in ("xnli", "panx", "tatoeba")
     }
-    assert again["mean of other targets"].of("xnli") == before
-    assert ways["retrieval"].of("tatoeba") != ways["retrieval"].of("xnli")
-    assert ways["rows"].of("xnli")["mnli"] == 3253
-    found = rank("xnli", gains, list(ways.values()))
-    assert found.judged["rows"].targets == 11 and found.ceiling is not None
-    assert found.ceiling.regret[0] < found.chance[0]
+    twins = {name: frozenset({name}) for name in gains}
+    right = {(row, name): float(row == "a") for row in "ab" for name in ("xnli", "panx")}
+    ways = kinds(gains, twins, {"a": 1.0, "b": 2.0}, {"LogME": right})
+    found = rank("udpos", gains, ways, [*gains, "udpos"])
+    assert found.targets == ("xnli", "panx") and found.left_out == ("udpos",)
+    assert found.judged["LogME"].regret[0] == 0 and found.judged["rows"].regret[0] == pytest.approx(
+        10
+    )
+    assert found.chance[0] == pytest.approx(5)
+
+
+def test_a_target_without_all_of_its_cells_is_left_out(tmp_path: Path) -> None:
+    grid = grid_at(ARCHIVE)
+    cells = shutil.copytree(grid.cells, tmp_path / "cells")
+    shutil.rmtree(cells / "multi/xnli/3")
+    gains, _ = gains_of(grid.settings, cells)
+    assert "xnli" not in gains and len(gains) == 10
+    with pytest.raises(UserError, match="expected 'none' and others"):
+        gains_of(grid.settings.model_copy(update={"intermediates": ["none"]}), cells)
+    with pytest.raises(UserError, match="no target with zero-shot languages has all of its cells"):
+        gains_of(grid.settings, tmp_path / "nowhere")
 
 
 def test_the_command_reads_an_archive() -> None:
     done = CliRunner().invoke(app, ["plan", "--rank", "tydiqa", "--with", str(ARCHIVE)])
     assert done.exit_code == 0, done.output
-    assert "tydiqa: before it is trained" in done.output and "half of the replicates" in done.output
+    assert (
+        "tydiqa: before it is trained" in done.output and "its own other replicates" in done.output
+    )
 
 
 def test_encoders_are_probed_on_every_family_that_trains(

@@ -496,6 +496,7 @@ def test_a_part_of_a_task_trains_alone(settings: SourceSettings, tmp_path: Path)
         UserError, match="part: 'travels' is none of its rows'; nearest: travel; `part` in"
     ):
         prepare_intermediate({"mnli": MemberSettings(part="travels")}, settings, tmp_path / "x")
+    assert read_record(tmp_path / "travel/mnli").parts == ()
     text = MemberSettings(part="travel")
     with pytest.raises(UserError, match="text has neither"):
         prepare_intermediate({"text": text}, settings, tmp_path / "text")

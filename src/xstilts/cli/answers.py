@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from xstilts.cli.tools import TargetName, load_params, section_of
-from xstilts.errors import UserError
+from xstilts.errors import UserError, nearest
 
 answering = typer.Typer()
 
@@ -141,6 +141,9 @@ def _rank(target: str, other: Path | None) -> None:
 
     if other:
         grid = grid_at(given[0])
+        known = {*grid.settings.targets, *params.targets}
+        if target not in known:
+            raise UserError(f"--rank {target}: no such target{nearest(target, known)}")
         cells, models, probed = grid.cells, given[0] / paths.MODELS, {}
         settings = grid.settings
     else:
@@ -149,9 +152,9 @@ def _rank(target: str, other: Path | None) -> None:
         section_of(params.targets, "targets", target)
         settings, cells, models = params.grid, paths.CELLS, paths.MODELS
         probed = probed_models(params, target)
-    gains = room.gains_of(settings, cells)
-    ways = room.kinds(gains, room.sizes_of(settings, models), probed)
-    print(room.render(room.rank(target, gains, ways)))
+    gains, twins = room.gains_of(settings, cells)
+    ways = room.kinds(gains, twins, room.sizes_of(settings, models), probed)
+    print(room.render(room.rank(target, gains, ways, settings.targets)))
 
 
 def _seconds(text: str) -> float:

@@ -262,6 +262,25 @@ def target(intermediate: IntermediateName, task: TargetName, replicate: Replicat
 
 
 @app.command()
+def lab(intermediate: IntermediateName, task: TargetName, replicate: Replicate = 1) -> None:
+    """What other rules than English dev would choose: a cell, trained again -> lab/NAME/TASK/R.
+
+    Prints what each rule loses, over the replicates that are there. Nothing reads what it writes.
+
+    Example: xstilts lab mnli xnli --replicate 1
+    """
+    params = load_params()
+    section_of(params.intermediates, "intermediates", intermediate)
+    section_of(params.targets, "targets", task)
+    require_replicate(replicate, params)
+    from xstilts import lab as room
+
+    room.lab_stage(intermediate, task, replicate, params)
+    found = room.rules_of(intermediate, task, params.grid.replicates, params.answers.level)
+    print(room.render(found, intermediate, task))
+
+
+@app.command()
 def report(
     archived: Annotated[
         Path | None, typer.Option("--from", help="An archive (docs/cards/NAME); none: cells/.")

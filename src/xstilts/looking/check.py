@@ -254,6 +254,14 @@ def space_needed(params: Params, jobs: int) -> int:
     rows = {task: _reported_rows(task, grid.benchmark, official) for task in grid.targets}
     predictions = sum(rows[task] * BYTES_A_PREDICTION for task in waiting)
     at_work = min(max(jobs, 1), len(waiting) + len(models)) * TRAINING_COPIES * weights
+    labs = [
+        paths.lab(name, target, run)
+        for name in params.lab.intermediates
+        for target in params.lab.targets
+        for run in grid.replicates
+    ]
+    labs_at_work = min(max(jobs, 1), sum(not lab.is_dir() for lab in labs))
+    at_work += labs_at_work * params.training.evaluations * weights
     return sum(not model.is_dir() for model in models) * weights + kept + predictions + at_work
 
 

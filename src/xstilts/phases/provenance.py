@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from xstilts.code import kind_digest
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Setting, write_card
-from xstilts.formats.tables import digest, write_text
+from xstilts.formats.tables import digest, read_output, write_text
 from xstilts.params import TrainingSettings, read_yaml
 from xstilts.paths import WORK
 from xstilts.sections import Section
@@ -115,6 +116,15 @@ def work_folder(name: str, key: str) -> Path:
     name: the phase and what it makes, as target-mnli-xnli-1.
     """
     return WORK / f"{name}-{digest(key, kind_digest(name.partition('-')[0]))}"
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The curve that `write_phase` wrote; UserError where there is none."""
+    text = read_output(folder / "history.csv").decode()
+    return [
+        {name: float(value) for name, value in line.items() if value}
+        for line in csv.DictReader(text.splitlines())
+    ]
 
 
 def write_phase(out: Path, card: Card, history: Sequence[Mapping[str, float]]) -> None:

@@ -240,7 +240,8 @@ def train_target(
         epoch = sum(steps_per_epoch(len(m.index), section.batch_size) for m in shared)
         steps = max(1, round(section.epochs * epoch))
         plan = Plan(section.learning_rate, steps, section.batch_size, seed + number)
-        inside = replace(context, work=context.work / f"step-{number + 1}")
+        kept = context.evaluations if number == len(loaded) - 1 else None
+        inside = replace(context, work=training_work(context.work, number), evaluations=kept)
         went[folders[number].name], selection = train(model, shared, plan, inside)
     counts = {
         f"train/{path.name}/{table}": value
@@ -259,6 +260,11 @@ def train_target(
             inputs=inputs_of([member for members, _, _ in loaded for member in members]),
         ),
     )
+
+
+def training_work(work: Path, number: int) -> Path:
+    """The folder of the checkpoints of one of a target's trainings, counted from 0."""
+    return work / f"step-{number + 1}"
 
 
 def _flags(went: dict[str, Progress]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -17,7 +18,7 @@ from xstilts.console import aligned
 from xstilts.errors import UserError
 from xstilts.formats.cards import read_card
 from xstilts.grids import BASELINE, GridSettings
-from xstilts.paths import CELLS, MODELS, intermediate_model
+from xstilts.paths import CELLS, MODELS, cell, intermediate_model
 from xstilts.results.answers.choosing import (
     Guesses,
     agreement,
@@ -31,57 +32,79 @@ from xstilts.tasks.catalogue import record
 TOP = (1, 3)  # of regret
 Gains = Mapping[str, Mapping[int, float]]  # by intermediate, by replicate
 Probed = Mapping[str, Mapping[tuple[str, str], float]]  # by kind, by (intermediate, target)
+Twins = Mapping[str, frozenset[str]]  # by target, those that are the same training
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to guess. of: of a target, by intermediate; {} where it cannot be had."""
+    """A way to guess. of: of a target, from replicates, by intermediate; {}: not to be had."""
 
     name: str
-    of: Callable[[str], Guesses]
+    of: Callable[[str, Sequence[int]], Guesses]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A kind of guess over the grid's targets: how it ranks and what following it costs, points."""
+    """A kind of guess over targets: how it ranks, and what following it costs, in points."""
 
     agreement: float
     regret: tuple[float, ...]  # at each of TOP
-    targets: int
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The guesses for one target, and how good each kind was on the others."""
+    """The guesses for one target, and how good each kind was on the targets that all kinds have.
+
+    orders: what all are judged against, by chance and by the target's own other replicates.
+    """
 
     target: str
     guesses: Mapping[str, Guesses]  # by kind
     judged: Mapping[str, Judged]
     chance: tuple[float, ...]
-    ceiling: Judged | None  # one half of the replicates guesses the other; None: there is one
+    own: Judged | None  # None: there is one replicate
+    targets: tuple[str, ...]
+    left_out: tuple[str, ...]  # targets of the grid without all of their cells
 
 
-def gains_of(grid: GridSettings, cells: Path = CELLS) -> dict[str, dict[str, dict[int, float]]]:
-    """{target: {intermediate: {replicate: gain over the baseline's mean}}}, zero-shot."""
-    if BASELINE not in grid.intermediates:
+def gains_of(
+    grid: GridSettings, cells: Path = CELLS
+) -> tuple[dict[str, dict[str, dict[int, float]]], Twins]:
+    """({target: {intermediate: {replicate: gain over the baseline's mean}}}, twins), zero-shot; of
+    the targets whose cells are all there. UserError where there is nothing to compare."""
+    lines = [name for name in grid.intermediates if name != BASELINE]
+    if BASELINE not in grid.intermediates or not lines:
         raise UserError(
-            f"params.yaml: grid.intermediates: no '{BASELINE}'; expected it, as gains are over it"
+            f"grid.intermediates: {grid.intermediates}; expected '{BASELINE}' and others, as gains "
+            "are over it; add what is missing"
         )
-    results = read_results("", grid, cells)
+    whole = [
+        target
+        for target in grid.targets
+        if all((cell(name, target, run, cells) / "card.json").is_file()
+               for name in grid.intermediates for run in grid.runs(name))
+    ]  # fmt: skip
+    results = read_results("", grid.model_copy(update={"targets": whole}), cells)
     found = numbers(results, zero_shot=True)
     gains: dict[str, dict[str, dict[int, float]]] = {}
-    for target in results.targets:
-        base = [of[target] for of in found.get(BASELINE, {}).values() if target in of]
-        if not base:
-            continue
-        gains[target] = {
-            name: {
-                run: of[target] - fmean(base) for run, of in runs.items() if run in grid.replicates
+    for target in whole:
+        base = [of[target] for of in found[BASELINE].values() if target in of]
+        if base:
+            gains[target] = {
+                name: {run: found[name][run][target] - fmean(base) for run in grid.replicates}
+                for name in lines
             }
-            for name, runs in found.items()
-            if name != BASELINE
-        }
-    return gains
+    if not gains:
+        raise UserError(
+            f"{cells}: no target with zero-shot languages has all of its cells; expected one; run "
+            "`xstilts grid`"
+        )
+    keys = {column.target: column.card.inputs.get("training") for column in results.columns}
+    twins = {
+        target: frozenset(other for other, key in keys.items() if key and key == keys[target])
+        for target in gains
+    }
+    return gains, twins
 
 
 def sizes_of(grid: GridSettings, models: Path = MODELS) -> dict[str, float]:
@@ -96,64 +119,88 @@ def sizes_of(grid: GridSettings, models: Path = MODELS) -> dict[str, float]:
     return sizes
 
 
-def kinds(gains: Mapping[str, Gains], sizes: Mapping[str, float], probed: Probed) -> list[Kind]:
-    """The ways to guess, cheapest first. Those of the table leave out the target that is asked."""
-    means = {
-        target: {name: fmean(of.values()) for name, of in rows.items()}
-        for target, rows in gains.items()
-    }
+def kinds(
+    gains: Mapping[str, Gains], twins: Twins, sizes: Mapping[str, float], probed: Probed
+) -> list[Kind]:
+    """The ways to guess, cheapest first. Those of the table leave out the target that is asked, and
+    its twins, which are the same trainings."""
+    names = list(next(iter(gains.values())))
 
-    def others(target: str, wanted: Callable[[str], bool] = lambda name: True) -> Guesses:
-        rest = [of for name, of in means.items() if name != target and wanted(name)]
-        return {name: fmean(of[name] for of in rest) for name in rest[0]} if rest else {}
+    def others(
+        target: str, runs: Sequence[int], wanted: Callable[[str], bool] = lambda name: True
+    ) -> Guesses:
+        alike = {target, *twins.get(target, ())}
+        rest = [of for name, of in gains.items() if name not in alike and wanted(name)]
+        if not rest:
+            return {}
+        return {name: fmean(of[name][run] for of in rest for run in runs) for name in names}
 
     def searches(name: str) -> bool:
         return record(name).family == "retrieval"
 
-    names = next(iter(means.values()), {})
     found = [
-        Kind("rows", lambda target: {name: sizes[name] for name in names}),
+        Kind("rows", lambda target, runs: {name: sizes[name] for name in names}),
         Kind("mean of other targets", others),
-        Kind("retrieval", lambda target: others(target, searches)),
+        Kind("retrieval", lambda target, runs: others(target, runs, searches)),
     ]
     for kind, of in probed.items():
-        found.append(Kind(kind, lambda target, of=of: _of_target(of, target)))  # type: ignore[misc]
+        found.append(Kind(kind, partial(_of_target, of)))
     return found
 
 
-def _of_target(of: Mapping[tuple[str, str], float], target: str) -> Guesses:
+def _of_target(of: Mapping[tuple[str, str], float], target: str, runs: Sequence[int]) -> Guesses:
     return {name: value for (name, asked), value in of.items() if asked == target}
 
 
-def rank(target: str, gains: Mapping[str, Gains], ways: list[Kind]) -> Ranking:
-    """The guesses for a target, which needs no cell, and how good they are on those that have."""
-    judged = {}
-    for way in ways:
-        lines = [
-            (guessed, _means(rows))
-            for name, rows in gains.items()
-            if (guessed := way.of(name)).keys() >= rows.keys()
-        ]
-        if lines:
-            judged[way.name] = _judge(lines)
-    first = next(iter(gains.values()), {})
-    enough = len(next(iter(first.values()), {})) > 1
-    pairs = [pair for rows in gains.values() for pair in halves(rows)] if enough else []
-    chance = tuple(
-        100 * fmean(regret_by_chance(_means(rows), k) for rows in gains.values()) for k in TOP
+def rank(
+    target: str, gains: Mapping[str, Gains], ways: list[Kind], grid: Sequence[str] = ()
+) -> Ranking:
+    """The guesses for a target, which needs no cell, and how good they are on those that have.
+
+    Judged by halves of the replicates: what one half lets guess, against what the other gained, so
+    that no guess has seen the trainings that judge it.
+    """
+    replicates = list(next(iter(next(iter(gains.values())).values())))
+    guesses: dict[str, Guesses] = {way.name: way.of(target, replicates) for way in ways}
+    there = [way for way in ways if any(way.of(name, replicates) for name in gains)]
+    names = tuple(
+        name
+        for name, rows in gains.items()
+        if all(way.of(name, replicates).keys() >= rows.keys() for way in there)
     )
-    guesses: dict[str, Guesses] = {way.name: way.of(target) for way in ways}
-    return Ranking(target, guesses, judged, chance, _judge(pairs) if pairs else None)
+    parts = halves(replicates)
+    judged = {}
+    for way in there:
+        lines = [
+            (way.of(name, half), _means(gains[name], rest))
+            for name in names
+            for half, rest in parts
+        ]
+        judged[way.name] = _judge(lines)
+    came = [_means(gains[name], rest) for name in names for _, rest in parts]
+    chance = tuple(
+        100 * fmean(regret_by_chance(one, k) for one in came) if came else math.nan for k in TOP
+    )
+    own = None
+    if len(replicates) > 1 and names:
+        own = _judge([
+            (_means(gains[name], half), _means(gains[name], rest))
+            for name in names for half, rest in parts
+        ])  # fmt: skip
+    left_out = tuple(name for name in grid if name not in gains)
+    return Ranking(target, guesses, judged, chance, own, names, left_out)
 
 
-def _means(rows: Gains) -> dict[str, float]:
-    return {name: fmean(of.values()) for name, of in rows.items()}
+def _means(rows: Gains, runs: Sequence[int]) -> dict[str, float]:
+    return {name: fmean(of[run] for run in runs) for name, of in rows.items()}
 
 
 def _judge(lines: Sequence[tuple[Guesses, Mapping[str, float]]]) -> Judged:
+    if not lines:
+        return Judged(math.nan, (math.nan,) * len(TOP))
     ranks = [one for guess, came in lines if not math.isnan(one := agreement(guess, came))]
     lost = tuple(100 * fmean(regret(guess, came, k) for guess, came in lines) for k in TOP)
-    return Judged(fmean(ranks) if ranks else math.nan, lost, len(lines))
+    return Judged(fmean(ranks) if ranks else math.nan, lost)
 
 
 def render(found: Ranking) -> str:
@@ -167,24 +214,30 @@ def render(found: Ranking) -> str:
     lines += [[row, *(_shown(name, found.guesses[name].get(row)) for name in kinds_there)]
               for row in rows]  # fmt: skip
     heads = [f"regret@{k}" for k in TOP]
-    good = [["guess", "targets", "Spearman", *heads]]
-    for name, one in found.judged.items():
-        good.append([name, str(one.targets), *_of(one)])
-    good.append(["chance", "", "0.00", *(f"{value:.1f}" for value in found.chance)])
-    if found.ceiling:
-        good.append(["half of the replicates", "", *_of(found.ceiling)])
+    good = [["guess", "Spearman", *heads]]
+    good += [[name, *_of(one)] for name, one in found.judged.items()]
+    good.append(["chance", "0.00", *(f"{value:.1f}" for value in found.chance)])
+    if found.own:
+        good.append(["its own other replicates", *_of(found.own)])
     few = len(rows)
-    return "\n".join(
-        [
-            f"{found.target}: before it is trained; sorted by the {key}, points",
-            *aligned(lines),
-            "",
-            "On the grid's targets, each left out: what following a guess would have cost, points",
-            *aligned(good),
-            f"Of {few} intermediates a rank correlation has a standard deviation of "
-            f"{1 / math.sqrt(max(1, few - 1)):.2f} by chance, on one target.",
-        ]
-    )
+    over = "from one half of the replicates to the other" if found.own else "of one replicate"
+    lines_out = [
+        f"{found.target}: before it is trained; sorted by the {key}, points",
+        *aligned(lines),
+        "",
+        f"What following a guess would have cost on {' '.join(found.targets)}: points, {over}",
+        *aligned(good),
+        f"Of {few} intermediates a rank correlation has a standard deviation of "
+        f"{1 / math.sqrt(max(1, few - 1)):.2f} by chance, on one target.",
+    ]
+    lacking = [name for name, of in found.guesses.items() if not of]
+    if lacking:
+        lines_out.append(
+            f"No {' and no '.join(lacking)}: {found.target} has no tables here that train it."
+        )
+    if found.left_out:
+        lines_out.append(f"Without all of their cells, and left out: {' '.join(found.left_out)}.")
+    return "\n".join(lines_out)
 
 
 def _of(one: Judged) -> list[str]:

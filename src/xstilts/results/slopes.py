@@ -42,6 +42,10 @@ class Slopes:
 
 def slopes(grid: Grid, target: str, facts: Facts, section: AnswerSettings) -> Slopes:
     """Each fact alone, and all together where there are languages enough."""
+    if BASELINE not in grid.settings.intermediates:
+        raise UserError(
+            f"grid.intermediates: no '{BASELINE}'; expected it, as gains are over it; add it"
+        )
     column = grid.column(target, BASELINE)
     if list(column.cards) == [(BASELINE, run) for _, run in column.cards]:
         raise UserError(
@@ -74,8 +78,9 @@ def slopes(grid: Grid, target: str, facts: Facts, section: AnswerSettings) -> Sl
         return judged(found, section)
 
     codes = tuple(c for c in sums.languages if all(c in fact for fact in usable.values()))
-    together = len(usable) > 1 and len(codes) >= A_FACT_NEEDS * len(usable)
     table = np.array([[fact[code] for fact in usable.values()] for code in codes])
+    together = len(usable) > 1 and len(codes) >= A_FACT_NEEDS * len(usable)
+    together = together and bool((np.ptp(table, axis=0) > 0).all())
     joint = (
         joint_slopes(replace(sums, languages=codes), dict(zip(usable, table.T, strict=True)))
         if together

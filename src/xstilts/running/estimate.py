@@ -127,6 +127,7 @@ def work_of(params: Params) -> Callable[[str], float | None]:
         ways[f"study-target@{name}"] = partial(_trained, data / "train", target.trained, trials)
         for intermediate, run in grid.models():
             ways[grid.stage(intermediate, name, run)] = partial(_cell, data, target)
+            ways[f"lab@{intermediate}-{name}-{run}"] = partial(_cell, data, target)
     known: dict[str, float | None] = {}  # the driver asks every second, of every stage
 
     def work(stage: str) -> float | None:

@@ -233,6 +233,8 @@ def _write_member(
     writer.record = _with_labels(writer.record, train, select)
     limits = [_limit(record, "train", source) for record in (step, owner)]
     kept = _take(train, take, step, [take.limit, *limits], source.seed)
+    if take.part:  # a task of parts is then one member, selected on all of them
+        writer.record = replace(writer.record, parts=())
     if take.labels == "shuffled":
         writer.notes.append(f"{step.name}: labels of the train rows are shuffled: a control")
     writer.table("train", ENGLISH, kept, train.counts)

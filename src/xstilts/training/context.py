@@ -18,8 +18,9 @@ class Context:
     """The settings, tokenizer, folders and reporter that a training or prediction runs with.
 
     work: the folder of checkpoints, which the caller names by what decides the result and removes
-    at the end. cache: the folder of encoded tables, named by content. Members, steps and seed are
-    no part of it: those are the training's own.
+    at the end. cache: the folder of encoded tables, named by content. evaluations: where each
+    evaluation's weights are kept, STEP.pt; None: nowhere. Members, steps and seed are no part of
+    it: those are the training's own.
     """
 
     training: TrainingSettings
@@ -29,6 +30,7 @@ class Context:
     reporter: Reporter | None = None
     mask_probability: float = Tokens.mask_probability
     run: RunSettings = field(default_factory=RunSettings)
+    evaluations: Path | None = None
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -321,6 +321,8 @@ def _evaluate(
         progress.flag = "; ".join(flag for flag in flags if flag)
         progress.best_values = values
         write(context.work / "best.pt", model.state_dict())
+    if context.evaluations is not None:
+        write(context.evaluations / f"{progress.step}.pt", model.state_dict())
     progress.history.append({"step": progress.step, "dev": score})
     if context.reporter:
         named = {f"dev.{name}": value for name, value in values.items()}

@@ -2,14 +2,13 @@
 
 What enters: a guess for each intermediate, and what it gained. What leaves: what following the
 guess would have cost. A guess that is no better than chance, or than the other targets' mean, is
-worth nothing, so both stand beside it; and no guess can rank better than another half of the
-replicates does.
+worth nothing, so both stand beside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -52,17 +51,12 @@ def agreement(guesses: Guesses, gains: Mapping[str, float]) -> float:
     return float(stats.spearmanr(first, second).statistic)
 
 
-def halves(runs: Mapping[str, Mapping[int, float]]) -> list[tuple[Guesses, Guesses]]:
+def halves(replicates: Sequence[int]) -> list[tuple[Sequence[int], Sequence[int]]]:
     """All ways to guess from one half of the replicates what the other half will give; of an odd
-    number the guess has the smaller half. Intermediates have the same replicates."""
-    replicates = sorted(next(iter(runs.values())))
-    found = []
-    for half in combinations(replicates, len(replicates) // 2):
-        rest = [one for one in replicates if one not in half]
-        found.append(
-            tuple(
-                {name: float(np.mean([of[one] for one in part])) for name, of in runs.items()}
-                for part in (half, rest)
-            )
-        )
-    return [(guess, came) for guess, came in found]
+    number the guess has the smaller half. Of one replicate itself, twice."""
+    if len(replicates) == 1:
+        return [(replicates, replicates)]
+    return [
+        (half, [one for one in replicates if one not in half])
+        for half in combinations(replicates, len(replicates) // 2)
+    ]

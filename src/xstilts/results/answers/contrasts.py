@@ -49,7 +49,7 @@ def groups(
     }
     means = {name: float(measured.values[measured.lines[name]].mean()) for name in weights}
     return Groups(
-        contrast(measured, weights, spread, level=level),
+        contrast(measured, weights, spread, level=level, welch=spread.unlike),
         permuted(list(means.values()), len(first)),
         smallest_p(len(first), len(second)),
     )
@@ -82,8 +82,11 @@ def curve(
     weights = dict(zip(names, (centred / (centred @ centred)).tolist(), strict=True))
     enough = None
     for name in reversed(names[:-1]):
-        gap = contrast(measured, {name: 1.0, names[-1]: -1.0}, spread, level=level)
+        gap = contrast(
+            measured, {name: 1.0, names[-1]: -1.0}, spread, level=level, welch=spread.unlike
+        )
         if gap.p is None or not -matters < gap.low <= gap.high < matters:
             break
         enough = sizes[name]
-    return Curve(contrast(measured, weights, spread, level=level), enough)
+    whole = contrast(measured, weights, spread, level=level, welch=spread.unlike)
+    return Curve(whole, enough)

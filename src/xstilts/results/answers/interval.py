@@ -43,6 +43,11 @@ class Spread:
     blocks: bool = False
     fixed: frozenset[str] = frozenset()
 
+    @property
+    def unlike(self) -> bool:
+        """Whether lines do not share one spread, so that each has its own (Welch)."""
+        return self.unequal is not None and self.unequal < UNEQUAL
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -82,8 +87,12 @@ def block_spread(measured: Measured) -> Spread:
     df = (table.shape[0] - 1) * (table.shape[1] - 1)
     variance = float((left**2).sum() / df) if df else 0.0
     own = table.shape[1] - 1
-    of = {name: (float((line**2).sum() / own), own) for name, line in zip(names, left, strict=True)}
-    return Spread(variance, df, of if own else {}, blocks=True)
+    of = {
+        name: (float((line**2).sum() / own), own)
+        for name, line in zip(names, left, strict=True)
+        if own
+    }
+    return Spread(variance, df, of, blocks=True)
 
 
 def difference(

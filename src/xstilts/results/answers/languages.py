@@ -18,14 +18,16 @@ from xstilts.results.answers.measure import Floats, Measured, Summed
 
 FEWEST = 5  # languages; the log of a variance of fewer says nothing
 QUARTER = 0.25
+LEAST = 0.1  # of the naive variance: where less is left, its log is not linear in anything
 
 
-def log_spread(column: Summed) -> Measured:
+def log_spread(column: Summed, logits: bool = False) -> Measured:
     """The log of the standard deviation over languages, of each training; NaN where rows explain
-    all of it.
+    nearly all of it, or a language's score has no logit.
 
     A difference of two is the log of their ratio. Linear in the languages' scores around what was
-    found (delta method), so that no random number is drawn.
+    found (delta method), so that no random number is drawn. logits: of scores near 0 or 1 a point
+    is more than of others, so that lines of unlike means compare in logits alone.
     """
     scores = column.scores()
     codes, trainings = column.languages, tuple(column.trainings)
@@ -38,19 +40,31 @@ def log_spread(column: Summed) -> Measured:
         each = np.zeros((len(codes), len(place)))
         for row, code in enumerate(codes):
             np.add.at(each[row], at[code], training[code].influence(column.main))
-        noise = each @ each.T  # languages' covariance over samples of test rows
-        own = np.trace(noise) / len(codes)
-        shared = (noise.sum() - np.trace(noise)) / (len(codes) * (len(codes) - 1))
-        centred = scores[number] - scores[number].mean()
-        variance = float(centred @ centred) / (len(codes) - 1) - (own - shared)
-        if variance <= 0:
-            values.append(np.nan)
-            of_clusters.append(np.zeros(len(place)))
-            continue
-        values.append(0.5 * np.log(variance))
-        of_clusters.append(centred / ((len(codes) - 1) * variance) @ each)
+        found = _spread_of(scores[number], each, logits)
+        values.append(np.nan if found is None else found[0])
+        of_clusters.append(np.zeros(len(place)) if found is None else found[1])
     deviations = np.array(of_clusters)
     return Measured(trainings, np.array(values), deviations @ deviations.T)
+
+
+def _spread_of(scores: Floats, influence: Floats, logits: bool) -> tuple[float, Floats] | None:
+    """(log of the spread, its influence by cluster); influence: (languages, clusters)."""
+    if logits:
+        if not ((scores > 0) & (scores < 1)).all():
+            return None
+        slopes = 1 / (scores * (1 - scores))
+        scores, influence = np.log(scores / (1 - scores)), influence * slopes[:, None]
+    n = len(scores)
+    noise = influence @ influence.T  # languages' covariance over samples of test rows
+    own = np.trace(noise) / n
+    shared = (noise.sum() - np.trace(noise)) / (n * (n - 1))
+    centred = scores - scores.mean()
+    naive = float(centred @ centred) / (n - 1)
+    variance = naive - (own - shared)
+    if variance < LEAST * naive or not naive:
+        return None
+    of: Floats = centred / ((n - 1) * variance) @ influence
+    return 0.5 * float(np.log(variance)), of
 
 
 def worst_quarter(column: Summed) -> Summed:

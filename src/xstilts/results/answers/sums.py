@@ -59,7 +59,7 @@ def read_sums(folder: Path, card: Card) -> dict[str, Sums]:
         text = (folder / "card.json").read_text(encoding="utf-8")
         kept = WORK / "sums" / f"{digest(text, code)}.json"
     if not kept.is_file():
-        write_text(kept, as_text(_computed(folder, card, *found)))
+        write_text(kept, as_text(computed(folder, card, *found)))
     archive = folder.parent.parent.parent.parent  # of cells/INTERMEDIATE/TARGET/REPLICATE
     sums = from_text(kept.read_text(encoding="utf-8"), archive)
     for code, scores in card.scores[found[0]].items():
@@ -83,7 +83,7 @@ def are_there(folder: Path) -> bool:
     return (folder / FILE).is_file() or predictions(folder).is_dir()
 
 
-def _computed(folder: Path, card: Card, split: str, languages: Sequence[str]) -> dict[str, Sums]:
+def computed(folder: Path, card: Card, split: str, languages: Sequence[str]) -> dict[str, Sums]:
     """The sums of these languages, from the predictions that the cell kept."""
     articles = ARTICLES.get(card.family, _none)(card, split)
     sums = {}

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers.interval import (
-    UNEQUAL,
     Interval,
     Spread,
     block_spread,
@@ -125,8 +124,8 @@ def compared(
 
 def answer(measured: Measured, pair: tuple[str, str], spread: Spread, level: float) -> Answer:
     """The first line minus the second, not judged. Lines of unlike spread have each its own."""
-    unlike = spread.unequal is not None and spread.unequal < UNEQUAL
-    return Answer(difference(measured, pair, spread, level=level, welch=unlike), unlike=unlike)
+    interval = difference(measured, pair, spread, level=level, welch=spread.unlike)
+    return Answer(interval, unlike=spread.unlike)
 
 
 def spread_of(measured: Measured, blocks: bool, fixed: frozenset[str] = frozenset()) -> Spread:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -25,6 +26,7 @@ from xstilts.results.report.decided import Sums, percent
 
 Column = tuple[str, Measured, bool]  # its name, what it says, whether no seed moves the baseline
 UNKNOWN = "-"
+MOST = math.log(100)  # of a ratio that is written out
 
 
 def beyond(columns: Sums, section: AnswerSettings, blocks: bool) -> list[str]:
@@ -50,6 +52,7 @@ def _asked(columns: Sums, section: AnswerSettings) -> Iterator[Column]:
         group: [columns[name] for name in members if name in columns]
         for group, members in section.targets.items()
     }
+    of_group = {group: members for group, members in of_group.items() if members}
     for group, members in of_group.items():
         sums, frozen = [column for column, _ in members], all(frozen for _, frozen in members)
         yield group, measure(sums), frozen
@@ -134,6 +137,12 @@ def _spread(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[st
     )
     yield _against(wide, languages.log_spread, _of_spread, never, blocks)
     yield (
+        "In logits, where a point near 0 or 100 counts for more: the ratio to hold on to between "
+        "lines of unlike means."
+    )
+    logits = partial(languages.log_spread, logits=True)
+    yield _against(wide, logits, _of_logits, never, blocks)
+    yield (
         "### The worst quarter\n\nThe mean of the quarter of languages that is lowest over all "
         "intermediates together."
     )
@@ -197,12 +206,23 @@ def _known(measured: Measured) -> Measured:
 
 
 def _of_spread(mean: float, answer: Answer | None) -> str:
-    value = percent(math.exp(mean))
+    return _with_ratio(percent(math.exp(mean)), answer)
+
+
+def _of_logits(mean: float, answer: Answer | None) -> str:
+    return _with_ratio(f"{math.exp(mean):.2f}", answer)
+
+
+def _with_ratio(value: str, answer: Answer | None) -> str:
     if answer is None:
         return value
     one = answer.interval
-    ratio, low, high = (f"{math.exp(x):.2f}" for x in (one.difference, one.low, one.high))
+    ratio, low, high = map(_ratio, (one.difference, one.low, one.high))
     return f"{value} (x {ratio} [{low}, {high}] {SIGNS[answer.verdict]})".replace(" )", ")")
+
+
+def _ratio(log: float) -> str:
+    return f"{math.exp(log):.2f}" if log < MOST else f"> {math.exp(MOST):.0f}"
 
 
 def _of_mean(mean: float, answer: Answer | None) -> str:
