@@ -84,9 +84,9 @@ def gains_of(
         if all((cell(name, target, run, cells) / "card.json").is_file()
                for name in grid.intermediates for run in grid.runs(name))
     ]  # fmt: skip
-    results = read_results("", grid.model_copy(update={"targets": whole}), cells)
-    found = numbers(results, zero_shot=True)
     gains: dict[str, dict[str, dict[int, float]]] = {}
+    results = read_results("", grid.model_copy(update={"targets": whole}), cells) if whole else None
+    found = numbers(results, zero_shot=True) if results else {}
     for target in whole:
         base = [of[target] for of in found[BASELINE].values() if target in of]
         if base:
@@ -94,7 +94,7 @@ def gains_of(
                 name: {run: found[name][run][target] - fmean(base) for run in grid.replicates}
                 for name in lines
             }
-    if not gains:
+    if not gains or results is None:
         raise UserError(
             f"{cells}: no target with zero-shot languages has all of its cells; expected one; run "
             "`xstilts grid`"
