@@ -143,7 +143,7 @@ def test_right_choice_is_named(tokenizer: Tokenizer) -> None:
 
 
 def test_columns_that_are_no_text_are_not_cut_to_pieces(tokenizer: Tokenizer) -> None:
-    assert inspection._pieces([{"id": "0", "words": "a dog"}], tokenizer) == (0, 0, 0, 0)
+    assert inspection.pieces_of([{"id": "0", "words": "a dog"}], tokenizer) == (0, 0, 0, 0)
 
 
 def test_queries_and_candidates_are_shown_by_what_they_are(tokenizer: Tokenizer) -> None:
@@ -170,7 +170,7 @@ def test_queries_and_candidates_are_shown_by_what_they_are(tokenizer: Tokenizer)
     assert histogram(table) == f"query 50.0, {HIDDEN} 25.0, candidate 25.0"
     (_, sizes) = inspection._sizes([table], tokenizer)
     assert sizes[:3] == ["test-en", "4", "4"]
-    pieces, words, *_ = inspection._pieces(made, tokenizer)
+    pieces, words, *_ = inspection.pieces_of(made, tokenizer)
     assert pieces and words == 5
 
 
@@ -212,7 +212,7 @@ def test_byte_level_pieces_are_characters() -> None:
 
 def test_pieces_words_characters_and_unknowns_are_counted(tokenizer: Tokenizer) -> None:
     found = [{"text_a": "The dog", "text_b": "J J dog"}, {"text_a": "The dog", "text_b": None}]
-    pieces, words, characters, unknown = inspection._pieces(found, tokenizer)
+    pieces, words, characters, unknown = inspection.pieces_of(found, tokenizer)
     ids = [
         tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("The dog", "J J dog")
     ]
@@ -286,7 +286,7 @@ def test_every_table_and_language_of_a_target_is_shown(small_world: Path) -> Non
     (part,) = [p for p in inspection._parts(settings(), "xquad", "") if p.folder.name == "xquad"]
     drawn = inspection._drawn(table, 8)
     assert len(drawn) == 8 and drawn != table.rows[:8]
-    tokenizer, _ = inspection._tokenizer(settings())
+    tokenizer, _ = inspection.tokenizer_of(settings())
     features = part.task.family.encode(drawn, tokenizer, part.task.settings)
     lengths = features.columns["input_ids"].lengths
     middle, high = np.percentile(lengths, (50, 95))
@@ -308,7 +308,7 @@ def test_every_target_can_be_looked_at(small_world: Path, name: str) -> None:
 
 def test_examples_are_the_median_and_the_longest(small_world: Path) -> None:
     (train,) = inspection._parts(settings(), "xnli", "")[:1]
-    tokenizer, _ = inspection._tokenizer(settings())
+    tokenizer, _ = inspection.tokenizer_of(settings())
     table = next(inspection._tables(train, tokenizer, InspectOptions()))
     pair = list(inspection._examples(table, 2))
     lengths = sorted(table.lengths.tolist())
@@ -335,7 +335,7 @@ def test_tokenizer_is_trained_where_phase_1_has_not_run(
     params = settings()
     own = params.pretrain.model_copy(update={"encoder": None, "vocabulary": 300})
     params = params.model_copy(update={"pretrain": own})
-    assert "models/pretrain" in inspection._tokenizer(params)[1]
+    assert "models/pretrain" in inspection.tokenizer_of(params)[1]
     monkeypatch.setattr(inspection, "PRETRAIN", Path("models/none"))
     lines = lines_of(params, "text", examples=1)
     assert lines[0].endswith("tokenizer as phase 1 would train it")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from xstilts.errors import nearest
 from xstilts.sections import Section
 
 BASELINE = "none"  # the intermediate without members
@@ -94,3 +96,43 @@ class AnswerSettings(Section):
             if len(rows) < 2 or len({*rows.values()}) < len(rows):
                 raise ValueError(f"{name}: {rows}; expected two intermediates or more, unlike rows")
         return sizes
+
+
+class LabSettings(Section):
+    """The cells that the selection lab trains again, to see what English dev costs as the rule."""
+
+    intermediates: list[str] = []
+    targets: list[str] = []
+    last: PositiveInt = 3  # evaluations whose weights one of the rules averages
+
+
+def strangers(grid: GridSettings, answers: AnswerSettings, lab: LabSettings) -> list[str]:
+    """A line for each name that the grid does not have."""
+    sizes = {series: list(rows) for series, rows in answers.sizes.items()}
+    named = [
+        *(
+            (f"answers.groups.{name}", grid.intermediates, of)
+            for name, of in answers.groups.items()
+        ),
+        *((f"answers.sizes.{name}", grid.intermediates, of) for name, of in sizes.items()),
+        *((f"answers.targets.{name}", grid.targets, of) for name, of in answers.targets.items()),
+        ("lab.intermediates", grid.intermediates, lab.intermediates),
+        ("lab.targets", grid.targets, lab.targets),
+    ]
+    return [
+        f"{where}: '{name}' is not in the grid{nearest(name, there)}"
+        for where, there, names in named
+        for name in names
+        if name not in there
+    ]
+
+
+def unlike_sizes(answers: AnswerSettings, limits: Mapping[str, int | None]) -> list[str]:
+    """A line for each size that is not its row's. limits: of the rows of one limited member."""
+    return [
+        f"answers.sizes.{series}.{name}: {size}, and its member is limited to {limits[name]}; "
+        "expected one number"
+        for series, rows in answers.sizes.items()
+        for name, size in rows.items()
+        if limits.get(name) not in (None, size)
+    ]

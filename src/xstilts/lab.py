@@ -29,7 +29,7 @@ from xstilts import paths
 from xstilts.errors import UserError
 from xstilts.formats.cards import Card, Scores, read_card, reported, task_number
 from xstilts.formats.tables import ENGLISH, fresh_folder, read_json, write_json, write_text
-from xstilts.params import FrozenSettings, Params, PhaseSettings
+from xstilts.params import Params, PhaseSettings
 from xstilts.phases.provenance import phase_seed, read_history, work_folder
 from xstilts.phases.stage import context_of
 from xstilts.phases.target import Cell, cell_of, train_target, training_work
@@ -54,10 +54,14 @@ class Checkpoint:
     sums: Mapping[str, Sums]
 
 
-def lab_stage(intermediate: str, target: str, replicate: int, params: Params) -> None:
-    """Train a cell again and write lab/INTERMEDIATE/TARGET/REPLICATE."""
+def lab_stage(intermediate: str, target: str, replicate: int, params: Params) -> str:
+    """Train a cell again and write lab/INTERMEDIATE/TARGET/REPLICATE.
+
+    Returns what the replicates that are there say together, as text.
+    """
     cell = cell_of(intermediate, target, replicate, params)
-    if isinstance(cell.section, FrozenSettings):
+    section = cell.section.trained
+    if section is None or not cell.record.trained:
         raise UserError(f"{target}: nothing is trained for it, so no checkpoint is chosen")
     card = read_card(paths.cell(intermediate, target, replicate))
     found = reported(card)
@@ -66,7 +70,7 @@ def lab_stage(intermediate: str, target: str, replicate: int, params: Params) ->
         raise UserError(f"{target}: no language but English is scored; expected others")
     work = work_folder(f"lab-{cell.name}", cell.key)
     context = context_of(cell.training, cell.base, work, None, params.run)
-    lab = _Lab(cell, cell.section, card, replace(context, evaluations=work / "evaluations"))
+    lab = _Lab(cell, section, card, replace(context, evaluations=work / "evaluations"))
     lab.train()
     checkpoints = {step: lab.scored(step) for step in lab.steps}
     averages = {
@@ -100,6 +104,8 @@ def lab_stage(intermediate: str, target: str, replicate: int, params: Params) ->
         }
         write_json(out / CARD, about)
     shutil.rmtree(work, ignore_errors=True)
+    rules = rules_of(intermediate, target, params.grid.replicates, params.answers.level)
+    return render(rules, intermediate, target)
 
 
 class _Lab:

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Discriminator,
     Field,
-    PositiveInt,
     Tag,
     ValidationError,
     field_validator,
@@ -29,8 +28,12 @@ from xstilts.errors import UserError, nearest
 from xstilts.grids import BASELINE as BASELINE
 from xstilts.grids import AnswerSettings as AnswerSettings
 from xstilts.grids import GridSettings as GridSettings
+from xstilts.grids import LabSettings as LabSettings
+from xstilts.grids import strangers, unlike_sizes
 from xstilts.paths import PARAMS
+from xstilts.sections import MemberSettings as MemberSettings
 from xstilts.sections import Section, Studies, StudySettings
+from xstilts.sections import taken as taken
 
 Name = str
 PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
@@ -166,14 +169,6 @@ class TrainingSettings(Section):
     patience: int = Field(default=30, ge=1)  # evaluations without gain before a training stops
 
 
-class LabSettings(Section):
-    """The cells that the selection lab trains again, to see what English dev costs as the rule."""
-
-    intermediates: list[str] = []
-    targets: list[str] = []
-    last: PositiveInt = 3  # evaluations whose weights one of the rules averages
-
-
 class RunSettings(Section):
     """What moves no score: no stage depends on it, and no key, digest or card holds it."""
 
@@ -227,14 +222,6 @@ class FrozenSettings(Section):
         return self.tuning
 
 
-class MemberSettings(Section):
-    """Which English train rows of a task an intermediate takes, and whose labels they have."""
-
-    limit: PositiveInt | None = None  # rows; smaller limits' rows are among larger ones'
-    part: str | None = None  # only rows of this part, as ANLI+ has them, or source.tasks names them
-    labels: Literal["own", "shuffled"] = "own"  # shuffled: a control, which has nothing to learn
-
-
 class IntermediateSettings(PhaseSettings):
     """An intermediate: a mixture of English tasks, each with an optional limit of rows."""
 
@@ -256,11 +243,6 @@ class IntermediateSettings(PhaseSettings):
     def member(self, name: str) -> MemberSettings:
         """A member's settings in full: a number is a limit, null takes all."""
         return taken(self.members[name])
-
-
-def taken(value: int | MemberSettings | None) -> MemberSettings:
-    """What a value of `members` says."""
-    return value if isinstance(value, MemberSettings) else MemberSettings(limit=value)
 
 
 def _kind(value: Any) -> str:
@@ -312,42 +294,15 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _answers_are_about_the_grid(self) -> Params:
-        sizes = {series: list(rows) for series, rows in self.answers.sizes.items()}
-        named = (
-            ("groups", self.grid.intermediates, self.answers.groups),
-            ("sizes", self.grid.intermediates, sizes),
-            ("targets", self.grid.targets, self.answers.targets),
-        )
-        problems = [
-            f"lab.{kind}: '{name}' is not in the grid{nearest(name, grid)}"
-            for kind, names, grid in (
-                ("intermediates", self.lab.intermediates, self.grid.intermediates),
-                ("targets", self.lab.targets, self.grid.targets),
-            )
-            for name in names
-            if name not in grid
-        ]
+        problems = strangers(self.grid, self.answers, self.lab)
         problems += [
             f"lab.targets: '{name}' is frozen, so no checkpoint is chosen; expected trained targets"
             for name in self.lab.targets
-            if isinstance(self.targets.get(name), FrozenSettings)
+            if hasattr(self.targets.get(name), "layer")
         ]
-        problems += [
-            f"answers.{kind}.{group}: '{name}' is not in the grid{nearest(name, grid)}"
-            for kind, grid, groups in named
-            for group, members in groups.items()
-            for name in members
-            if name not in grid
-        ]
-        for series, rows in self.answers.sizes.items():
-            for name, size in rows.items():
-                section = self.intermediates.get(name)
-                limits = [section.member(one).limit for one in section.members] if section else []
-                if len(limits) == 1 and limits[0] is not None and limits[0] != size:
-                    problems.append(
-                        f"answers.sizes.{series}.{name}: {size}, and its member is limited to "
-                        f"{limits[0]}; expected one number"
-                    )
+        alone = {name: of for name, of in self.intermediates.items() if len(of.members) == 1}
+        limits = {name: of.member(*of.members).limit for name, of in alone.items()}
+        problems += unlike_sizes(self.answers, limits)
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -1,11 +1,11 @@
-"""What a section of params.yaml is; and those of studies, whose defaults search nothing.
+"""What a section of params.yaml is; those of studies, whose defaults search nothing; members.
 
 What enters: values. What leaves: frozen settings, or the errors that `invalid` puts in words.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -71,3 +71,16 @@ class Studies(Section):
     pretrain: PretrainStudySettings = PretrainStudySettings()
     intermediate: dict[str, StudySettings] = {}
     target: dict[str, StudySettings] = {}
+
+
+class MemberSettings(Section):
+    """Which English train rows of a task an intermediate takes, and whose labels they have."""
+
+    limit: PositiveInt | None = None  # rows; smaller limits' rows are among larger ones'
+    part: str | None = None  # only rows of this part, as ANLI+ has them, or source.tasks names them
+    labels: Literal["own", "shuffled"] = "own"  # shuffled: a control, which has nothing to learn
+
+
+def taken(value: int | MemberSettings | None) -> MemberSettings:
+    """What a value of `members` says."""
+    return value if isinstance(value, MemberSettings) else MemberSettings(limit=value)

@@ -22,6 +22,7 @@ from xstilts.cli.tools import (
     TargetName,
     load_params,
     look_at_source,
+    numbers_of,
     report_of,
     require_replicate,
     section_of,
@@ -265,19 +266,15 @@ def target(intermediate: IntermediateName, task: TargetName, replicate: Replicat
 def lab(intermediate: IntermediateName, task: TargetName, replicate: Replicate = 1) -> None:
     """What other rules than English dev would choose: a cell, trained again -> lab/NAME/TASK/R.
 
-    Prints what each rule loses, over the replicates that are there. Nothing reads what it writes.
-
     Example: xstilts lab mnli xnli --replicate 1
     """
     params = load_params()
     section_of(params.intermediates, "intermediates", intermediate)
     section_of(params.targets, "targets", task)
     require_replicate(replicate, params)
-    from xstilts import lab as room
+    from xstilts.lab import lab_stage
 
-    room.lab_stage(intermediate, task, replicate, params)
-    found = room.rules_of(intermediate, task, params.grid.replicates, params.answers.level)
-    print(room.render(found, intermediate, task))
+    print(lab_stage(intermediate, task, replicate, params))
 
 
 @app.command()
@@ -335,7 +332,7 @@ def grid(
 
     Example: xstilts grid --jobs 4; xstilts grid --gpus 0,1; xstilts grid target@mnli-xnli-1
     """
-    cards = _numbers(gpus)
+    cards = numbers_of(gpus)
     params = load_params()
     from xstilts.looking.check import require_ready, wanted_tasks
     from xstilts.looking.fetching import fetch
@@ -357,14 +354,6 @@ def grid(
 
         show(Console())
     raise typer.Exit(status)
-
-
-def _numbers(given: str) -> list[int]:
-    """Whole numbers, separated by commas; UserError where one is none."""
-    words = given.split(",") if given else []
-    if bad := [word for word in words if not word.strip().isdigit()]:
-        raise UserError(f"--gpus {given}: '{bad[0]}' is no number; expected 0 or 0,1; correct it")
-    return list(dict.fromkeys(map(int, words)))
 
 
 @app.command()

@@ -318,3 +318,11 @@ def require_replicate(replicate: int, params: Params) -> None:
             f"--replicate {replicate}: params.yaml: grid.replicates has {known}; expected one of "
             "them; add it there"
         )
+
+
+def numbers_of(gpus: str) -> list[int]:
+    """Whole numbers, separated by commas; UserError where one is none."""
+    words = gpus.split(",") if gpus else []
+    if bad := [word for word in words if not word.strip().isdigit()]:
+        raise UserError(f"--gpus {gpus}: '{bad[0]}' is no number; expected 0 or 0,1; correct it")
+    return list(dict.fromkeys(map(int, words)))

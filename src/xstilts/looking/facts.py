@@ -42,8 +42,10 @@ def read_facts(path: Path) -> Facts:
 
 
 def counted(target: str, params: Params) -> Facts:
-    """Of the target's own texts: pieces for each character, unknown pieces in a hundred, the share
-    of letters that are Latin. Nothing where no table lies here (an archive's cells)."""
+    """What the tokenizer makes of the target's own texts, and how many letters are Latin.
+
+    {} where no table lies here, as of an archive's cells.
+    """
     folder = target_data(target)
     if not (folder / "record.json").is_file():
         return {}

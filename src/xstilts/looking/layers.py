@@ -107,8 +107,8 @@ class LayerEncoder:
 
 def layer_scores(encoder: LayerEncoder, data: Path) -> Iterator[Score]:
     """The scores of every table with gold."""
-    record, main = encoder.task.family_name, read_record(data).main
-    return (_of_pools if record == "ranking" else _of_pairs)(encoder, data, main)
+    record = read_record(data)
+    return BY_FAMILY[record.family](encoder, data, record.main)
 
 
 def _of_pairs(encoder: LayerEncoder, data: Path, main: Sequence[str]) -> Iterator[Score]:
@@ -165,6 +165,9 @@ def _of_length_1(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
+BY_FAMILY = {"retrieval": _of_pairs, "ranking": _of_pools}
+
+
 def layers_of(
     ref: EncoderRef,
     data: Path,
@@ -175,7 +178,7 @@ def layers_of(
 ) -> list[Score]:
     """The scores of an encoder on a target's tables, in the tables' order."""
     record = read_record(data)
-    if record.family not in ("retrieval", "ranking"):
+    if record.family not in BY_FAMILY:
         raise UserError(
             f"{record.name}: a {record.family} target; expected one that compares vectors, which "
             "are taken from a layer: bucc2018, tatoeba, lareqa or mewslix"

@@ -59,14 +59,17 @@ def known(
 
 
 def probed_models(params: Params, target: str) -> dict[str, dict[tuple[str, str], float]]:
-    """{LogME, probe: {(intermediate, target): value}} of the grid's first replicate: of the target
-    that is asked, and of the trained ones of the grid. Targets that cannot be read are left out."""
+    """{LogME, probe: {(intermediate, target): value}} of the grid's first replicate.
+
+    Of the target that is asked, and of the grid's trained ones; those that cannot be read are left
+    out.
+    """
     grid = params.grid
     found: dict[str, dict[tuple[str, str], float]] = {"LogME": {}, "probe": {}}
     wanted = {
         name: section
         for name in dict.fromkeys((target, *grid.targets))
-        if isinstance(section := params.targets[name], PhaseSettings)
+        if (section := params.targets[name].trained) is not None
         and trainings(target_data(name))
         and read_record(trainings(target_data(name))[-1]).family in READ
     }
@@ -119,8 +122,7 @@ def logme(vectors: Vectors, labels: Labels) -> float:
 
 
 def probe(vectors: Vectors, labels: Labels) -> float:
-    """The accuracy of logistic regression on rows it has not seen, in five folds, minus the share
-    of the most frequent label."""
+    """Logistic regression's accuracy in five folds, minus the share of the most frequent label."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline

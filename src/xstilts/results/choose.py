@@ -70,8 +70,10 @@ class Ranking:
 def gains_of(
     grid: GridSettings, cells: Path = CELLS
 ) -> tuple[dict[str, dict[str, dict[int, float]]], Twins]:
-    """({target: {intermediate: {replicate: gain over the baseline's mean}}}, twins), zero-shot; of
-    the targets whose cells are all there. UserError where there is nothing to compare."""
+    """({target: {intermediate: {replicate: gain over the baseline's mean}}}, twins), zero-shot.
+
+    Of the targets whose cells are all there. UserError where there is nothing to compare.
+    """
     lines = [name for name in grid.intermediates if name != BASELINE]
     if BASELINE not in grid.intermediates or not lines:
         raise UserError(
@@ -122,8 +124,11 @@ def sizes_of(grid: GridSettings, models: Path = MODELS) -> dict[str, float]:
 def kinds(
     gains: Mapping[str, Gains], twins: Twins, sizes: Mapping[str, float], probed: Probed
 ) -> list[Kind]:
-    """The ways to guess, cheapest first. Those of the table leave out the target that is asked, and
-    its twins, which are the same trainings."""
+    """The ways to guess, cheapest first.
+
+    Those of the table leave out the target that is asked, and its twins, which are the same
+    trainings.
+    """
     names = list(next(iter(gains.values())))
 
     def others(
@@ -136,7 +141,7 @@ def kinds(
         return {name: fmean(of[name][run] for of in rest for run in runs) for name in names}
 
     def searches(name: str) -> bool:
-        return record(name).family == "retrieval"
+        return not record(name).trained
 
     found = [
         Kind("rows", lambda target, runs: {name: sizes[name] for name in names}),

@@ -16,9 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from xstilts.errors import UserError, nearest
+from xstilts.errors import UserError
 from xstilts.formats.tables import (
     ENGLISH,
     GOLD,
@@ -42,6 +40,7 @@ from xstilts.paths import training_data
 from xstilts.sources import Source, source_named
 from xstilts.sources.reading import Reading
 from xstilts.sources.sentences import answering
+from xstilts.sources.shares import limit_of, taken_rows, within
 from xstilts.sources.splits import (
     content,
     contexts_of,
@@ -168,7 +167,7 @@ def prepare_target(task: str, source: SourceSettings, out: Path, benchmark: str 
                 if reading is None:
                     continue
                 counts = _official(reading, f"{task} {split}-{language}", writer.unlike)
-                rows = _within(reading.rows, record, split, source, counts)
+                rows = within(reading.rows, record, split, source, counts)
                 writer.table(split, language, rows, counts)
                 writer.notes.append(reading.note)
                 if language == ENGLISH:
@@ -231,8 +230,8 @@ def _write_member(
             side.rows, lost = answering(side.rows)
             side.counts |= {"dropped: answer in no sentence": lost} if lost else {}
     writer.record = _with_labels(writer.record, train, select)
-    limits = [_limit(record, "train", source) for record in (step, owner)]
-    kept = _take(train, take, step, [take.limit, *limits], source.seed)
+    limits = [limit_of(record, "train", source) for record in (step, owner)]
+    kept = taken_rows(train.rows, take, step, [take.limit, *limits], source.seed, train.counts)
     if take.part:  # a task of parts is then one member, selected on all of them
         writer.record = replace(writer.record, parts=())
     if take.labels == "shuffled":
@@ -241,61 +240,6 @@ def _write_member(
     writer.table("select", ENGLISH, select.rows, select.counts)
     writer.close()
     return writer.unlike
-
-
-def _take(
-    train: _Side, take: MemberSettings, step: Record, limits: Sequence[int | None], seed: int
-) -> list[Row]:
-    """The train rows of a part, within the least of the limits, with the labels asked for."""
-    if take.part:
-        parts = {row["part"] for row in train.rows if row.get("part")}
-        if take.part not in parts:
-            raise UserError(
-                f"params.yaml: intermediates: {step.name}: part: '{take.part}' is none of its "
-                f"rows'{nearest(take.part, parts)}; `part` in source.tasks.{step.name}.train names "
-                "a file's"
-            )
-        # What selects stays whole, so that parts are selected alike.
-        train.keep([row for row in train.rows if row.get("part") == take.part], "another part")
-    limit = min((number for number in limits if number is not None), default=None)
-    kept = limited(train.rows, limit, seed, step.family)
-    if over := len(train.rows) - len(kept):
-        train.counts["dropped: over the limit"] = over
-    return _shuffled(kept, step, seed) if take.labels == "shuffled" else kept
-
-
-def _shuffled(rows: Sequence[Row], step: Record, seed: int) -> list[Row]:
-    """The rows with each other's labels: as many of each as before, and nothing to learn."""
-    if step.family not in ("classification", "choice"):
-        raise UserError(
-            f"params.yaml: intermediates: {step.name}: labels: shuffled; a {step.family} task's "
-            "gold belongs to its row; expected a task of classification or choice"
-        )
-    order = np.random.default_rng([seed, len(rows), 1]).permutation(len(rows))
-    return [{**row, "label": rows[other]["label"]} for row, other in zip(rows, order, strict=True)]
-
-
-def _limit(record: Record, split: Split, source: SourceSettings) -> int | None:
-    files = source.tasks.get(record.name)
-    limits = files.limits if files else {}
-    return next((limit for name, limit in limits.items() if name == split), None)
-
-
-def _within(
-    rows: list[Row], record: Record, split: Split, source: SourceSettings, counts: dict[str, int]
-) -> list[Row]:
-    """The rows within `limits` of params, chosen by number: languages that are parallel stay so."""
-    limit = _limit(record, split, source)
-    if limit is None or limit >= len(rows):
-        return rows
-    if {"side", "query"} & set(rows[0]):
-        raise UserError(
-            f"params.yaml: source.tasks.{record.name}.limits: what is searched for and what is "
-            "searched in belong together; expected no limits; remove them"
-        )
-    counts["dropped: over the limit"] = len(rows) - limit
-    order = np.random.default_rng([source.seed, len(rows)]).permutation(len(rows))
-    return [rows[number] for number in sorted(order[:limit])]
 
 
 def _keep_apart(
@@ -329,7 +273,7 @@ def _sides(
     select_counts = _official(select, f"{selector} dev-{ENGLISH}", writer.unlike)
     if moved := len(train.rows) - len(train_rows):
         train_counts["dropped: selects"] = moved
-    rows = _within(select.rows, record_of(selector), "dev", source, select_counts)
+    rows = within(select.rows, record_of(selector), "dev", source, select_counts)
     writer.notes += [train.note, select.note]
     return selector, _Side(train_rows, train_counts), _Side(rows, select_counts)
 

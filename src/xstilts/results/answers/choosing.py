@@ -18,8 +18,10 @@ Guesses = Mapping[str, float]  # by intermediate: the higher, the sooner it is t
 
 
 def regret(guesses: Guesses, gains: Mapping[str, float], k: int) -> float:
-    """What the best of the k guessed best loses to the best of all. Equal guesses: the mean over
-    the orders that they may come in."""
+    """What the best of the k guessed best loses to the best of all.
+
+    Of equal guesses the mean over the orders that they may come in.
+    """
     names = sorted(guesses, key=lambda name: -guesses[name])
     best = max(gains.values())
     edge = guesses[names[min(k, len(names)) - 1]]
@@ -33,8 +35,10 @@ def regret(guesses: Guesses, gains: Mapping[str, float], k: int) -> float:
 
 
 def regret_by_chance(gains: Mapping[str, float], k: int) -> float:
-    """`regret` of k drawn at random, exactly: the best of a draw is the i-th of n as often as the
-    other k - 1 are among those below it."""
+    """`regret` of k drawn at random, exactly.
+
+    The best of a draw is the i-th of n as often as the other k - 1 are among those below it.
+    """
     values = sorted(gains.values())
     n, k = len(values), min(k, len(values))
     chances = [math.comb(below, k - 1) / math.comb(n, k) for below in range(n)]
@@ -52,8 +56,10 @@ def agreement(guesses: Guesses, gains: Mapping[str, float]) -> float:
 
 
 def halves(replicates: Sequence[int]) -> list[tuple[Sequence[int], Sequence[int]]]:
-    """All ways to guess from one half of the replicates what the other half will give; of an odd
-    number the guess has the smaller half. Of one replicate itself, twice."""
+    """All ways to guess from one half of the replicates what the other half will give.
+
+    Of an odd number the guess has the smaller half; of one replicate it is that one, twice.
+    """
     if len(replicates) == 1:
         return [(replicates, replicates)]
     return [

@@ -32,8 +32,11 @@ class Groups:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points for each doubling of an intermediate's rows; enough: the fewest rows from which on no
-    size is farther from the most than matters; None: where that cannot be said of any."""
+    """Points for each doubling of an intermediate's rows.
+
+    enough: the fewest rows from which on no size is farther from the most than matters; None: where
+    that cannot be said of any.
+    """
 
     interval: Interval
     enough: int | None
@@ -56,8 +59,10 @@ def groups(
 
 
 def permuted(values: Sequence[float], first: int) -> float:
-    """Two-sided p of the first so many having another mean than the rest: twice the smaller share
-    of all ways to label them that are as far out."""
+    """Two-sided p of the first so many having another mean than the rest.
+
+    Twice the smaller share of all ways to label them that are as far out.
+    """
     total = sum(values)
     found = [sum(values[place] for place in chosen)
              for chosen in combinations(range(len(values)), first)]  # fmt: skip

@@ -118,11 +118,11 @@ def contrast(
     rows: Rows = "like these",
     welch: bool = False,
 ) -> Interval:
-    """The weighted sum of lines' means. Where replicates have encoders of their own (spread.blocks)
-    weights must add up to 0.
+    """The weighted sum of lines' means.
 
-    rows: speak of test rows like these, or of these alone. welch: each line has a spread of its
-    own, where lines are unlike or a run collapsed.
+    Where replicates have encoders of their own (spread.blocks) weights must add up to 0. rows:
+    speak of test rows like these, or of these alone. welch: each line has a spread of its own,
+    where lines are unlike or a run collapsed.
     """
     value = sum(
         weight * float(measured.values[measured.lines[name]].mean())
@@ -221,7 +221,7 @@ def _bartlett(groups: Sequence[Floats]) -> float | None:
     """Bartlett's p of equal spreads. A line that never moved, beside one that did, is unlike: 0."""
     if len(groups) < 2:
         return None
-    still = [bool(np.ptp(values) == 0) for values in groups]
+    still = [float(np.var(values)) == 0 for values in groups]  # or less than a number can say
     if any(still):
         return None if all(still) else 0.0
     return float(stats.bartlett(*groups).pvalue)

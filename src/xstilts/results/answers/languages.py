@@ -22,12 +22,12 @@ LEAST = 0.1  # of the naive variance: where less is left, its log is not linear 
 
 
 def log_spread(column: Summed, logits: bool = False) -> Measured:
-    """The log of the standard deviation over languages, of each training; NaN where rows explain
-    nearly all of it, or a language's score has no logit.
+    """The log of the standard deviation over languages, of each training.
 
-    A difference of two is the log of their ratio. Linear in the languages' scores around what was
-    found (delta method), so that no random number is drawn. logits: of scores near 0 or 1 a point
-    is more than of others, so that lines of unlike means compare in logits alone.
+    NaN where rows explain nearly all of it, or a language's score has no logit. A difference of two
+    is the log of their ratio. Linear in the languages' scores around what was found (delta method),
+    so that no random number is drawn. logits: of scores near 0 or 1 a point is more than of others,
+    so that lines of unlike means compare in logits alone.
     """
     scores = column.scores()
     codes, trainings = column.languages, tuple(column.trainings)
@@ -86,8 +86,10 @@ def english_gap(column: Summed, english: str = "en") -> Summed:
 
 
 def slope(column: Summed, covariate: Mapping[str, float]) -> Summed:
-    """Points for each unit of a language's covariate, by least squares over the languages that have
-    it, which are as fixed as the target's are. ValueError where it does not vary.
+    """Points for each unit of a language's covariate, by least squares.
+
+    Over the languages that have it, which are as fixed as the target's are. ValueError where it
+    does not vary.
     """
     codes = tuple(code for code in column.languages if code in covariate)
     x = np.array([covariate[code] for code in codes], np.float64)
