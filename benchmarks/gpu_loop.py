@@ -29,10 +29,11 @@ from gpu_parity import fresh
 from xstilts.formats.features import Batch, Features
 from xstilts.training import loop as training
 from xstilts.training.devices import accelerator_for
+from xstilts.training.layout import choose
 from xstilts.training.loop import Plan, train
 
 WARM, SHEET = 10, 990.0
-BUDGETS = (8192, 65_536)  # padded tokens a micro-batch: the default, and whole batches
+BUDGET = 8192  # tokens a micro-batch, the default
 FAMILIES = {"nli": "classification", "spans": "span"}
 
 
@@ -77,8 +78,8 @@ def loop(context: Context) -> Cases:
         features = made.features(family, texts, shape["vocab_size"], 1)
         yield f"{kind}: rows", lambda f=features: made.summary(f)
         yield f"{kind}: Trainer", lambda k=kind, f=features: measured(trainer, k, f)
-        for budget in BUDGETS:
-            yield f"{kind}: ours, {budget}", lambda k=kind, f=features, b=budget: measured(ours, k, f, b)  # fmt: skip  # noqa: E501
+        for layout in ("padded", "auto"):
+            yield f"{kind}: ours, {layout}", lambda k=kind, f=features, y=layout: measured(ours, k, f, BUDGET, y)  # fmt: skip  # noqa: E501
 
 
 def with_cudnn(context: Context) -> Cases:
@@ -96,7 +97,7 @@ def with_cudnn(context: Context) -> Cases:
         def measured(family: str = family, features: Features = features) -> Figures:
             clean()
             clock = Clock(steps)
-            return figures(shape, clock, ours(shape, family, features, clock, BUDGETS[0]), 0.0)
+            return figures(shape, clock, ours(shape, family, features, clock, BUDGET), 0.0)
 
         yield f"{kind}: ours, new shapes", measured
         yield f"{kind}: ours, the same again", measured
@@ -151,15 +152,22 @@ def peak_gb() -> float:
 
 
 def ours(
-    shape: dict[str, int], family: str, features: Features, clock: Clock, budget: int
+    shape: dict[str, int],
+    family: str,
+    features: Features,
+    clock: Clock,
+    budget: int,
+    layout: str = "padded",
 ) -> Counter[str]:
-    """training.train as it is; then the timed steps' batches are made again, and counted."""
+    """training.train as it is; then the timed steps' batches are made again and counted."""
     with torch.device(device()):
         model, task = made.model_of(family, shape, 1)
     member, plan = made.member(task, features), Plan(1e-5, clock.steps, 32, 1)
     with tempfile.TemporaryDirectory() as work:
-        around = made.context(Path(work), shape["vocab_size"], clock, token_budget=budget)
-        train(model, [member], plan, around)
+        around = made.context(
+            Path(work), shape["vocab_size"], clock, token_budget=budget, layout=layout
+        )
+        train(choose(model, around.training), [member], plan, around)
     accelerator, found = accelerator_for(around.training), Counter[str]()
     for step, one, examples in training.drawn([member], plan, WARM):
         found += counted(training.step_batches(accelerator, one, examples, around, (1, step)))
