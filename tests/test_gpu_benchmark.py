@@ -74,8 +74,9 @@ def test_every_measuring_part(tmp_path: Path) -> None:
             assert side["padded_over_real"] >= 1
         assert sides[0]["padded_over_real"] >= sides[1]["padded_over_real"]
     assert found["profile"]["nli: ours, 8192"]["top 1"]
-    mined = found["mining"]["mine 500 x 500, processor"]
-    assert mined["copies_found_share"] > 0.9
+    both = found["mining"]["mine 500 x 500, both ways"]
+    assert both["pairs"] > 250 and both["pairs_not_in_both"] == 0 and both["scores_apart"] < 1e-5
+    assert found["mining"]["mine 900 x 900"]["copies_found_share"] > 0.9
 
 
 @pytest.mark.slow
