@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import ROOT
 from xstilts import paths
 from xstilts.cli import main
 from xstilts.errors import UserError
@@ -196,3 +197,14 @@ def test_a_part_that_fits_is_a_line() -> None:
     assert lines[:3] == ["{", ' "a": {', '  "test-0": {"read": 0, "rows": 0},']
     assert lines[-2:] == [' "b": {"x": 1, "y": "z"}', "}"]
     assert json.loads(room.compact(value)) == value
+
+
+@pytest.mark.slow
+def test_the_readmes_real_table_is_its_archives(tmp_path: Path) -> None:
+    """Made again of the cards and sums in git, and by the code as it is."""
+    room.report_again(ROOT / "docs/cards/real-small", tmp_path / "report")
+    text = (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    zero_shot = text.partition("## Zero-shot languages")[2].partition("### Averages")[0]
+    lines = [line for line in zero_shot.splitlines() if line.startswith("|")]
+    assert len(lines) == 7 and "\n".join(lines) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(lines) in (ROOT / "docs/results.md").read_text(encoding="utf-8")
