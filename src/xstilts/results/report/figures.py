@@ -101,15 +101,15 @@ def languages(found: Answers, path: Path) -> None:
     panels = figure.subplots(len(targets), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, target in zip(panels, targets, strict=True):
         for number, name in enumerate(names):
-            colour = f"C{number % 10}"
-            for place, code in enumerate(codes[target]):
-                interval = found.languages[name, target].answers[code].interval
-                y = -(place + 0.8 * number / len(names))
-                ends = [100 * interval.low, 100 * interval.high]
-                axes.plot(ends, [y, y], color=colour, linewidth=0.8)
-                label = name if target == targets[0] and place == 0 else None
-                middle = [100 * interval.difference]
-                axes.plot(middle, [y], "o", color=colour, markersize=2.5, label=label)
+            colour, of = f"C{number % 10}", found.languages[name, target].answers
+            intervals = [of[code].interval for code in codes[target]]
+            heights_of = [-(place + 0.8 * number / len(names)) for place in range(len(intervals))]
+            # One call for all: a line each would take half of a large report's time.
+            low, high = ([100 * getattr(one, end) for one in intervals] for end in ("low", "high"))
+            axes.hlines(heights_of, low, high, color=colour, linewidth=0.8)
+            middle = [100 * one.difference for one in intervals]
+            label = name if target == targets[0] else None
+            axes.plot(middle, heights_of, "o", color=colour, markersize=2.5, label=label)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks([-place - 0.4 for place in range(len(codes[target]))], codes[target])
         axes.set_ylim(-len(codes[target]) + 0.1, 0.3)
