@@ -67,7 +67,7 @@ def test_another_training_than_the_cells_is_refused(params: Params) -> None:
     with pytest.raises(UserError, match=r"English dev .* where the cell has .*0\.123"):
         lab.lab_stage("none", "xnli", 1, params)
     assert not paths.lab("none", "xnli", 1).exists()
-    with pytest.raises(UserError, match="tatoeba: nothing is trained for it"):
+    with pytest.raises(UserError, match="tatoeba: it is frozen when it is scored"):
         lab.lab_stage("none", "tatoeba", 1, params)
     with pytest.raises(UserError, match="run `xstilts lab none xnli`"):
         lab.rules_of("none", "xnli", [1], 0.95)

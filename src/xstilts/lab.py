@@ -35,7 +35,9 @@ from xstilts.phases.stage import context_of
 from xstilts.phases.target import Cell, cell_of, train_target, training_work
 from xstilts.results.answers.interval import Interval, block_spread, difference
 from xstilts.results.answers.measure import Summed, Sums, measure
+from xstilts.results.answers.said import gained
 from xstilts.results.answers.sums import as_text, computed, from_text
+from xstilts.results.answers.table import Answer
 from xstilts.training.context import Context
 from xstilts.training.encoder import Model
 from xstilts.training.evaluation import Predictor, evaluate_target
@@ -62,7 +64,7 @@ def lab_stage(intermediate: str, target: str, replicate: int, params: Params) ->
     cell = cell_of(intermediate, target, replicate, params)
     section = cell.section.trained
     if section is None or not cell.record.trained:
-        raise UserError(f"{target}: nothing is trained for it, so no checkpoint is chosen")
+        raise UserError(f"{target}: it is frozen when it is scored, so no checkpoint is chosen")
     card = read_card(paths.cell(intermediate, target, replicate))
     found = reported(card)
     languages = [code for code in (found[1] if found else ()) if code != ENGLISH]
@@ -332,17 +334,12 @@ def render(found: Rules, intermediate: str, target: str) -> str:
     ]
     for rule, number in sorted(found.numbers.items(), key=lambda item: -item[1]):
         loss = found.losses.get(rule)
-        said = "" if loss is None else f"  {_points(loss)}"
+        said = "" if loss is None else f"  {gained(Answer(loss))}"
         lines.append(f"  {rule:28} {100 * number:5.1f}{said}")
     if found.pivots is not None:
-        gained = f"{100 * found.pivots:+.1f} over English dev, each in turn, of the rest"
-        lines.append(f"  {'dev of one other language':28}        {gained}")
+        over = f"{100 * found.pivots:+.1f} over English dev, each in turn, of the rest"
+        lines.append(f"  {'dev of one other language':28}        {over}")
     if found.within is not None:
         what = "English dev and the zero-shot mean over a training's evaluations"
         lines += ["", f"{what}: r {found.within:+.2f}"]
     return "\n".join(lines)
-
-
-def _points(loss: Interval) -> str:
-    value, low, high = (f"{100 * x:+.1f}" for x in (loss.difference, loss.low, loss.high))
-    return f"{value} [{low}, {high}]"

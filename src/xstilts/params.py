@@ -298,7 +298,7 @@ class Params(Section):
         problems += [
             f"lab.targets: '{name}' is frozen, so no checkpoint is chosen; expected trained targets"
             for name in self.lab.targets
-            if hasattr(self.targets.get(name), "layer")
+            if name in self.targets and self.targets[name].trained is None
         ]
         alone = {name: of for name, of in self.intermediates.items() if len(of.members) == 1}
         limits = {name: of.member(*of.members).limit for name, of in alone.items()}

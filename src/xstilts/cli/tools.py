@@ -90,8 +90,7 @@ def layers(
     title = f"{'+'.join(names)}-{task}-{replicate}"
     folder = given[0] if given else paths.layers(title)
     # Where a cell tunes the encoder (XTREME-R, ranking), what is looked at here is phase 2's.
-    tunes = getattr(section, "tuning", None) or hasattr(section, "learning_rate")
-    before = ", before its training" if tunes else ""
+    before = ", before its training" if section.trained else ""
     print(room.write_layers(scores, f"{params.experiment}: {task}{before}", folder))
     print(f"{folder}: layers.csv, layers.md, layers.png")
 

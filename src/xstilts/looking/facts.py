@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import csv
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from xstilts.errors import UserError
 from xstilts.formats.tables import Row, read_table, tables_in
-from xstilts.looking.inspection import pieces_of, texts_of, tokenizer_of
 from xstilts.params import Params
 from xstilts.paths import target_data
 
@@ -49,6 +48,8 @@ def counted(target: str, params: Params) -> Facts:
     folder = target_data(target)
     if not (folder / "record.json").is_file():
         return {}
+    from xstilts.looking.inspection import pieces_of, texts_of, tokenizer_of  # torch: 2 s
+
     tokenizer, _ = tokenizer_of(params)
     facts: Facts = {"pieces a character": {}, "unknown pieces, %": {}, "Latin letters": {}}
     for split, language in tables_in(folder):
@@ -59,7 +60,9 @@ def counted(target: str, params: Params) -> Facts:
         if pieces:
             facts["pieces a character"][language] = pieces / max(1, characters)
             facts["unknown pieces, %"][language] = 100 * unknown / pieces
-            facts["Latin letters"][language] = _latin(rows)
+            facts["Latin letters"][language] = _latin(
+                text for row in rows for text in texts_of(row)
+            )
     return facts
 
 
@@ -68,8 +71,8 @@ def _own_side(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.get("side") != "english"]
 
 
-def _latin(rows: Sequence[Row]) -> float:
-    letters = [char for row in rows for text in texts_of(row) for char in text if char.isalpha()]
+def _latin(texts: Iterable[str]) -> float:
+    letters = [char for text in texts for char in text if char.isalpha()]
     latin = sum(unicodedata.name(char, "").startswith("LATIN") for char in letters)
     return latin / max(1, len(letters))
 

@@ -147,15 +147,12 @@ def _of_pools(encoder: LayerEncoder, data: Path, main: Sequence[str]) -> Iterato
         for way in found[0] if found else ():
             vectors = [vector for of in found for vector in _of_length_1(of[way])]
             ranked = ranking.decode(concatenate(parts), vectors, rows, chosen.settings)
-            done = iter(zip(ranked, answers, rows, strict=True))
+            found_of, right_of = iter(ranked), iter(answers)
             for table in tables:
-                asked = [
-                    (one, {"id": row["id"], "gold": answer})
-                    for one, answer, row in islice(done, len(table.rows))
-                    if row["query"] is not None
-                ]
-                if asked and chosen.family.labelled(table.rows):
-                    said, queries = [one for one, _ in asked], [row for _, row in asked]
+                own = list(islice(found_of, len(table.rows)))
+                right = list(islice(right_of, len(table.rows)))
+                said, queries = ranking.queries_of(own, right, table.rows)
+                if said and chosen.family.labelled(table.rows):
                     scores = ranking.score(said, queries, table.language, chosen.settings)
                     yield Score(split, table.language, *way, task_number(scores, main))
 

@@ -55,7 +55,7 @@ class Judged:
 class Ranking:
     """The guesses for one target, and how good each kind was on the targets that all kinds have.
 
-    orders: what all are judged against, by chance and by the target's own other replicates.
+    Beside them chance, and own: a target's own other replicates, which cost the full price.
     """
 
     target: str
@@ -237,9 +237,7 @@ def render(found: Ranking) -> str:
     ]
     lacking = [name for name, of in found.guesses.items() if not of]
     if lacking:
-        lines_out.append(
-            f"No {' and no '.join(lacking)}: {found.target} has no tables here that train it."
-        )
+        lines_out.append(f"Of {found.target} not to be had here: {', '.join(lacking)}.")
     if found.left_out:
         lines_out.append(f"Without all of their cells, and left out: {' '.join(found.left_out)}.")
     return "\n".join(lines_out)

@@ -22,10 +22,11 @@ from xstilts.results.answers.interval import (
 )
 from xstilts.results.answers.measure import Measured, Summed, measure
 from xstilts.results.answers.power import replicates_for
+from xstilts.results.answers.said import bracketed, percent
 from xstilts.results.answers.table import Answer, answer, judged, spread_of
 from xstilts.results.archive import grid_of
 from xstilts.results.report import cells as rooms
-from xstilts.results.report.decided import bracketed, own_encoders, percent, sums_of
+from xstilts.results.report.decided import own_encoders, sums_of
 
 EFFECTS = (1.0, 2.0, 5.0)  # points, for which replicates are said
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xstilts.console import aligned
 from xstilts.errors import UserError
 from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers.languages import joint_slopes, slope
 from xstilts.results.answers.measure import Floats, Summed, measure
+from xstilts.results.answers.said import gained
 from xstilts.results.answers.table import Answer, compared, judged
 from xstilts.results.compare import Grid
-from xstilts.results.report.decided import bracketed, own_encoders, percent, sums_of
+from xstilts.results.report.decided import own_encoders, sums_of
 
 Facts = Mapping[str, Mapping[str, float]]  # by name, by language
 FEWEST = 5  # languages of which a fact must be known
@@ -128,10 +130,6 @@ def render(found: Slopes) -> str:
     return "\n".join(lines)
 
 
-def _said(answer: Answer) -> str:
-    return f"{percent(answer.interval.difference, '+')} {bracketed(answer)}"
-
-
 def _table(
     answers: Mapping[tuple[str, str], Answer], names: Sequence[str], inflation: Mapping[str, float]
 ) -> list[str]:
@@ -139,8 +137,6 @@ def _table(
     header = ["fact", *(["VIF"] if inflation else []), *names]
     rows = []
     for fact in facts:
-        cells = [_said(answers[fact, name]) for name in names]
+        cells = [gained(answers[fact, name]) for name in names]
         rows.append([fact, *([f"{inflation[fact]:.1f}"] if inflation else []), *cells])
-    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in (header, *rows)]  # fmt: skip
+    return aligned([header, *rows])

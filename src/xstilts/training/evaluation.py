@@ -31,7 +31,7 @@ from xstilts.formats.tables import (
 )
 from xstilts.paths import prediction_file
 from xstilts.tasks.families.protocol import Output, Prediction, TaskSettings
-from xstilts.tasks.families.ranking import right
+from xstilts.tasks.families.ranking import queries_of, right
 from xstilts.training.batches import sorted_batches
 from xstilts.training.context import Context
 from xstilts.training.encoder import Model
@@ -205,16 +205,10 @@ def _evaluate_pools(predictor: Predictor, data: Path, out: Path) -> Evaluated:
         answers = iter(right([row for table in tables for row in table.rows]))
         for table, part, ranked in zip(tables, parts, found, strict=True):
             name = f"{split}-{table.language}"
-            own = zip(ranked, islice(answers, len(ranked)), table.rows, strict=True)
-            asked = [
-                (one, {"id": row["id"], "gold": answer})
-                for one, answer, row in own
-                if row["query"] is not None
-            ]
-            said, queries = [one for one, _ in asked], [row for _, row in asked]
+            said, queries = queries_of(ranked, list(islice(answers, len(ranked))), table.rows)
             counted = {**counts.get(name, {}), **part.counts, "predicted": len(said)}
             evaluated.counts[name], evaluated.inputs[name] = counted, table.digest
-            if asked:
+            if said:
                 write_predictions(prediction_file(out, split, table.language), task, queries, said)
             if task.family.labelled(table.rows):
                 scores = task.family.score(said, queries, table.language, task.settings)

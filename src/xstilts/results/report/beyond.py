@@ -7,7 +7,7 @@ nothing to ask. Zero-shot languages, but for English minus the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -18,11 +18,13 @@ from xstilts.formats.tables import ENGLISH
 from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers import languages
 from xstilts.results.answers.contrasts import curve, groups
-from xstilts.results.answers.interval import Interval, Spread
+from xstilts.results.answers.interval import Spread
 from xstilts.results.answers.measure import Measured, Summed, measure
+from xstilts.results.answers.said import gained, percent
 from xstilts.results.answers.table import Answer, compared, judged, spread_of
 from xstilts.results.answers.verdicts import SIGNS
-from xstilts.results.report.decided import Sums, percent
+from xstilts.results.report.decided import Sums
+from xstilts.results.report.texts import table
 
 Column = tuple[str, Measured, bool]  # its name, what it says, whether no seed moves the baseline
 UNKNOWN = "-"
@@ -73,7 +75,7 @@ def _spread_of(measured: Measured, frozen: bool, blocks: bool) -> Spread:
 
 def _groups(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[str]:
     pairs = list(combinations(section.groups, 2))
-    table, smallest = [], {}
+    lines, smallest = [], {}
     for name, measured, frozen in _asked(columns, section):
         spread = _spread_of(measured, frozen, blocks)
         line = [name]
@@ -81,8 +83,8 @@ def _groups(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[st
             first, second = (section.groups[group] for group in pair)
             found = groups(measured, first, second, spread, section.level)
             smallest[pair] = found.smallest
-            line.append(f"{_points(found.interval)}, p {found.p:.2g}")
-        table.append(line)
+            line.append(f"{gained(Answer(found.interval))}, p {found.p:.2g}")
+        lines.append(line)
     for group, members in section.groups.items():
         yield f"- {group}: {' '.join(members)}"
     least = ", ".join(f"{' - '.join(pair)}: {value:.2g}" for pair, value in smallest.items())
@@ -91,19 +93,19 @@ def _groups(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[st
         "these very tasks. p: exact permutation of the labels, with the task as the unit, so of "
         f"tasks like these; the least that these groups can give is {least}."
     )
-    yield _table(["target", *(" - ".join(pair) for pair in pairs)], table)
+    yield table(["target", *(" - ".join(pair) for pair in pairs)], lines)
 
 
 def _sizes(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[str]:
-    table = []
+    lines = []
     for name, measured, frozen in _asked(columns, section):
         spread = _spread_of(measured, frozen, blocks)
         line = [name]
         for sizes in section.sizes.values():
             found = curve(measured, sizes, spread, section.level, section.matters / 100)
             enough = f"; enough: {found.enough:,}" if found.enough else ""
-            line.append(f"{_points(found.interval)}{enough}")
-        table.append(line)
+            line.append(f"{gained(Answer(found.interval))}{enough}")
+        lines.append(line)
     for series, sizes in section.sizes.items():
         yield f"- {series}: {', '.join(f'{name} {rows:,}' for name, rows in sizes.items())}"
     yield (
@@ -111,7 +113,7 @@ def _sizes(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[str
         f"rows from which on every size is within {section.matters:g} points of the most, "
         "its whole interval; where none is named, that cannot be said of any."
     )
-    yield _table(["target", *section.sizes], table)
+    yield table(["target", *section.sizes], lines)
 
 
 # The spread over languages: statistics of a line, against the baseline's
@@ -121,7 +123,8 @@ def _spread(columns: Sums, section: AnswerSettings, blocks: bool) -> Iterator[st
     wide = {
         target: (column, frozen)
         for target, (column, frozen) in columns.items()
-        if len(column.languages) >= languages.FEWEST and BASELINE in measure([column]).lines
+        if len(column.languages) >= languages.FEWEST
+        and any(name == BASELINE for name, _ in column.trainings)
     }
     if not wide:
         return
@@ -185,12 +188,12 @@ def _against(
             found = compared(known, section, frozen and not blocks, blocks)
             answers |= {(name, target): one for name, one in found.items()}
     answers = judged(answers, section)
-    table = [
+    lines = [
         [name, *(said(means[name, target], answers.get((name, target)))
                  if (name, target) in means else UNKNOWN for target in columns)]
         for name in names
     ]  # fmt: skip
-    return _table(["intermediate", *columns], table)
+    return table(["intermediate", *columns], lines)
 
 
 def _known(measured: Measured) -> Measured:
@@ -226,17 +229,4 @@ def _ratio(log: float) -> str:
 
 
 def _of_mean(mean: float, answer: Answer | None) -> str:
-    if answer is None:
-        return percent(mean)
-    sign = f" {SIGNS[answer.verdict]}" if SIGNS[answer.verdict] else ""
-    return f"{percent(mean)} ({_points(answer.interval)}{sign})"
-
-
-def _points(interval: Interval) -> str:
-    value, low, high = (percent(x, "+") for x in (interval.difference, interval.low, interval.high))
-    return f"{value} [{low}, {high}]"
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
+    return percent(mean) if answer is None else f"{percent(mean)} ({gained(answer)})"

@@ -11,6 +11,7 @@ from pathlib import Path
 from xstilts.params import BASELINE, AnswerSettings
 from xstilts.paths import cell
 from xstilts.results.answers.measure import Summed
+from xstilts.results.answers.said import gained
 from xstilts.results.answers.sums import are_there, read_sums
 from xstilts.results.answers.table import DECIDED, Answer, Answers, answers
 from xstilts.results.answers.verdicts import SIGNS
@@ -93,17 +94,6 @@ def how_to_read(found: Answers, section: AnswerSettings, replicates: int) -> str
     )
 
 
-def bracketed(answer: Answer) -> str:
-    """[+0.5, +5.9] and its sign: the interval, in points."""
-    low, high = (percent(end, "+") for end in (answer.interval.low, answer.interval.high))
-    return f"[{low}, {high}] {SIGNS[answer.verdict]}".rstrip()
-
-
-def percent(fraction: float, sign: str = "") -> str:
-    """A fraction in percent, or a difference in points, with one decimal; never -0.0."""
-    return f"{round(100 * fraction, 1) + 0.0:{sign}.1f}"
-
-
 def summary(found: Answers, results: Results, section: AnswerSettings) -> str:
     """What is decided: averages, then cells, then the languages of decided cells."""
     if not found.cells:
@@ -130,7 +120,7 @@ def summary(found: Answers, results: Results, section: AnswerSettings) -> str:
 
 
 def _said(answer: Answer) -> str:
-    value = f"{percent(answer.interval.difference, '+')} {bracketed(answer)}"
+    value = gained(answer)
     if answer.interval.p is None:
         return f"{value}, seeds unknown"
     return f"{value}, p {answer.interval.p:.2g}, by Holm {answer.adjusted:.2g}"

@@ -14,6 +14,7 @@ from typing import Any
 from xstilts.formats.cards import Card
 from xstilts.formats.tables import ENGLISH
 from xstilts.params import BASELINE, AnswerSettings
+from xstilts.results.answers.said import bracketed, percent
 from xstilts.results.answers.table import MEAN, Answer, Answers
 from xstilts.results.answers.verdicts import SIGNS
 from xstilts.results.report.cells import (
@@ -27,7 +28,7 @@ from xstilts.results.report.cells import (
     numbers,
     score,
 )
-from xstilts.results.report.decided import bracketed, how_to_read, percent, summary
+from xstilts.results.report.decided import how_to_read, summary
 from xstilts.tasks.metrics.benchmark import CATEGORIES
 
 NOTHING = "-"
@@ -226,7 +227,7 @@ def _grid(
         [name, *(_cell(by_cell, name, column, found.of(name, column)) for column in columns)]
         for name in by_cell
     ]
-    return _table(["intermediate", *(titles.get(name, name) for name in columns)], body)
+    return table(["intermediate", *(titles.get(name, name) for name in columns)], body)
 
 
 def _languages(results: Results, column: Column) -> str:
@@ -238,7 +239,7 @@ def _languages(results: Results, column: Column) -> str:
             for name, runs in results.runs.items()
         }
         body.append([language, *(_cell(by_cell, name, language) for name in by_cell)])
-    return _table(["language", *results.intermediates], body)
+    return table(["language", *results.intermediates], body)
 
 
 def _meanings(results: Results) -> str:
@@ -254,7 +255,7 @@ def _meanings(results: Results) -> str:
         layer = column.card.settings.get("layer")
         rest += [f"layer {layer.value}"] if layer else []
         body.append([column.target, column.split, languages, main, "; ".join(rest)])
-    return _table(["target", "split", "languages", "metrics", "how"], body, "---")
+    return table(["target", "split", "languages", "metrics", "how"], body, "---")
 
 
 def _selections(results: Results) -> str:
@@ -267,7 +268,7 @@ def _selections(results: Results) -> str:
             line.append(f"{percent(sum(scores) / len(scores))}" if scores else NOTHING)
         body.append(line)
     metrics = [c.card.selection.metric if c.card.selection else NOTHING for c in results.columns]
-    return _table(["intermediate", *results.targets], [["*metric*", *metrics], *body])
+    return table(["intermediate", *results.targets], [["*metric*", *metrics], *body])
 
 
 def _remarks(results: Results, kind: str) -> str:
@@ -307,7 +308,7 @@ def _spread(value: Estimate) -> str:
     return "" if value.spread is None else f" ± {percent(value.spread)}"
 
 
-def _table(header: Sequence[str], body: Iterable[Sequence[str]], aligned: str = "---:") -> str:
+def table(header: Sequence[str], body: Iterable[Sequence[str]], aligned: str = "---:") -> str:
     lines = [header, ["---", *(aligned for _ in header[1:])], *body]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 

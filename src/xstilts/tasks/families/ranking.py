@@ -162,6 +162,18 @@ def _candidates(rows: Sequence[Row]) -> Iterator[int]:
         yield number
 
 
+def queries_of(
+    rankings: Sequence[Any], answers: Sequence[list[str] | None], rows: Sequence[Row]
+) -> tuple[list[Any], list[Row]]:
+    """(what is said of the queries, the queries as they are kept), without candidates."""
+    asked = [
+        (one, {"id": row["id"], "gold": answer})
+        for one, answer, row in zip(rankings, answers, rows, strict=True)
+        if row["query"] is not None
+    ]
+    return [one for one, _ in asked], [row for _, row in asked]
+
+
 def labelled(rows: Sequence[Row]) -> bool:
     """Whether the queries have gold; a table of candidates alone has none."""
     return all_have([row for row in rows if row["query"] is not None], "gold")
