@@ -28,11 +28,13 @@ def test_the_least_p_of_few_tasks_is_known_beforehand(first: int, second: int, p
     assert permuted(values, first) == pytest.approx(p)
 
 
+# Eighths add without rounding: scipy and we call values nearer than a rounding error a tie, each its
+# own error, and two drawn at 1e-13 of each other are a tie to one and not to the other.
+eighths = st.lists(st.integers(-16, 16).map(lambda n: n / 8), min_size=2, max_size=4)
+
+
 @settings(max_examples=25, deadline=None)
-@given(
-    st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=4),
-    st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=4),
-)
+@given(eighths, eighths)
 def test_labels_are_permuted_as_scipy_does(first: list[float], second: list[float]) -> None:
     exact = stats.permutation_test(
         (first, second), lambda a, b: np.mean(a) - np.mean(b), n_resamples=np.inf
