@@ -19,8 +19,8 @@ LONG = (
     "test_code.py", "test_spans.py", "test_hub.py",
 )  # fmt: skip
 
-# A busy machine is no failure. New examples are drawn where somebody is there to look at them: in CI
-# the same ones every time, so that it depends on the commit alone.
+# A busy machine is no failure. New examples are drawn where somebody can look at them; in CI they
+# are the same every time, so that it depends on the commit alone.
 settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("ours")
 

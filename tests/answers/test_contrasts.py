@@ -28,8 +28,8 @@ def test_the_least_p_of_few_tasks_is_known_beforehand(first: int, second: int, p
     assert permuted(values, first) == pytest.approx(p)
 
 
-# Eighths add without rounding: scipy and we call values nearer than a rounding error a tie, each its
-# own error, and two drawn at 1e-13 of each other are a tie to one and not to the other.
+# Eighths add without rounding. Sums within a rounding error of each other are a tie to scipy and to
+# us, but each has its own error: 1e-13 is a tie to one and not to the other.
 eighths = st.lists(st.integers(-16, 16).map(lambda n: n / 8), min_size=2, max_size=4)
 
 
