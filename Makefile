@@ -4,7 +4,8 @@
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
-JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# nproc says how many threads OMP_NUM_THREADS allows, where that is set.
+JOBS ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || sysctl -n hw.ncpu)
 EXTRAS ?= dev
 READY := .venv/.ready-$(EXTRAS)
 export EXTRAS
