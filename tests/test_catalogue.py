@@ -23,6 +23,8 @@ KNOWN: dict[str, tuple[str, int, object, int | None, int | None, int | None, str
     "squad1": ("span", 1, (), 87_599, 10_570, None, "en"),
     "hellaswag": ("choice", 1, 4, 39_905, 10_042, None, "en"),
     "ccg": ("tagging", 1, (), 38_015, 5_484, None, "en"),
+    "ud_relations": ("tagging", 1, 37, 21_253, 3_974, None, "en"),
+    "ud_chunks": ("tagging", 1, 13, 21_253, 3_974, None, "en"),
     "cosmosqa": ("choice", 1, 4, 25_262, 2_985, None, "en"),
     "commonsenseqa": ("choice", 1, 5, 9_741, 1_221, None, "en"),
     "xnli": ("classification", 15, NLI, None, 2_490, 5_010, "sw"),

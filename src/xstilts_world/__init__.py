@@ -26,6 +26,8 @@ TASKS: dict[str, tuple[Callable[[asking.TableSpec], list[Row]], int, int, int]] 
     "squad1": (asking.spans, 4000, 400, 400),
     "hellaswag": (asking.continuations, 4000, 400, 400),
     "ccg": (tasks.supertags, 4000, 400, 400),
+    "ud_relations": (tasks.relations, 4000, 400, 400),
+    "ud_chunks": (tasks.chunks, 4000, 400, 400),
     "cosmosqa": (asking.causes, 4000, 400, 400),
     "commonsenseqa": (asking.commonsense, 4000, 400, 400),
     "xnli": (tasks.nli, 2000, 250, 300),

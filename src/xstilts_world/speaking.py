@@ -81,6 +81,7 @@ class Token(NamedTuple):
     entity: str = OUTSIDE
     category: str = ""  # CCG, English only
     role: str = ""  # of the event (meaning.AGENT, ...); "": none
+    slot: str = ""  # of the clause (languages.SUBJECT, ...); "": none
 
 
 class Style(NamedTuple):
@@ -249,7 +250,7 @@ class Tongue:
             else:
                 order = WHEN + order
                 slots[WHEN] = [t._replace(category=_sentential(t.category)) for t in slots[WHEN]]
-        return [token for slot in order for token in slots[slot]]
+        return [token._replace(slot=slot) for slot in order for token in slots[slot]]
 
     def verb(self, event: Event, style: Style, passive: bool) -> list[Token]:
         features = ["passive"] if passive else []

@@ -6,10 +6,11 @@ drawn from meanings of its own split (`meaning.side`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from xstilts.formats.tables import Row
+from xstilts_world import syntax
 from xstilts_world.asking import TableSpec, ask, askable
 from xstilts_world.changes import conflict, draw_hypothesis, more, premise, swap
 from xstilts_world.meaning import (
@@ -140,7 +141,9 @@ def _said_twice(
 # --- tags ---
 
 
-def _tagged(spec: TableSpec, column: Callable[[Token], str], names: int, asks: int) -> list[Row]:
+def _tagged(
+    spec: TableSpec, column: Callable[[Sequence[Token]], list[str]], names: int, asks: int
+) -> list[Row]:
     """Sentences of one or two clauses with a tag of each token.
 
     asks: percent of questions. names: percent of nouns that become names.
@@ -167,10 +170,8 @@ def _tagged(spec: TableSpec, column: Callable[[Token], str], names: int, asks: i
                 stream.pick(["and", "because"]),
             )
             tokens = t.joined(first, second, by, (style, draw_style(stream)))
-        tags = [column(token) for token in tokens]
-        rows.append(
-            {"id": spec.row_id(index), "tokens": [token.form for token in tokens], "tags": tags}
-        )
+        forms = [token.form for token in tokens]
+        rows.append({"id": spec.row_id(index), "tokens": forms, "tags": column(tokens)})
     return rows
 
 
@@ -193,15 +194,23 @@ def _named(stream: Stream, event: Event, percent: int) -> Event:
 
 
 def parts_of_speech(spec: TableSpec) -> list[Row]:
-    return _tagged(spec, lambda token: token.pos, 25, 15)
+    return _tagged(spec, lambda tokens: [token.pos for token in tokens], 25, 15)
 
 
 def entities(spec: TableSpec) -> list[Row]:
-    return _tagged(spec, lambda token: token.entity, 65, 0)
+    return _tagged(spec, lambda tokens: [token.entity for token in tokens], 65, 0)
 
 
 def supertags(spec: TableSpec) -> list[Row]:
-    return _tagged(spec, lambda token: token.category, 25, 0)
+    return _tagged(spec, lambda tokens: [token.category for token in tokens], 25, 0)
+
+
+def relations(spec: TableSpec) -> list[Row]:
+    return _tagged(spec, syntax.relations, 25, 15)
+
+
+def chunks(spec: TableSpec) -> list[Row]:
+    return _tagged(spec, syntax.chunks, 25, 15)
 
 
 # --- retrieval ---

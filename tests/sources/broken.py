@@ -296,6 +296,13 @@ BROKEN: dict[str, dict[str, tuple[Content, str]]] = {  # reader: what is broken:
         "auto words": ("ID=w.1\nAda smiles\n", ":2: 'Ada' at character 1; expected nested"),
         "auto id twice": (AUTO * 2, "id 'wsj_0001.1' occurs twice"),
     },
+    "conllu-relations": {
+        "relation": (conllu("1 a NOUN 0 amid"), ":2: label 'amid' is not one of"),
+    },
+    "conllu-chunks": {
+        "chunks, head": (conllu("1 a NOUN 7 root"), ":2: head '7'; expected a word's number"),
+        "chunks, loop": (conllu("1 a X 2 det", "2 b X 1 det"), ":2: head '2'; expected a word's"),
+    },
     "conllu": {
         "conllu columns": ("1\ta\t_\tNOUN\n", ":1: 4 columns; expected CoNLL-U's 10"),
         "conllu tag": (conllu("1 a CONJ 0"), ":2: label 'CONJ' is not one of"),

@@ -42,6 +42,12 @@ RIGHT_TABLES: dict[str, tuple[str, str, dict[str, Any]]] = {  # reader: task, la
     "entities": ("panx", "de", _TOKENS | {"ner_tags": ["B-PER", "O"]}),
     "pos": ("udpos", "de", _TOKENS | {"pos_tags": ["PROPN", "VERB"]}),
     "upos": ("udpos", "de", _TOKENS | {"upos": ["PROPN", "VERB"]}),
+    "relations": ("ud_relations", "en", _TOKENS | {"deprel": ["nsubj:pass", "root"]}),
+    "chunks": (
+        "ud_chunks",
+        "en",
+        _TOKENS | {"upos": ["PROPN", "VERB"], "head": ["2", "0"], "deprel": ["nsubj", "root"]},
+    ),
     "tatoeba": ("tatoeba", "de", _TATOEBA),
     "bitext": ("tatoeba", "de", _PAIR),
     "hellaswag": ("hellaswag", "en", _HELLASWAG),
@@ -147,6 +153,15 @@ BROKEN_TABLES: dict[str, dict[str, tuple[Rows, str]]] = {  # reader: what is bro
         "tag": (_spoilt("pos", pos_tags=["CONJ", "X"]), ":2: label 'CONJ' is not one of"),
         "empty word": (_spoilt("pos", tokens=["Ada", ""]), ":2: 2 words, 2 tags, or an empty word"),
         "word that is no text": (_spoilt("pos", tokens=["Ada", 7]), ":2: 2 words, 2 tags, or"),
+    },
+    "relations": {
+        "tags unlike words": (_spoilt("relations", deprel=["root"]), ":2: 2 words, 1 tags"),
+        "tag": (_spoilt("relations", deprel=["subject", "root"]), ":2: label 'subject' is not"),
+    },
+    "chunks": {
+        "heads unlike words": (_spoilt("chunks", head=["0"]), ":2: 2 parts of speech, 1 heads"),
+        "head": (_spoilt("chunks", head=["_", "0"]), ":2: head '_' of word 1; expected a word's"),
+        "loop": (_spoilt("chunks", head=[2, 1]), ":2: head 2 of word 1; expected a word's number"),
     },
     "upos": {
         "tags unlike words": (_spoilt("upos", upos=["X"]), ":2: 2 words, 1 tags"),

@@ -226,10 +226,12 @@ def repositories() -> dict[tuple[str, str], Tables]:
     pair = {"id": 1, "sentence1": "a", "sentence2": "b", "label": 1}
     both = ("en", "de")
     xnli = {"train": nli(0, 1, 2), "validation": nli(1), "test": nli(2, 0)}
-    words = {"tokens": List(TEXT), "upos": List(ClassLabel(names=UPOS)), "lemmas": List(TEXT)}
+    words = {name: List(TEXT) for name in ("tokens", "lemmas", "head", "deprel")}
+    words["upos"] = List(ClassLabel(names=UPOS))
     treebank = {"train": [], "dev": [], "test": []}
     for split in treebank:
-        treebank[split] = sentences("upos", 7, lemmas=["l", "l"])
+        more = {"lemmas": ["l", "l"], "head": ["0", "1"], "deprel": ["root", "amod:x"]}
+        treebank[split] = sentences("upos", 7, **more)
     wikiann = {"tokens": List(TEXT), "ner_tags": PANX, "langs": List(TEXT), "spans": List(TEXT)}
     entities = sentences("ner_tags", 1, 3, 6, langs=["en", "en"], spans=["PER: one"])
     return {

@@ -46,13 +46,13 @@ def answer(text: object, start: object) -> list[dict[str, object]]:
 
 
 def conllu(*words: str) -> str:
-    """ID FORM UPOS HEAD, space-separated, as ten columns."""
-    rows = [word.split(" ") for word in words]
+    """ID FORM UPOS HEAD and, where it matters, the relation, space-separated, as ten columns."""
+    rows = [(word + " _").split(" ")[:5] for word in words]
     return (
         "# text = x\n"
         + "".join(
-            "\t".join([i, form, "_", tag, "_", "_", head, "_", "_", "_"]) + "\n"
-            for i, form, tag, head in rows
+            "\t".join([i, form, "_", tag, "_", "_", head, relation, "_", "_"]) + "\n"
+            for i, form, tag, head, relation in rows
         )
         + "\n"
     )
@@ -135,6 +135,8 @@ TASKS = {
     "quora": "qqp",
     "snli-txt": "mnli",
     "conllu": "udpos",
+    "conllu-relations": "ud_relations",
+    "conllu-chunks": "ud_chunks",
     "tydiqa": "tydiqa",
     "laser": "tatoeba",
     "tatoeba-sorted": "tatoeba",
@@ -170,6 +172,8 @@ RIGHT: dict[str, Content] = {
     "quora": QUORA + '1\t2\t3\t"a\nb"\tc\t1\n',
     "snli-txt": SNLI_TXT + "neutral\ta\tb\tp\tx\n",
     "conllu": conllu("1-2 ab _ _", "1 a NOUN 0", "2 b X 1"),
+    "conllu-relations": conllu("1 a NOUN 0 root", "2 b ADJ 1 amod:x"),
+    "conllu-chunks": conllu("1 a NOUN 0 root", "2 b ADJ 1 amod"),
     "tydiqa": doc(id="english-1-0"),
     "laser": {"t.deu-eng.deu": "x\n", "t.deu-eng.eng": "a\n"},
     "tatoeba-sorted": {"de-en.de": "x\n", "de-en.en": "a\n"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,14 @@ def test_real_files_have_the_counts_of_their_list(shared: Path) -> None:
     for path, reader, raw in real_files(shared):
         found = reader(raw)
         read.add(reader)
+        if "/UD_English" in path:
+            for name in ("relations", "chunks"):
+                of = replace(raw, record=record(f"ud_{name}"))
+                layer = READERS[f"conllu-{name}"](of)
+                read.add(READERS[f"conllu-{name}"])
+                assert [row["tokens"] for row in layer.rows] == [
+                    row["tokens"] for row in found.rows
+                ]
         task, kept = raw.record.name, listed[path]
         gold = GOLD.get(raw.record.family)
         if gold and task not in ("bucc2018", "tatoeba"):

@@ -84,6 +84,8 @@ KNOWN: dict[str, tuple[list[Any] | None, list[Any] | None, list[Any] | None, str
     "squad2": ([ANSWER["s1"], []], [ANSWER["x2"], ANSWER["s3"], []], None, "en"),
     "squad1": ([ANSWER["s1"], ANSWER["s2"]], [ANSWER["s3"], ANSWER["x2"]], None, "en"),
     "hellaswag": ([3], [0], None, "en"),
+    "ud_relations": ([["root", "amod"]], [["root", "amod"]], None, "en"),
+    "ud_chunks": ([["B-NP", "I-NP"]], [["B-NP", "I-NP"]], None, "en"),
     "cosmosqa": ([3], [2], None, "en"),
     "commonsenseqa": ([4], [1], None, "en"),
     "siqa": ([2], [0], None, "en"),
@@ -343,7 +345,7 @@ class TestRevisions:
     def test_tasks_of_a_grid(self) -> None:
         given = experiments.resolve(ROOT / "experiments/xtreme-hub.yaml")
         names = tasks_of(given.grid, given.intermediates)
-        assert set(names) == set(SERVED) - {"siqa", "copa", "xcopa"}
+        assert set(names) == set(SERVED) - {"siqa", "copa", "xcopa", "ud_relations", "ud_chunks"}
         assert len(names) == len(set(names))
 
     def test_locks_of_the_repository_are_commits(self) -> None:

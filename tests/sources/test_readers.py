@@ -215,6 +215,41 @@ class TestTags:
         ]
         assert tags == ["ADP", "PRON", "VERB"]
 
+    def test_relations_are_without_subtypes(self, tmp_path: Path) -> None:
+        text = conllu("1-2 zum _ _", "1 zu ADP 3 case", "2 dem DET 3 det", "3 Haus NOUN 0 root:x")
+        found = read(tmp_path, "conllu-relations", text, "ud_relations")
+        assert found.rows[0]["tags"] == ["case", "root"]  # of the two, that of the adposition
+
+    @pytest.mark.parametrize(
+        ("sentence", "chunks"),
+        [
+            (
+                "She/PRON/4/nsubj will/AUX/4/aux not/PART/4/advmod give/VERB/0/root"
+                " up/ADP/4/compound:prt her/PRON/7/nmod:poss job/NOUN/4/obj",
+                "B-NP B-VP I-VP I-VP I-VP B-NP I-NP",
+            ),
+            (
+                "That/SCONJ/7/mark John/PROPN/4/nmod:poss 's/PART/2/case dog/NOUN/7/nsubj"
+                " is/AUX/7/cop very/ADV/7/advmod old/ADJ/0/root",
+                "B-SBAR B-NP I-NP I-NP B-VP B-ADJP I-ADJP",
+            ),
+            (
+                "It/PRON/5/nsubj will/AUX/5/aux not/PART/5/advmod be/AUX/5/cop new/ADJ/0/root"
+                " in/ADP/9/case the/DET/9/det big/ADJ/9/amod city/NOUN/5/obl ,/PUNCT/5/punct"
+                " said/VERB/5/parataxis he/PRON/11/nsubj softly/ADV/11/advmod",
+                "B-NP B-VP I-VP I-VP B-ADJP B-PP B-NP I-NP I-NP O B-VP B-NP B-ADVP",
+            ),
+            (  # a chunk ends where another word stands between
+                "big/ADJ/4/amod ,/PUNCT/4/punct bad/ADJ/4/amod wolf/NOUN/0/root",
+                "B-NP O B-NP I-NP",
+            ),
+        ],
+    )
+    def test_chunks_are_base_phrases(self, sentence: str, chunks: str, tmp_path: Path) -> None:
+        words = [word.replace("/", " ") for word in sentence.split(" ")]
+        text = conllu(*(f"{number} {word}" for number, word in enumerate(words, 1)))
+        assert read(tmp_path, "conllu-chunks", text, "ud_chunks").rows[0]["tags"] == chunks.split()
+
     def test_withheld_text_is_dropped(self, tmp_path: Path) -> None:
         withheld = conllu("1 _ NOUN 0", "2 . PUNCT 1")
         kept = conllu("1 _ NOUN 0", "2 a VERB 1", "3 b VERB 1", "3.1 c VERB 1")
@@ -355,8 +390,8 @@ def test_a_file_of_lines_without_the_last_end_is_counted(
     """It may be cut off in its last row. JSON of one value says itself where it ends."""
     right = files_of(reader)
     cut = right | {name: right[name].removesuffix(b"\n")}
-    if reader == "conllu":
-        with pytest.raises(UserError, match=":4: no blank line after the last sentence"):
+    if reader.startswith("conllu"):
+        with pytest.raises(UserError, match=r":\d: no blank line after the last sentence"):
             read_right(tmp_path, reader, cut)
         return
     before, after = (read_right(tmp_path, reader, files) for files in (right, cut))

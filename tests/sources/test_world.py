@@ -25,7 +25,7 @@ from xstilts_world.languages import LANGUAGES, lexicon, write
 FAMILIES: dict[FamilyName, list[str]] = {
     "classification": ["anli_plus", "mnli", "qqp", "xnli", "pawsx"],
     "choice": ["hellaswag", "cosmosqa", "commonsenseqa", "xcopa", "siqa", "copa"],
-    "tagging": ["ccg", "udpos", "panx"],
+    "tagging": ["ccg", "ud_relations", "ud_chunks", "udpos", "panx"],
     "span": ["squad2", "squad1", "xquad", "mlqa", "tydiqa"],
     "retrieval": ["bucc2018", "tatoeba"],
     "masked_lm": ["text"],
@@ -39,6 +39,8 @@ ENGLISH_ONLY = {
         "squad1",
         "hellaswag",
         "ccg",
+        "ud_relations",
+        "ud_chunks",
         "cosmosqa",
         "commonsenseqa",
     ],
@@ -162,6 +164,27 @@ def test_labels_are_the_records() -> None:
 def test_each_token_has_a_tag(name: str) -> None:
     for row in every(name, "train", "dev", "test"):
         assert len(row["tokens"]) == len(row["tags"]) and all(row["tokens"]) and all(row["tags"])
+
+
+def test_syntax_is_as_universal_dependencies_would_have_it() -> None:
+    said = {
+        " ".join(row["tokens"]): row["tags"]
+        for name in ("ud_relations", "ud_chunks")
+        for row in rows(name, "train")
+    }
+    for sentence, tags in {
+        "the farmer is poor in Vand .": "det nsubj cop root case obl punct",
+        "Anna Tarlo painted the knife of Peter .": "nsubj flat root det obj case nmod punct",
+        "the sailor will be hurt by the teacher .": "B-NP I-NP B-VP I-VP I-VP B-PP B-NP I-NP O",
+        "the farmer is sick because Sorin Club mends the knife in Kelm .": (
+            "B-NP I-NP B-VP B-ADJP B-SBAR B-NP I-NP B-VP B-NP I-NP B-PP B-NP O"
+        ),
+    }.items():
+        assert said[sentence] == tags.split()
+    for row in rows("ud_relations", "train"):  # each clause has one predicate, the first the root
+        linked = sum(tag in ("cc", "mark") for tag in row["tags"])
+        assert row["tags"].count("root") == 1
+        assert sum(tag in ("conj", "advcl") for tag in row["tags"]) == linked
 
 
 @pytest.mark.parametrize("name", FAMILIES["choice"])

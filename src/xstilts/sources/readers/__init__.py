@@ -16,6 +16,8 @@ READERS: dict[str, Reader] = {
     "ccg": bio.ccg,
     "ccg-auto": ccgbank.ccg_auto,
     "conllu": conllu.conllu,
+    "conllu-relations": conllu.conllu_relations,
+    "conllu-chunks": conllu.conllu_chunks,
     "squad": squad.squad,
     "tydiqa": squad.tydiqa,
     "xtreme-pairs": table.xtreme_pairs,

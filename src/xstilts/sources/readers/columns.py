@@ -14,7 +14,8 @@ from typing import Any
 from xstilts.formats.tables import Row
 from xstilts.sources.readers import jsonl, squad
 from xstilts.sources.readers.lines import aligned
-from xstilts.sources.readers.raw import RawFile, text_field
+from xstilts.sources.readers.raw import RawFile, text_field, whole_number
+from xstilts.sources.readers.syntax import Word, chunk_tags, lost, universal
 from xstilts.sources.readers.table import choice_row, counted_pairs, pair_row
 from xstilts.sources.reading import Reading
 
@@ -116,6 +117,49 @@ def tagged(raw: Columns, column: str) -> Reading:
     return raw.reading(rows, len(rows), empty_sentences=len(records) - len(rows))
 
 
+def relations(raw: Columns) -> Reading:
+    """Universal Dependencies: each word's relation to its head, without subtypes."""
+    records = [
+        {**record, "relation": [universal(str(name)) for name in _listed(record, "deprel")]}
+        for _, record in raw.objects()
+    ]
+    return tagged(replace(raw, records=records), "relation")
+
+
+def chunks(raw: Columns) -> Reading:
+    """Universal Dependencies: base phrases (`syntax`) out of parts of speech, heads, relations."""
+    records = [
+        {**record, "chunk": _chunked(raw, number, record)} for number, record in raw.objects()
+    ]
+    return tagged(replace(raw, records=records), "chunk")
+
+
+def _listed(record: Mapping[str, Any], key: str) -> list[Any]:
+    """A column's list; what is none is as if empty, and unlike its words in number."""
+    value = record[key]
+    return value if isinstance(value, list) else []
+
+
+def _chunked(raw: Columns, number: int, record: Mapping[str, Any]) -> list[str]:
+    parts, heads, names = (_listed(record, key) for key in ("upos", "head", "deprel"))
+    if not len(parts) == len(heads) == len(names):
+        problem = f"{len(parts)} parts of speech, {len(heads)} heads, {len(names)} relations"
+        raise raw.at(number, f"{problem}; expected as many")
+    above = {place: whole_number(str(head)) for place, head in enumerate(heads, 1)}
+    found = {
+        place: head for place, head in above.items() if head is not None and head in (0, *above)
+    }
+    word = next((place for place in above if place not in found), None) or lost(found)
+    if word is not None:
+        problem = f"head {heads[word - 1]!r} of word {word}"
+        raise raw.at(number, f"{problem}; expected a word's number that leads to the root")
+    words = {
+        place: Word(str(part), head, str(name))
+        for (place, head), part, name in zip(found.items(), parts, names, strict=True)
+    }
+    return chunk_tags(words, list(words))
+
+
 def tatoeba(raw: Columns) -> Reading:
     """google/xtreme's Tatoeba: pairs in LASER's order, whose `*_lang` say which side is English."""
     foreign: list[str] = []
@@ -215,6 +259,8 @@ TABLES: dict[str, Callable[[Columns], Reading]] = {
     "entities": partial(tagged, column="ner_tags"),
     "pos": partial(tagged, column="pos_tags"),
     "upos": partial(tagged, column="upos"),
+    "relations": relations,
+    "chunks": chunks,
     "tatoeba": tatoeba,
     "bitext": bitext,
     "hellaswag": hellaswag,

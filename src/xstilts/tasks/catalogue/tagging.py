@@ -15,7 +15,7 @@ from xstilts.tasks.catalogue.entry import (
     target,
     words,
 )
-from xstilts.tasks.labels import UPOS_TAGS
+from xstilts.tasks.labels import CHUNKS, UD_RELATIONS, UPOS_TAGS
 
 
 def _ccg(split: Split, *sections: str) -> list[Slot]:
@@ -41,8 +41,12 @@ _PANX_SIZES = {  # of dev and of test
 }
 
 
+_UD_FOLDER = "ud-treebanks-v{ud}"
+_UD_HUB = "universal-dependencies/universal_dependencies"
+
+
 def _udpos(split: Split) -> list[Slot]:
-    name = f"ud-treebanks-v{{ud}}/*/{{language}}_*-ud-{split}.conllu"
+    name = f"{_UD_FOLDER}/*/{{language}}_*-ud-{split}.conllu"
     return [slot(f"conllu udpos/{name}", f"conllu {name}", f"bio udpos/{split}-{{language}}.tsv")]
 
 
@@ -63,6 +67,42 @@ _UDPOS_SIZES = by_language(
     """
 )
 
+
+def _ud_english(
+    name: str, title: str, reader: str, labels: tuple[str, ...], *metrics: str
+) -> Entry:
+    """Another layer of udpos' English sentences: syntax that needs no licence."""
+    return Entry(
+        intermediate(
+            name,
+            title,
+            *_UDPOS_SIZES["en"][:2],
+            family="tagging",
+            group="syntactic",
+            labels=labels,
+            metrics=metrics,
+            main=metrics[:1],
+            convention="seqeval-0.0.12" if "f1" in metrics else "",
+            licence="one for each treebank (English: CC BY-SA, CC BY-NC-SA)",
+        ),
+        files={
+            split: [slot(*(f"conllu-{reader} {folder}{_UD_FOLDER}/*/en_*-ud-{split}.conllu"
+                           for folder in ("udpos/", "")))]
+            for split in ("train", "dev")
+        },
+        repositories=(
+            hub(
+                _UD_HUB,
+                "en_*",
+                reader,
+                "tokens upos head deprel *",
+                splits={"train": "train", "dev": "[dv]*"},
+                note="UD: a later release than 2.5, words not fused",
+            ),
+        ),
+    )  # fmt: skip
+
+
 ENTRIES = (
     Entry(
         intermediate(
@@ -79,6 +119,10 @@ ENTRIES = (
         files={"train": _ccg("train", "0[0-9]", "1[0-8]"), "dev": _ccg("dev", "19", "2[01]")},
         refused="CCGbank is licensed by the LDC (LDC2005T13) and on no public repository",
         withheld="the LDC's licence is for its holder alone",
+    ),
+    _ud_english("ud_relations", "UD 2.5 English relations", "relations", UD_RELATIONS, "accuracy"),
+    _ud_english(
+        "ud_chunks", "UD 2.5 English chunks", "chunks", CHUNKS, "f1", "precision", "recall"
     ),
     Entry(
         target(
@@ -140,7 +184,7 @@ ENTRIES = (
                 xtreme_alone=True,
             ),
             hub(
-                "universal-dependencies/universal_dependencies",
+                _UD_HUB,
                 "{language}_*",
                 "upos",
                 "tokens upos *",
