@@ -126,6 +126,7 @@ def test_experiment_is_valid_and_its_graph_resolves(experiment: Path, tmp_path: 
     grid = chosen.grid
     rows, targets, replicates = map(len, (grid.intermediates, grid.targets, grid.replicates))
     expected = 5 + replicates + 2 * rows + 2 * targets + rows * replicates * (1 + targets)
+    expected += len(grid.more_baseline) * (2 + targets)
     with Repo(str(folder)) as repo:
         graph = repo.index.graph
     assert graph.number_of_nodes() == expected

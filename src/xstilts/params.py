@@ -50,7 +50,7 @@ class FileSpec(Section):
     reader: str  # a name in sources/readers
     path: str  # relative to source.path; {language} is filled in, * matches any; `a + b`: both
     languages: list[str] | None = None  # the file is only for these; null: for all of the task's
-    part: str = ""  # of classification: the part that the rows are of (anli_plus, members' `part`)
+    part: str = ""  # the part that the rows are of (anli_plus; what `part` elsewhere takes some by)
     rows: tuple[int, int] | None = None  # [start, stop) of the file's rows, before any is dropped
     share: Literal["all", "train", "select"] = "all"  # a side of the seeded 90/10 split by group
     group: Literal["article", "paragraph"] = "article"  # what a span file's split keeps whole
@@ -66,6 +66,7 @@ class TaskFiles(Section):
     train: list[FileSpec] | None = None
     dev: list[FileSpec] | None = None  # also what selects, in English
     test: list[FileSpec] | None = None
+    part: str = ""  # only rows of this part, in all splits: files' `part`, a domain of the world
     # At most so many rows of a split, a seeded choice: of a reported one the same rows (by their
     # number) in each language. Files are read whole before, and their official sizes compared.
     limits: dict[Literal["train", "dev", "test"], int] = {}

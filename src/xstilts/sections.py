@@ -77,7 +77,10 @@ class MemberSettings(Section):
     """Which English train rows of a task an intermediate takes, and whose labels they have."""
 
     limit: PositiveInt | None = None  # rows; smaller limits' rows are among larger ones'
-    part: str | None = None  # only rows of this part, as ANLI+ has them, or source.tasks names them
+    part: str | None = (
+        None  # only rows of this part: as ANLI+, MNLI (genres) and HellaSwag (sources)
+    )
+    # have them, or source.tasks names them; the world's NLI has five domains
     labels: Literal["own", "shuffled"] = "own"  # shuffled: a control, which has nothing to learn
 
 

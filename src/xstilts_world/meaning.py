@@ -120,6 +120,14 @@ class Verb(NamedTuple):
 VERBS = {
     row.split()[0]: Verb(*row.split()) for row in VERBS_TEXT.replace("\n", "|").split("|") if row
 }
+DOMAINS = {  # what an event is about, by its verb
+    "trade": words("buy sell find lose get hide steal give send"),
+    "work": words("eat wash break repair paint"),
+    "motion": words("push pull move carry follow run walk travel fall go"),
+    "feeling": words("see help hurt love hate thank"),
+    "body": words("be sleep wake laugh cry wait sing"),
+}
+DOMAIN_OF = {verb: domain for domain, verbs in DOMAINS.items() for verb in verbs}
 GENERAL_VERBS = ["get", "move", "travel"]
 SYNONYMS = {  # the same meaning in another word, in every language
     "big": "large", "happy": "glad", "ill": "sick", "child": "kid", "doctor": "physician",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xstilts.formats.tables import Row
+from xstilts.formats.tables import DOMAIN, Row
 from xstilts_world import syntax
 from xstilts_world.asking import TableSpec, ask, askable
 from xstilts_world.changes import conflict, draw_hypothesis, more, premise, swap
 from xstilts_world.meaning import (
     CITIES,
+    DOMAIN_OF,
     FIRMS,
     GIVEN,
     PORT,
@@ -73,6 +74,7 @@ def _nli_row(spec: TableSpec, index: int, part: str, length: int) -> Row:
         "text_b": texts[1],
         "label": label,
         "part": part or None,
+        **({} if part else {DOMAIN: DOMAIN_OF[hypothesis.verb]}),
     }
 
 

@@ -489,17 +489,37 @@ def test_a_part_of_a_task_trains_alone(settings: SourceSettings, tmp_path: Path)
     member = MemberSettings(limit=12, part="travel")
     prepare_intermediate({"mnli": member}, settings, tmp_path / "travel")
     rows = read_table(tmp_path / "travel/mnli", "train", "en").rows
-    assert len(rows) == 12 and {row["part"] for row in rows} == {"travel"}
+    assert len(rows) == 12 and {row["part"] for row in rows} == {None}
+    assert {row["id"].partition(":")[0] for row in rows} == {"travel"}
     counts = read_json(tmp_path / "travel/mnli/counts.json")["train-en"]
     assert counts["dropped: another part"] == 30 and counts["dropped: over the limit"] == 3
     with pytest.raises(
-        UserError, match="part: 'travels' is none of its rows'; nearest: travel; `part` in"
+        UserError,
+        match="part: 'travels' is none of its rows'; nearest: travel; they are of fiction, travel;",
     ):
         prepare_intermediate({"mnli": MemberSettings(part="travels")}, settings, tmp_path / "x")
     assert read_record(tmp_path / "travel/mnli").parts == ()
     text = MemberSettings(part="travel")
     with pytest.raises(UserError, match="text has neither"):
         prepare_intermediate({"text": text}, settings, tmp_path / "text")
+
+
+def test_a_target_may_be_one_domain_in_every_split_and_language(tmp_path: Path) -> None:
+    tasks = {"xnli": TaskFiles(part="motion", limits={"train": 50})}
+    prepare_target("xnli", SourceSettings(seed=1, tasks=tasks), tmp_path / "motion")
+    counts = read_json(tmp_path / "motion/counts.json")
+    kept = {(name.partition("-")[0], count["rows"]) for name, count in counts.items()}
+    assert len(kept) == 2 and len(counts) == 12  # dev and test: as many in each of six languages
+    for count in counts.values():
+        assert count["rows"] + count["dropped: another part"] == count["read"]
+    step = tmp_path / "motion/train/1-xnli"
+    assert len(read_table(step, "train", "en").rows) == 50
+    prepare_target("xnli", SourceSettings(seed=1), tmp_path / "whole")
+    chosen = {row["id"] for row in read_table(step, "select", "en").rows}
+    assert 0 < len(chosen) < len(read_table(tmp_path / "whole/train/1-xnli", "select", "en").rows)
+    tasks = {"xnli": TaskFiles(part="motions")}
+    with pytest.raises(UserError, match=r"source.tasks.xnli: part: 'motions' .*nearest: motion;"):
+        prepare_target("xnli", SourceSettings(seed=1, tasks=tasks), tmp_path / "none")
 
 
 def test_a_targets_own_limit_counts_where_another_tasks_rows_train_it(

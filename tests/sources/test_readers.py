@@ -262,6 +262,21 @@ class TestTags:
         assert read(tmp_path, "conllu", text, "udpos").rows[0]["tokens"] == ["abc"]
 
 
+@pytest.mark.parametrize(
+    ("reader", "content", "task", "part"),
+    [
+        ("snli", lines(SNLI | {"genre": "travel"}), "mnli", "travel"),
+        ("snli", lines(SNLI), "mnli", None),
+        ("hellaswag", lines(HELLA | {"source_id": "wikihow~1"}), "hellaswag", "wikihow"),
+        ("glue-mnli", GLUE.replace("index", "genre") + "x\tp\ta\tb\tneutral\n", "mnli", "x"),
+    ],
+)
+def test_rows_say_of_which_part_they_are(
+    reader: str, content: str, task: str, part: str | None, tmp_path: Path
+) -> None:
+    assert read(tmp_path, reader, content, task).rows[0].get("domain") == part
+
+
 class TestSpans:
     def test_answers_and_groups(self, tmp_path: Path) -> None:
         row = read(tmp_path, "squad", SQUAD, "squad1").rows[0]

@@ -17,7 +17,7 @@ import pytest
 
 import xstilts_world as world
 from xstilts.errors import UserError
-from xstilts.formats.tables import COLUMNS, FamilyName, Record, digest
+from xstilts.formats.tables import COLUMNS, DOMAIN, FamilyName, Record, digest
 from xstilts.params import SourceSettings, TaskFiles
 from xstilts.tasks.catalogue import RECORDS
 from xstilts_world.languages import LANGUAGES, lexicon, write
@@ -84,7 +84,12 @@ def record(name: str) -> Record:
 @cache
 def rows(name: str, split: Any, language: str = "en", seed: int = 1) -> Rows:
     reading = world.read(record(name), split, language, SourceSettings(seed=seed))
-    return reading.rows if reading else []
+    return [_columns(row) for row in reading.rows] if reading else []
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    """What a table has of a row."""
+    return {key: value for key, value in row.items() if key != DOMAIN}
 
 
 def every(name: str, *splits: str) -> Rows:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xstilts.errors import UserError, nearest
-from xstilts.formats.tables import ENGLISH, GOLD, POOL, Record, Row, Split
+from xstilts.formats.tables import DOMAIN, ENGLISH, GOLD, POOL, Record, Row, Split
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
 from xstilts.sources.codes import ISO3
 from xstilts.sources.readers import READERS, RawFile
@@ -190,7 +190,7 @@ def _read_place(
     whole = joined(readings, record, [str(path) for path in paths])
     rows, counts = whole.rows, dict(whole.counts)
     if spec.part:
-        rows = [{**row, "part": spec.part} for row in rows]
+        rows = [{**row, "part" if record.parts else DOMAIN: spec.part} for row in rows]
     if spec.labels:
         rows = _labelled(rows, raws[0], spec, source)
     if spec.group == "paragraph":

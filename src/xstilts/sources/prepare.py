@@ -18,6 +18,7 @@ from pathlib import Path
 
 from xstilts.errors import UserError
 from xstilts.formats.tables import (
+    DOMAIN,
     ENGLISH,
     GOLD,
     POOL,
@@ -40,7 +41,7 @@ from xstilts.paths import training_data
 from xstilts.sources import Source, source_named
 from xstilts.sources.reading import Reading
 from xstilts.sources.sentences import answering
-from xstilts.sources.shares import limit_of, taken_rows, within
+from xstilts.sources.shares import limit_of, of_part, taken_rows, within
 from xstilts.sources.splits import (
     content,
     contexts_of,
@@ -75,7 +76,8 @@ class _Writer:
                 f"{self.record.name} {name}: no rows are left of {counts.get('read', 0)} read; "
                 "expected some; correct source.tasks in params.yaml"
             )
-        write_table(self.folder, self.record.family, split, language, rows)
+        columns = [{key: row[key] for key in row if key != DOMAIN} for row in rows]
+        write_table(self.folder, self.record.family, split, language, columns)
         shown = {**counts, "rows": len(rows)}
         if not self.record.is_text and (again := repeated(rows)):
             shown["repeated"] = again
@@ -273,6 +275,7 @@ def _sides(
     select_counts = _official(select, f"{selector} dev-{ENGLISH}", writer.unlike)
     if moved := len(train.rows) - len(train_rows):
         train_counts["dropped: selects"] = moved
+    train_rows = of_part(train_rows, step, source, train_counts)
     rows = within(select.rows, record_of(selector), "dev", source, select_counts)
     writer.notes += [train.note, select.note]
     return selector, _Side(train_rows, train_counts), _Side(rows, select_counts)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xstilts.errors import UserError, nearest
-from xstilts.formats.tables import COLUMNS, Record, Row, Split
+from xstilts.formats.tables import COLUMNS, DOMAIN, Record, Row, Split
 from xstilts.params import MemberSettings, SourceSettings
 from xstilts.sources.splits import limited
 
@@ -28,15 +28,7 @@ def taken_rows(
     counts: what is dropped is added. What selects stays whole, so that parts are selected alike.
     """
     if take.part:
-        parts = {row["part"] for row in rows if row.get("part")}
-        if take.part not in parts:
-            raise UserError(
-                f"params.yaml: intermediates: {step.name}: part: '{take.part}' is none of its "
-                f"rows'{nearest(take.part, parts)}; `part` in source.tasks.{step.name}.train names "
-                "a file's"
-            )
-        whole, rows = len(rows), [row for row in rows if row.get("part") == take.part]
-        counts |= {"dropped: another part": whole - len(rows)} if len(rows) < whole else {}
+        rows = _of_part(rows, take.part, step, f"intermediates: {step.name}", counts)
     limit = min((number for number in limits if number is not None), default=None)
     kept = limited(rows, limit, seed, step.family)
     if over := len(rows) - len(kept):
@@ -50,10 +42,41 @@ def limit_of(record: Record, split: Split, source: SourceSettings) -> int | None
     return next((limit for name, limit in limits.items() if name == split), None)
 
 
+def of_part(
+    rows: list[Row], record: Record, source: SourceSettings, counts: dict[str, int]
+) -> list[Row]:
+    """The rows of the task's `part` in params, if it names one."""
+    files = source.tasks.get(record.name)
+    if files is None or not files.part:
+        return rows
+    return _of_part(rows, files.part, record, f"source.tasks.{record.name}", counts)
+
+
+def _of_part(
+    rows: list[Row], part: str, record: Record, where: str, counts: dict[str, int]
+) -> list[Row]:
+    key = "part" if record.parts else DOMAIN
+    parts = {row[key] for row in rows if row.get(key)}
+    if part not in parts:
+        known = f"; they are of {', '.join(sorted(parts))}" if parts else ""
+        raise UserError(
+            f"params.yaml: {where}: part: '{part}' is none of its rows'{nearest(part, parts)}"
+            f"{known}; `part` in source.tasks.{record.name}.train names a file's"
+        )
+    kept = [row for row in rows if row.get(key) == part]
+    if other := len(rows) - len(kept):
+        counts["dropped: another part"] = other
+    return kept
+
+
 def within(
     rows: list[Row], record: Record, split: Split, source: SourceSettings, counts: dict[str, int]
 ) -> list[Row]:
-    """The rows within `limits` of params, chosen by number: languages that are parallel stay so."""
+    """A split's rows of the part and within the limits that params name.
+
+    They are chosen by number, so that languages which are parallel stay so.
+    """
+    rows = of_part(rows, record, source, counts)
     limit = limit_of(record, split, source)
     if limit is None or limit >= len(rows):
         return rows

@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from xstilts.formats.tables import COLUMNS, FamilyName, Row
+from xstilts.formats.tables import COLUMNS, DOMAIN, FamilyName, Row
 
 
 def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -80,8 +80,9 @@ def repeated(rows: Sequence[Row]) -> int:
 
 
 def content(row: Row) -> str:
-    """A row without its id and gold (which names ids), as one string."""
-    return repr(sorted((key, value) for key, value in row.items() if key not in ("id", "gold")))
+    """A row without its id, gold (which names ids) and domain, as one string."""
+    without = ("id", "gold", DOMAIN)
+    return repr(sorted((key, value) for key, value in row.items() if key not in without))
 
 
 def normalised(text: str) -> str:

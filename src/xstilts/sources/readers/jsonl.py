@@ -7,7 +7,7 @@ from typing import Any
 
 from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, text_field
-from xstilts.sources.readers.table import NO_MAJORITY, choice_row, pair_row
+from xstilts.sources.readers.table import NO_MAJORITY, choice_row, domain, pair_row
 from xstilts.sources.reading import Reading
 
 LETTERS = {"c": "contradiction", "e": "entailment", "n": "neutral"}
@@ -30,7 +30,8 @@ def snli(raw: RawFile) -> Reading:
         if value.get("gold_label") == NO_MAJORITY:
             continue
         label = None if hidden else raw.label(number, value["gold_label"])
-        rows.append(_pair(raw, number, value, ("pairID", "sentence1", "sentence2"), label))
+        pair = _pair(raw, number, value, ("pairID", "sentence1", "sentence2"), label)
+        rows.append(pair | domain(value.get("genre")))
     dropped = len(objects) - len(rows)
     return raw.reading(rows, len(objects), dropped_no_majority_label=dropped)
 
@@ -74,7 +75,9 @@ def hellaswag(raw: RawFile) -> Reading:
         choices = [f"{start} {ending}".strip() for ending in endings]
         label = None if hidden else raw.choice(number, value["label"])
         context = text_field(raw, number, value, "ctx_a")
-        rows.append(choice_row(str(value["ind"]), context, None, choices, label))
+        row = choice_row(str(value["ind"]), context, None, choices, label)
+        source = str(value.get("source_id", "")).partition("~")[0]  # activitynet, wikihow
+        rows.append(row | domain(source))
     return raw.reading(rows, len(rows))
 
 

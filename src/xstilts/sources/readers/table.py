@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 
-from xstilts.formats.tables import Row
+from xstilts.formats.tables import DOMAIN, Row
 from xstilts.sources.readers.raw import RawFile, whole_number
 from xstilts.sources.reading import Reading
 
@@ -85,7 +85,8 @@ def glue_mnli(raw: RawFile) -> Reading:
         if gold == NO_MAJORITY:
             continue
         label = None if gold is None else raw.label(number, gold)
-        rows.append(pair_row(values["pairID"], values["sentence1"], values["sentence2"], label))
+        row = pair_row(values["pairID"], values["sentence1"], values["sentence2"], label)
+        rows.append(row | domain(values.get("genre")))
     return counted_pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
 
 
@@ -131,7 +132,8 @@ def snli_txt(raw: RawFile) -> Reading:
         if values["gold_label"] == NO_MAJORITY:
             continue
         label = raw.label(number, values["gold_label"])
-        rows.append(pair_row(values["pairID"], values["sentence1"], values["sentence2"], label))
+        row = pair_row(values["pairID"], values["sentence1"], values["sentence2"], label)
+        rows.append(row | domain(values.get("genre")))
     return counted_pairs(raw, rows, len(table), dropped_no_majority_label=len(table) - len(rows))
 
 
@@ -203,6 +205,11 @@ def _quoted(raw: RawFile, number: int, line: str) -> list[str]:
         raise raw.at(
             number, f"not a line of the csv dialect: {error}; a quote may be open"
         ) from None
+
+
+def domain(name: object) -> Row:
+    """The part of a row that says what it is about, where its file does."""
+    return {DOMAIN: name} if isinstance(name, str) and name else {}
 
 
 def pair_row(name: str, text_a: str, text_b: str, label: str | None) -> Row:
