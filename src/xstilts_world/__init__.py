@@ -14,7 +14,7 @@ from xstilts.formats.tables import ENGLISH, Record, Row, Split
 from xstilts.params import SourceSettings
 from xstilts.sources.reading import Reading
 from xstilts_world import asking, tasks, text
-from xstilts_world.languages import LANGUAGES, PRIVATE
+from xstilts_world.languages import LANGUAGES, PRIVATE, distances
 
 # How each task is drawn, and its rows: English train, dev and test a language. Intermediates have
 # several thousand, targets a thousand: room for transfer to help. 0: no such split.
@@ -65,6 +65,11 @@ def languages(record: Record, source: SourceSettings) -> tuple[str, ...]:
                 f"'{code}'{nearest(code, own)}"
             )
     return tuple(code for code in own if code in files.languages)
+
+
+def facts() -> dict[str, dict[str, float]]:
+    """What is known of the world's languages, for `xstilts languages`."""
+    return distances()
 
 
 def locate(record: Record, split: Split, language: str, source: SourceSettings) -> list[str] | None:

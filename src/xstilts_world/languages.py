@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
+from typing import Any
 
 from xstilts_world.meaning import CITIES, CONCEPTS, GIVEN, SYNONYMS, Stream, is_name
 
@@ -74,6 +76,36 @@ LANGUAGES = {
     )
 }  # fmt: skip
 PRIVATE = tuple(LANGUAGES)[1:]
+
+
+def distances() -> dict[str, dict[str, float]]:
+    """How far each language is from English, 0 to 1: grammar, and words that are no cognates.
+
+    Of grammar: the pairs of slots in another order, as one trait, beside four others and how each
+    feature is said (an ending, a word, not at all).
+    """
+    english = LANGUAGES["en"]
+    pairs = list(combinations(SLOTS.replace(WHY, "").replace(SUPPORT, ""), 2))
+
+    def traits(of: Language) -> list[object]:
+        kinds = ["ending" if f in of.affixes else "absent" if f in of.absent else "word"
+                 for f in FEATURES]  # fmt: skip
+        return [of.head_first, of.adjective_first, of.fronts_question, of.agreement, *kinds]
+
+    def precedes(of: Language) -> list[bool]:
+        return [of.order.index(a) < of.order.index(b) for a, b in pairs]
+
+    def unlike(x: list[Any], y: list[Any]) -> int:
+        return sum(one != other for one, other in zip(x, y, strict=True))
+
+    grammar = {}
+    for code, language in LANGUAGES.items():
+        swapped = unlike(precedes(language), precedes(english)) / len(pairs)
+        others = traits(english)
+        grammar[code] = (swapped + unlike(traits(language), others)) / (1 + len(others))
+    words = {code: 1 - language.cognates / 100 for code, language in LANGUAGES.items()}
+    return {"grammar": grammar, "words": words | {"en": 0.0}}
+
 
 LATIN = "abcdefghijklmnopqrstuvwxyz"
 LETTERS = {

@@ -13,7 +13,7 @@ from tests.answers.made_up import Regime, column
 from tests.conftest import ROOT
 from xstilts.cli.main import app
 from xstilts.errors import UserError
-from xstilts.looking.facts import Facts, counted, read_facts, shipped
+from xstilts.looking.facts import Facts, counted, known_of, read_facts, shipped
 from xstilts.params import AnswerSettings, load
 from xstilts.results.answers.languages import joint_slopes
 from xstilts.results.compare import grid_at
@@ -55,6 +55,14 @@ def test_facts_of_texts_are_those_of_the_tokenizer(
         assert "en" in of and len(of) > 1
     assert facts["Latin letters"]["en"] > 0.9 and facts["pieces a character"]["en"] > 0
     assert counted("mewslix", load()) == {}  # no table lies here
+
+
+def test_the_world_knows_its_languages() -> None:
+    facts = known_of("world")
+    assert facts["grammar"]["en"] == facts["words"]["en"] == 0
+    assert min(facts["grammar"], key=lambda code: facts["grammar"][code] or 1) == "qal"  # West, too
+    assert facts["words"]["qal"] == pytest.approx(0.7)
+    assert known_of("files") == known_of("hub") == known_of("") == {}
 
 
 def test_joint_slopes_are_those_of_least_squares() -> None:

@@ -66,16 +66,20 @@ def languages(
     other: Annotated[
         Path | None, typer.Option("--with", help="The cells of an archive, or a project's folder.")
     ] = None,
+    exposure: Annotated[
+        bool,
+        typer.Option("--exposure", help="Also how well the encoder fills gaps in each language."),
+    ] = False,
 ) -> None:
     """Along what a target's gains lie: distance from English, script, how a language is cut.
 
-    Example: xstilts languages udpos; xstilts languages panx --facts sizes.csv
+    Example: xstilts languages udpos --exposure; xstilts languages panx --facts sizes.csv
     """
     from xstilts import paths
 
     given = paths.to_root(*(facts or []), *([other] if other else []))
     params = load_params()
-    from xstilts.looking.facts import counted, read_facts, shipped
+    from xstilts.looking import facts as facts_of
     from xstilts.results import compare as rooms
     from xstilts.results import slopes as room
 
@@ -83,9 +87,13 @@ def languages(
     grid = rooms.grid_at(given[-1]) if other else here
     if not other:
         section_of(params.targets, "targets", target)
-    known = shipped() | (counted(target, params) if not other else {})
+    known = facts_of.shipped() | facts_of.known_of(grid.source(target))
+    if not other:
+        known |= facts_of.counted(target, params)
+    if exposure:
+        known |= facts_of.exposure(target, params)
     for path in given[: len(facts or [])]:
-        known |= read_facts(path)
+        known |= facts_of.read_facts(path)
     print(room.render(room.slopes(grid, target, known, params.answers)))
 
 

@@ -16,11 +16,13 @@ from xstilts.errors import UserError
 from xstilts.formats.tables import Row, read_table, tables_in
 from xstilts.params import Params
 from xstilts.paths import target_data
+from xstilts.sources import SOURCES, source_named
 
 Facts = dict[str, dict[str, float]]  # by name, by language
 KEY = "language"
 NO_DISTANCE = ("missing",)  # columns of languages.csv that say how sure the others are
 ROWS = 500  # of a table, that are cut into pieces
+FEW = 100  # of them, that an encoder reads
 
 
 def shipped() -> Facts:
@@ -28,6 +30,14 @@ def shipped() -> Facts:
     with files("xstilts.looking").joinpath("languages.csv").open(encoding="utf-8") as file:
         found = _columns(list(file), "languages.csv")
     return {name: column for name, column in found.items() if name not in NO_DISTANCE}
+
+
+def known_of(source: str) -> Facts:
+    """Those that a source has of the languages that it makes itself; {} of every other source."""
+    if source not in SOURCES:
+        return {}
+    made: Facts = getattr(source_named(source), "facts", dict)()
+    return made
 
 
 def read_facts(path: Path) -> Facts:
@@ -45,17 +55,14 @@ def counted(target: str, params: Params) -> Facts:
 
     {} where no table lies here, as of an archive's cells.
     """
-    folder = target_data(target)
-    if not (folder / "record.json").is_file():
+    languages = _rows_of(target)
+    if not languages:
         return {}
     from xstilts.looking.inspection import pieces_of, texts_of, tokenizer_of  # torch: 2 s
 
     tokenizer, _ = tokenizer_of(params)
     facts: Facts = {"pieces a character": {}, "unknown pieces, %": {}, "Latin letters": {}}
-    for split, language in tables_in(folder):
-        if split == "dev" and language in facts["Latin letters"]:
-            continue
-        rows = _own_side(read_table(folder, split, language).rows)[:ROWS]
+    for language, rows in languages.items():
         pieces, _, characters, unknown = pieces_of(rows, tokenizer)
         if pieces:
             facts["pieces a character"][language] = pieces / max(1, characters)
@@ -64,6 +71,44 @@ def counted(target: str, params: Params) -> Facts:
                 text for row in rows for text in texts_of(row)
             )
     return facts
+
+
+def exposure(target: str, params: Params) -> Facts:
+    """The encoder's own masked-LM loss on the target's texts, which its training never read.
+
+    UserError where the encoder has no head for it, or no table lies here.
+    """
+    languages = {language: rows[:FEW] for language, rows in _rows_of(target).items()}
+    if not languages:
+        raise UserError(
+            f"{target_data(target)}: no tables; expected the target's; run `xstilts grid "
+            f"data-target@{target}`, or leave --exposure out"
+        )
+    from xstilts.looking.exposure import bits_a_character
+    from xstilts.looking.inspection import encoder_of, texts_of
+
+    if params.pretrain.encoder is None and params.pretrain.keep_layers:
+        raise UserError(
+            "pretrain.keep_layers: the upper layers were left behind, and the masked-LM head with "
+            "them; expected a whole encoder; leave --exposure out"
+        )
+    texts = {
+        code: [text for row in rows for text in texts_of(row)] for code, rows in languages.items()
+    }
+    bits = bits_a_character(encoder_of(params), texts, params.training, params.run.silent)
+    return {"masked-LM loss, bits a character": bits}
+
+
+def _rows_of(target: str) -> dict[str, list[Row]]:
+    """By language the rows of test, or of dev where there is no test; {} without tables."""
+    folder = target_data(target)
+    if not (folder / "record.json").is_file():
+        return {}
+    found: dict[str, list[Row]] = {}
+    for split, language in tables_in(folder):
+        if split == "test" or language not in found:
+            found[language] = _own_side(read_table(folder, split, language).rows)[:ROWS]
+    return found
 
 
 def _own_side(rows: Sequence[Row]) -> list[Row]:

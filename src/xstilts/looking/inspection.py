@@ -151,15 +151,21 @@ def _task(record: Record, section: PhaseSettings | FrozenSettings, folder: Path)
     return task(record, section)
 
 
+def encoder_of(params: Params) -> EncoderRef:
+    """The encoder that params name, or that phase 1 left."""
+    settings = params.pretrain
+    if settings.encoder is not None:
+        return EncoderRef(settings.encoder, settings.encoder, settings.revision, "")
+    return encoders.read_ref(PRETRAIN)
+
+
 def tokenizer_of(params: Params) -> tuple[Tokenizer, str]:
     """The tokenizer that params name, or phase 1 left or would train; and which of them it is."""
     settings = params.pretrain
     if settings.encoder is not None:
-        ref = EncoderRef(settings.encoder, settings.encoder, settings.revision, "")
-        return encoders.load_tokenizer(ref), f"tokenizer of {settings.encoder}"
+        return encoders.load_tokenizer(encoder_of(params)), f"tokenizer of {settings.encoder}"
     if (PRETRAIN / "encoder.json").is_file():
-        ref = encoders.read_ref(PRETRAIN)
-        return encoders.load_tokenizer(ref), f"tokenizer of {PRETRAIN}"
+        return encoders.load_tokenizer(encoder_of(params)), f"tokenizer of {PRETRAIN}"
     folder = _prepared(TEXT, "")
     tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
     return pretraining.train_tokenizer(tables, settings), "tokenizer as phase 1 would train it"

@@ -53,6 +53,11 @@ class Grid:
         grid = self.settings.model_copy(update=update)
         return rooms.read_results("", grid, self.cells).columns[0]
 
+    def source(self, target: str) -> str:
+        """The name of the source that the target's rows came from; '' without a cell."""
+        cards = self.column(target, BASELINE).cards.values()
+        return next((card.source for card in cards), "")
+
     def _whole(self, line: str, target: str) -> bool:
         folders = (cell(line, target, run, self.cells) for run in self.settings.runs(line))
         return all((folder / "card.json").is_file() for folder in folders)
