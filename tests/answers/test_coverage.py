@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from tests.answers.made_up import Regime, column, tagged
-from xstilts.params import AnswerSettings
+from xstilts.params import BASELINE, AnswerSettings
 from xstilts.results.answers.interval import Interval
 from xstilts.results.answers.languages import log_spread
 from xstilts.results.answers.measure import Summed, measure
 from xstilts.results.answers.table import answer, compared, spread_of
 from xstilts.results.answers.verdicts import holm
+from xstilts.results.encoders import Side, gaps
 
 pytestmark = pytest.mark.slow
 TABLES = 500
+FEWER = 150  # of two columns each
 NAMES = tuple(f"a{number}" for number in range(5))
 REGIMES = {
     "seeds rule": Regime(4.0, 300, 5),
@@ -25,6 +27,11 @@ REGIMES = {
     "rows rule": Regime(0.3, 500, 10),
     "encoders of their own": Regime(2.0, 300, 5, encoders=4.0),
     "collapses": Regime(1.0, 300, 5, collapses=0.1),
+}
+SIDES = {  # two encoders: the first's regime, the second's
+    "alike": (Regime(2.0, 300, 5, lines=3), Regime(2.0, 300, 5, lines=3)),
+    "unlike spreads": (Regime(1.0, 300, 5, lines=3), Regime(4.0, 300, 5, lines=3)),
+    "encoders of their own": (REGIMES["encoders of their own"], REGIMES["encoders of their own"]),
 }
 
 
@@ -127,3 +134,21 @@ def test_ratios_of_spread_over_languages_are_covered(replicates: int, rows: int)
     hits = [one.low <= 0 <= one.high for _ in range(TABLES) for one in found(rng).values()]
     share = shown(f"spread, {rows} rows, {replicates} replicates", 100 * float(np.mean(hits)))
     assert 92 - error(92, TABLES) <= share <= 99 + error(99, TABLES)
+
+
+@pytest.mark.parametrize("replicates", [3, 5])
+@pytest.mark.parametrize("name", list(SIDES))
+def test_differences_of_two_encoders_gains_are_covered(name: str, replicates: int) -> None:
+    own = "own" in name
+
+    def make(rng: np.random.Generator) -> dict[str, Interval]:
+        lines = dict.fromkeys((BASELINE, "a", "b"), replicates)
+        first, second = (
+            Side(str(number), "", {"t": column(regime, lines, rng)}, frozenset(), own)
+            for number, regime in enumerate(SIDES[name])
+        )
+        found = gaps(first, second, AnswerSettings())
+        return {line: one.interval for (line, target), one in found.items() if target == "t"}
+
+    share = shown(f"two encoders, {name}, {replicates} replicates", covered(make, FEWER))
+    assert 93 - error(93, FEWER) <= share <= 99

@@ -280,7 +280,11 @@ def lab(intermediate: IntermediateName, task: TargetName, replicate: Replicate =
 @app.command()
 def report(
     archived: Annotated[
-        Path | None, typer.Option("--from", help="An archive (docs/cards/NAME); none: cells/.")
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            help="An archive (docs/cards/NAME) or a project; none: cells/; several: side by side.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of --from's; none: work/reports/NAME.")
@@ -288,10 +292,12 @@ def report(
 ) -> None:
     """The table of intermediates and targets, with differences to the baseline -> reports.
 
-    Example: xstilts report; xstilts report --from docs/cards/files-small
+    Several folders are encoders side by side: whether an intermediate helps one more.
+
+    Example: xstilts report; xstilts report --from docs/cards/real-small --from .
     """
     if archived or out:
-        return report_of(archived, out)
+        return report_of(archived or [], out)
     from xstilts.results.report import report_stage
 
     params = load_params()

@@ -242,9 +242,9 @@ def archive(
             print(f"{what}: {line}")
 
 
-def report_of(archived: Path | None, out: Path | None) -> None:
-    """Write the report of an archive, and show its table."""
-    if archived is None:
+def report_of(archived: list[Path], out: Path | None) -> None:
+    """Write the report of an archive and show its table; of several, encoders side by side."""
+    if not archived:
         raise UserError("--out: it goes with --from; expected --from FOLDER; add it")
     from rich.console import Console
 
@@ -252,9 +252,16 @@ def report_of(archived: Path | None, out: Path | None) -> None:
     from xstilts.results.archive import report_again
     from xstilts.results.report.terminal import show
 
-    folder, *given = paths.to_root(archived, *([out] if out else []))
-    reports = given[0] if given else paths.reported_again(folder.name)
-    report_again(folder, reports)
+    given = paths.to_root(*archived, *([out] if out else []))
+    folders = given[: len(archived)]
+    name = "+".join(folder.resolve().name for folder in folders)
+    reports = given[-1] if out else paths.reported_again(name)
+    if len(folders) > 1:
+        from xstilts.results import encoders
+
+        print(f"more: {encoders.write(folders, reports, load_params().answers)}")
+        return
+    report_again(folders[0], reports)
     show(Console(), reports, "more: {report}")
 
 

@@ -47,7 +47,7 @@ class Grid:
         there = [
             line
             for line in self.settings.intermediates
-            if line == wanted or self._whole(line, target)
+            if line == wanted or self.whole(line, target)
         ]
         update = {"intermediates": there, "targets": [target]}
         grid = self.settings.model_copy(update=update)
@@ -58,7 +58,8 @@ class Grid:
         cards = self.column(target, BASELINE).cards.values()
         return next((card.source for card in cards), "")
 
-    def _whole(self, line: str, target: str) -> bool:
+    def whole(self, line: str, target: str) -> bool:
+        """Whether all replicates of a cell are there."""
         folders = (cell(line, target, run, self.cells) for run in self.settings.runs(line))
         return all((folder / "card.json").is_file() for folder in folders)
 
@@ -101,7 +102,9 @@ def _compared(
     first: tuple[Grid, str], second: tuple[Grid, str], target: str, section: AnswerSettings
 ) -> Compared:
     column, blocks, fixed = _joined(first, second, target)
-    pair = (first[0].labelled(first[1]), second[0].labelled(second[1]))
+    pair = (first[1], second[1])
+    if first[0] != second[0]:
+        pair = (first[0].labelled(first[1]), second[0].labelled(second[1]))
 
     def compared(part: Summed) -> tuple[Measured, Spread, Answer]:
         measured = measure([part])

@@ -124,19 +124,54 @@ def contrast(
     speak of test rows like these, or of these alone. welch: each line has a spread of its own,
     where lines are unlike or a run collapsed.
     """
+    seeds = _by_seeds(measured, spread, weights, welch)
+    return _interval(measured, weights, seeds, spread.blocks, level, rows)
+
+
+def across(
+    measured: Measured, groups: Sequence[tuple[Mapping[str, float], Spread]], level: float
+) -> Interval:
+    """A contrast of lines in groups, as of unlike encoders, whose spreads are their own.
+
+    groups: weights of a group's lines, and its spread; one that no seed moves adds nothing.
+    """
+    weights = {name: weight for of, _ in groups for name, weight in of.items()}
+    moved = [(of, spread) for of, spread in groups if {*of} - spread.fixed]
+    parts = [_by_seeds(measured, spread, of, spread.unlike) for of, spread in moved]
+    known = [part for part in parts if part is not None]
+    seeds = _together(known) if known and len(known) == len(parts) else None
+    blocks = any(spread.blocks for _, spread in groups)
+    return _interval(measured, weights, seeds, blocks, level, "like these")
+
+
+def _interval(
+    measured: Measured,
+    weights: Mapping[str, float],
+    seeds: tuple[float, float] | None,
+    blocks: bool,
+    level: float,
+    rows: Rows,
+) -> Interval:
+    """seeds: variance and its degrees of freedom; None: nobody knows, so rows alone."""
     value = sum(
         weight * float(measured.values[measured.lines[name]].mean())
         for name, weight in weights.items()
     )
-    seeds = _by_seeds(measured, spread, weights, welch)
     if seeds is None:
         alone = _alone(measured, weights) if rows == "like these" else 0.0
         half = float(special.ndtri(0.5 + level / 2)) * alone**0.5
         return Interval(value, value - half, value + half, None, alone, None, None)
-    by_rows = _by_rows(measured, weights, spread.blocks) if rows == "like these" else 0.0
+    by_rows = _by_rows(measured, weights, blocks) if rows == "like these" else 0.0
     half = half_width(by_rows, *seeds, 1 - level)
     p = _p(abs(value), by_rows, *seeds)
     return Interval(value, value - half, value + half, p, by_rows, *seeds)
+
+
+def _together(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Independent variances as one, with Satterthwaite's degrees of freedom."""
+    total = sum(part for part, _ in parts)
+    lost = sum(part**2 / df for part, df in parts)
+    return total, total**2 / lost if lost else float(min(df for _, df in parts))
 
 
 def _alone(measured: Measured, weights: Mapping[str, float]) -> float:
@@ -161,8 +196,9 @@ def _by_rows(measured: Measured, weights: Mapping[str, float], blocks: bool) -> 
     instead = sum(within.values()) / len(within) if within else 0.0
     total = sum(weight**2 * within.get(name, instead) for name, weight in weights.items())
     for first, second in combinations(weights, 2):
-        across = measured.rows[np.ix_(places[first], places[second])]
-        shared = _distinct(across) if blocks else float(across.mean())
+        between = measured.rows[np.ix_(places[first], places[second])]
+        paired = blocks and between.shape[0] == between.shape[1] > 1
+        shared = _distinct(between) if paired else float(between.mean())
         total += 2 * weights[first] * weights[second] * shared
     return max(0.0, total)
 
@@ -176,10 +212,7 @@ def _distinct(pairs: Floats) -> float:
 def _by_seeds(
     measured: Measured, spread: Spread, weights: Mapping[str, float], welch: bool
 ) -> tuple[float, float] | None:
-    """(the variance that seeds give a contrast, its degrees of freedom); None: nobody knows.
-
-    Of Welch's the degrees of freedom are Satterthwaite's.
-    """
+    """(the variance that seeds give a contrast, its degrees of freedom); None: nobody knows."""
     moved = {
         name: weight**2 / len(measured.lines[name])
         for name, weight in weights.items()
@@ -191,10 +224,9 @@ def _by_seeds(
         return (spread.variance * sum(moved.values()), spread.df) if spread.df else None
     if not moved.keys() <= spread.of.keys():
         return None
-    parts = [(share * spread.of[name][0], spread.of[name][1]) for name, share in moved.items()]
-    total = sum(part for part, _ in parts)
-    lost = sum(part**2 / df for part, df in parts)
-    return total, total**2 / lost if lost else float(min(df for _, df in parts))
+    return _together(
+        [(share * spread.of[name][0], spread.of[name][1]) for name, share in moved.items()]
+    )
 
 
 def half_width(by_rows: float, by_seeds: float, df: float, alpha: float) -> float:

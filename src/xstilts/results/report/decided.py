@@ -78,11 +78,6 @@ def how_to_read(found: Answers, section: AnswerSettings, replicates: int) -> str
             f"In square brackets: the difference's {level} interval over test rows like these. "
             "With one replicate nobody knows what another seed would give: no verdict."
         )
-    signs = (
-        f"{SIGNS['up']} {SIGNS['down']}: decided, by Holm over the table; {SIGNS['perhaps up']} "
-        f"{SIGNS['perhaps down']}: one in ten of these may be false; {SIGNS['equal']}: within "
-        f"{section.matters:g} points; {SIGNS['undecided']}: undecided"
-    )
     own = (
         " Replicates have encoders of their own: differences are taken replicate by replicate."
         if found.blocks
@@ -90,7 +85,16 @@ def how_to_read(found: Answers, section: AnswerSettings, replicates: int) -> str
     )
     return (
         f"In square brackets: the difference's {level} interval over seeds and test rows like "
-        f"these, given the encoder, the data and the settings. {signs}.{own}"
+        f"these, given the encoder, the data and the settings. {how_signs_read(section)}{own}"
+    )
+
+
+def how_signs_read(section: AnswerSettings) -> str:
+    """What each verdict's sign stands for."""
+    return (
+        f"{SIGNS['up']} {SIGNS['down']}: decided, by Holm over the table; {SIGNS['perhaps up']} "
+        f"{SIGNS['perhaps down']}: one in ten of these may be false; {SIGNS['equal']}: within "
+        f"{section.matters:g} points; {SIGNS['undecided']}: undecided."
     )
 
 
