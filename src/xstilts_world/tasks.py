@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xstilts.formats.tables import DOMAIN, Row
+from xstilts.formats.tables import Row
+from xstilts.sources.reading import DOMAIN
 from xstilts_world import syntax
 from xstilts_world.asking import TableSpec, ask, askable
 from xstilts_world.changes import conflict, draw_hypothesis, more, premise, swap

@@ -17,8 +17,9 @@ import pytest
 
 import xstilts_world as world
 from xstilts.errors import UserError
-from xstilts.formats.tables import COLUMNS, DOMAIN, FamilyName, Record, digest
+from xstilts.formats.tables import COLUMNS, FamilyName, Record, digest
 from xstilts.params import SourceSettings, TaskFiles
+from xstilts.sources.reading import DOMAIN
 from xstilts.tasks.catalogue import RECORDS
 from xstilts_world.languages import LANGUAGES, lexicon, write
 

@@ -97,9 +97,6 @@ COLUMNS: dict[str, pa.Schema] = {
         [("text", pa.string()), ("pair", pa.string())]
     ),  # pair: translation or retelling
 }
-# A key of rows as they are read, and no column: which part of its task a row is of (a genre of
-# MNLI, a source of HellaSwag), by which `sources.shares` takes some. ANLI+'s parts have a column.
-DOMAIN = "domain"
 GOLD = {
     "classification": "label",
     "choice": "label",

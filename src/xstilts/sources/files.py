@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xstilts.errors import UserError, nearest
-from xstilts.formats.tables import DOMAIN, ENGLISH, GOLD, POOL, Record, Row, Split
+from xstilts.formats.tables import ENGLISH, GOLD, POOL, Record, Row, Split
 from xstilts.params import FileSpec, SourceSettings, TaskFiles
 from xstilts.sources.codes import ISO3
 from xstilts.sources.readers import READERS, RawFile
 from xstilts.sources.readers.squad import TYDIQA_NAMES
-from xstilts.sources.reading import Reading
+from xstilts.sources.reading import DOMAIN, Reading
 from xstilts.sources.splits import contexts_of, normalised, split_groups
 from xstilts.tasks import catalogue
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from xstilts.errors import UserError
 from xstilts.formats.tables import (
-    DOMAIN,
     ENGLISH,
     GOLD,
     POOL,
@@ -39,7 +38,7 @@ from xstilts.params import (
 )
 from xstilts.paths import training_data
 from xstilts.sources import Source, source_named
-from xstilts.sources.reading import Reading
+from xstilts.sources.reading import DOMAIN, Reading
 from xstilts.sources.sentences import answering
 from xstilts.sources.shares import limit_of, of_part, taken_rows, within
 from xstilts.sources.splits import (

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from xstilts.formats.tables import Row
 
+# A key of rows as they are read, and no column: which part of its task a row is of (a genre of
+# MNLI, a source of HellaSwag), by which `shares` takes some. ANLI+'s parts have a column.
+DOMAIN = "domain"
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from xstilts.errors import UserError, nearest
-from xstilts.formats.tables import COLUMNS, DOMAIN, Record, Row, Split
+from xstilts.formats.tables import COLUMNS, Record, Row, Split
 from xstilts.params import MemberSettings, SourceSettings
+from xstilts.sources.reading import DOMAIN
 from xstilts.sources.splits import limited
 
 

@@ -10,7 +10,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from xstilts.formats.tables import COLUMNS, DOMAIN, FamilyName, Row
+from xstilts.formats.tables import COLUMNS, FamilyName, Row
+from xstilts.sources.reading import DOMAIN
 
 
 def split_groups(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:

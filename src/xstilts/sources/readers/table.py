@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 
-from xstilts.formats.tables import DOMAIN, Row
+from xstilts.formats.tables import Row
 from xstilts.sources.readers.raw import RawFile, whole_number
-from xstilts.sources.reading import Reading
+from xstilts.sources.reading import DOMAIN, Reading
 
 NO_MAJORITY = "-"  # SNLI's and MNLI's label of a pair on which the annotators did not agree
 PLACEHOLDER = "NS"  # PAWS-X: a sentence that was not translated; XTREME keeps the row
