@@ -237,6 +237,12 @@ def test_only_english_train_tables_can_train(split: str, language: str, tmp_path
     table = Table("tiny", split, language, rows("classification"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="may not train"):
         Member(good.task, (table,), good.features, good.index, good.main)
+    # Translations of English train rows, where params ask for them; dev and test never.
+    if split == "train":
+        Member(good.task, (table,), good.features, good.index, good.main, translated=True)
+    else:
+        with pytest.raises(UserError, match="may not train"):
+            Member(good.task, (table,), good.features, good.index, good.main, translated=True)
 
 
 def test_a_loss_that_is_no_number_names_step_and_rows(tmp_path: Path) -> None:

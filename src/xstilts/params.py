@@ -66,9 +66,9 @@ class TaskFiles(Section):
     train: list[FileSpec] | None = None
     dev: list[FileSpec] | None = None  # also what selects, in English
     test: list[FileSpec] | None = None
+    translated: list[str] = []  # languages in which the English train rows lie, row by row, too
     part: str = ""  # only rows of this part, in all splits: files' `part`, a domain of the world
-    # At most so many rows of a split, a seeded choice: of a reported one the same rows (by their
-    # number) in each language. Files are read whole before, and their official sizes compared.
+    # At most so many rows of a split: of a reported one the same (by number) in each language.
     limits: dict[Literal["train", "dev", "test"], int] = {}
     note: str = ""  # what stands in for what; shown on the card
     repository: str = ""  # hub: another of the copies that tasks/catalogue knows

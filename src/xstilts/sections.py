@@ -82,6 +82,7 @@ class MemberSettings(Section):
     )
     # have them, or source.tasks names them; the world's NLI has five domains
     labels: Literal["own", "shuffled"] = "own"  # shuffled: a control, which has nothing to learn
+    language: str = "en"  # another: the same rows in source.tasks.TASK.translated; English selects
 
 
 def taken(value: int | MemberSettings | None) -> MemberSettings:

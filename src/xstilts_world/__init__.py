@@ -83,12 +83,26 @@ def _size(record: Record, split: Split, language: str, source: SourceSettings) -
         raise UserError(
             f"source.name: the world has no task '{record.name}'{nearest(record.name, TASKS)}"
         )
+    _, train, dev, test = TASKS[record.name]
+    if split == "train" and language in _translated(record, source):
+        return train or None
     if language not in languages(record, source):
         return None
-    _, train, dev, test = TASKS[record.name]
     if split == "train" and language != ENGLISH and record.name != "text":
         return None
     return {"train": train, "dev": dev, "test": test}.get(split) or None
+
+
+def _translated(record: Record, source: SourceSettings) -> tuple[str, ...]:
+    """The languages in which params want the English train rows, too; the world's are exact."""
+    files = source.tasks.get(record.name)
+    for code in files.translated if files else ():
+        if code not in PRIVATE or record.is_text:
+            raise UserError(
+                f"params.yaml: source.tasks.{record.name}.translated: the world has no '{code}' of "
+                f"it{nearest(code, PRIVATE)}"
+            )
+    return tuple(files.translated) if files else ()
 
 
 def read(record: Record, split: Split, language: str, source: SourceSettings) -> Reading | None:
@@ -100,5 +114,7 @@ def read(record: Record, split: Split, language: str, source: SourceSettings) ->
     make = TASKS[record.name][0]
     spoken = languages(record, source)
     spec = asking.TableSpec(source.seed, name, split, language, size, record.labels, spoken)
+    if split == "train" and language in _translated(record, source):  # what English says
+        spec = spec._replace(language=ENGLISH, said=language)
     rows = make(spec)
     return Reading(rows, {"read": len(rows)})

@@ -50,7 +50,7 @@ class TableSpec(NamedTuple):
     """Which table to make: its world's seed, task, split, language and number of rows.
 
     labels: the task's, in its official order, where it has some. languages: all that a text's words
-    may be of.
+    may be of. said: the language of the texts, where it is not that of the table; '': it is.
     """
 
     seed: int
@@ -60,6 +60,7 @@ class TableSpec(NamedTuple):
     size: int
     labels: tuple[str, ...] = ()
     languages: tuple[str, ...] = tuple(LANGUAGES)
+    said: str = ""
 
     def stream(self, index: int) -> Stream:
         """The random numbers of one row; the same in every language where rows are translations."""
@@ -67,7 +68,7 @@ class TableSpec(NamedTuple):
         return Stream(self.seed, self.task, self.split, language, index)
 
     def tongue(self) -> Tongue:
-        return tongue(self.seed, self.language)
+        return tongue(self.seed, self.said or self.language)
 
     def row_id(self, index: int) -> str:
         return f"{self.task}-{self.split}-{index}"

@@ -12,10 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import xstilts_world as world
+from tests.models import tiny_encoder
 from tests.sources.ranked import XQUAD_R
 from xstilts.errors import UserError
 from xstilts.formats.tables import Row, folder_digest, read_json, read_record, read_table
-from xstilts.params import FileSpec, MemberSettings, SourceSettings, TaskFiles
+from xstilts.params import (
+    FileSpec,
+    MemberSettings,
+    PhaseSettings,
+    SourceSettings,
+    TaskFiles,
+    TrainingSettings,
+)
+from xstilts.phases.members import inputs_of, members_of
 from xstilts.running import experiments
 from xstilts.sources import splits
 from xstilts.sources.prepare import (
@@ -26,6 +36,8 @@ from xstilts.sources.prepare import (
 )
 from xstilts.tasks.catalogue import record
 from xstilts.tasks.families import classification, span
+from xstilts.training import encoder as encoders
+from xstilts.training.context import Context
 
 ROOT = Path(__file__).parents[2]
 
@@ -500,12 +512,91 @@ def test_a_part_of_a_task_trains_alone(settings: SourceSettings, tmp_path: Path)
         prepare_intermediate({"mnli": MemberSettings(part="travels")}, settings, tmp_path / "x")
     assert read_record(tmp_path / "travel/mnli").parts == ()
     text = MemberSettings(part="travel")
-    with pytest.raises(UserError, match="text has neither"):
+    with pytest.raises(UserError, match="text has none of them"):
         prepare_intermediate({"text": text}, settings, tmp_path / "text")
 
 
-def test_a_target_may_be_one_domain_in_every_split_and_language(tmp_path: Path) -> None:
-    tasks = {"xnli": TaskFiles(part="motion", limits={"train": 50})}
+@pytest.fixture
+def little_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world with 60 rows to a table."""
+    sizes = {
+        name: (make, *(min(60, n) for n in rows)) for name, (make, *rows) in world.TASKS.items()
+    }
+    monkeypatch.setattr(world, "TASKS", sizes)
+
+
+def test_translations_of_english_rows_train_an_intermediate_and_never_select(
+    little_world: None, tmp_path: Path
+) -> None:
+    """The world's are exact: the same rows, with the same labels, said in another language."""
+    tasks = {name: TaskFiles(translated=["qcy"]) for name in ("mnli", "squad1", "hellaswag")}
+    source = SourceSettings(seed=1, tasks=tasks)
+    take = MemberSettings(limit=40, language="qcy")
+    for name, language in (("en", "en"), ("qcy", "qcy")):
+        member = take.model_copy(update={"language": language})
+        prepare_intermediate(dict.fromkeys(tasks, member), source, tmp_path / name)
+    for task in tasks:
+        english, other = tmp_path / "en" / task, tmp_path / "qcy" / task
+        assert {path.stem for path in other.glob("*.parquet")} == {"train-qcy", "select-en"}
+        ours, theirs = read_table(english, "train", "en"), read_table(other, "train", "qcy")
+        assert [row["id"] for row in ours.rows] == [row["id"] for row in theirs.rows]
+        label = "answerable" if task == "squad1" else "label"
+        assert [row[label] for row in ours.rows] == [row[label] for row in theirs.rows]
+        said = "context" if task == "squad1" else "text_a" if task == "mnli" else "context"
+        assert not {row[said] for row in ours.rows} & {row[said] for row in theirs.rows}
+        assert read_table(other, "select", "en").rows == read_table(english, "select", "en").rows
+        notes = read_json(other / "notes.json")
+        assert notes == [f"{task}: train rows are translations into qcy"]
+    tokenizer = encoders.load_tokenizer(tiny_encoder("xlm-r", tmp_path / "encoder"))
+    context = Context(TrainingSettings(), tokenizer, tmp_path / "work", tmp_path / "features")
+    section = PhaseSettings(learning_rate=1e-3, epochs=1, max_length=64)
+    (member,), counts, _ = members_of(tmp_path / "qcy/mnli", section, context)
+    assert set(inputs_of([member])) == {"mnli train-qcy", "mnli select-en"}
+    assert counts["train-qcy"]["rows"] == 40 and "mnli train-qcy" in counts
+
+
+def test_a_language_is_translated_only_where_params_say_so(
+    settings: SourceSettings, tmp_path: Path
+) -> None:
+    german = MemberSettings(language="de")
+    with pytest.raises(UserError, match=r"mnli: language: de; expected it in source.tasks.mnli"):
+        prepare_intermediate({"mnli": german}, settings, tmp_path / "none")
+    with pytest.raises(UserError, match=r"translated: the world has no 'qcx' of it; nearest: qcy"):
+        qcx = SourceSettings(tasks={"mnli": TaskFiles(translated=["qcx"])})
+        prepare_intermediate({"mnli": MemberSettings(language="qcx")}, qcx, tmp_path / "none")
+    folder = Path(settings.path)
+    _write(folder, "en.tsv", _pairs("cencen"))
+    _write(folder, "de.tsv", _pairs("cencen", 50))
+    _write(folder, "short.tsv", _pairs("cence"))
+    _write(folder, "other.tsv", _pairs("cencec"))
+
+    def of(german_file: str, **rest: Any) -> SourceSettings:
+        files = [FileSpec(reader="xtreme-pairs", path="en.tsv", languages=["en"])]
+        if german_file:
+            spec = FileSpec(reader="xtreme-pairs", path=german_file, languages=["de"])
+            files.append(spec)
+        given = TaskFiles(train=files, translated=["de"], **rest)
+        return settings.model_copy(update={"tasks": {**settings.tasks, "mnli": given}})
+
+    prepare_intermediate({"mnli": german}, of("de.tsv"), tmp_path / "de")
+    rows = read_table(tmp_path / "de/mnli", "train", "de").rows
+    assert [row["text_a"] for row in rows] == [f"premise {50 + i}" for i in range(6)]
+    for file, message in (
+        ("short.tsv", "5 rows, and 6 in English"),
+        ("other.tsv", "row 6 is contradiction, and neutral in English"),
+        ("", "expected it in source.tasks.mnli.translated, and its files"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare_intermediate({"mnli": german}, of(file), tmp_path / "broken")
+    # A reported row's text is known in English: its translation does not train either.
+    _write(folder, "xnli/dev-en.tsv", _pairs("c", 2))
+    prepare_intermediate({"mnli": german}, of("de.tsv"), tmp_path / "again")
+
+
+def test_a_target_may_be_one_domain_in_every_split_and_language(
+    little_world: None, tmp_path: Path
+) -> None:
+    tasks = {"xnli": TaskFiles(part="motion", limits={"train": 5})}
     prepare_target("xnli", SourceSettings(seed=1, tasks=tasks), tmp_path / "motion")
     counts = read_json(tmp_path / "motion/counts.json")
     kept = {(name.partition("-")[0], count["rows"]) for name, count in counts.items()}
@@ -513,7 +604,7 @@ def test_a_target_may_be_one_domain_in_every_split_and_language(tmp_path: Path) 
     for count in counts.values():
         assert count["rows"] + count["dropped: another part"] == count["read"]
     step = tmp_path / "motion/train/1-xnli"
-    assert len(read_table(step, "train", "en").rows) == 50
+    assert len(read_table(step, "train", "en").rows) == 5
     prepare_target("xnli", SourceSettings(seed=1), tmp_path / "whole")
     chosen = {row["id"] for row in read_table(step, "select", "en").rows}
     assert 0 < len(chosen) < len(read_table(tmp_path / "whole/train/1-xnli", "select", "en").rows)

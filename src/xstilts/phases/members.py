@@ -50,7 +50,7 @@ def members_of(
         chosen = task(record, replace_span(section))
         tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
         return [text_member(chosen, tables, TEXT_TEMPERATURE, context, record.main)], counts, notes
-    train = read_table(folder, "train", ENGLISH)
+    train = read_table(folder, "train", _language(folder))
     select = subset(read_table(folder, "select", ENGLISH), context.training)
     chosen = task(record, section, label_set(record, [train, select]))
     members = []
@@ -58,9 +58,15 @@ def members_of(
         named = replace(chosen, name=f"{record.name}.{part}") if part else chosen
         members.append(_member(named, record, _part(train, part), _part(select, part), context))
     for member in members:
-        name = f"{member.task.name} train-en"
+        name = f"{member.task.name} train-{train.language}"
         counts[name] = {**counts.get(name, {}), **member.features.counts}
     return members, counts, notes
+
+
+def _language(folder: Path) -> str:
+    """English, or that of the translations which an intermediate trains on in its place."""
+    spoken = [language for split, language in tables_in(folder) if split == "train"]
+    return spoken[0] if len(spoken) == 1 else ENGLISH
 
 
 def inputs_of(members: Sequence[Member]) -> dict[str, str]:
@@ -82,6 +88,7 @@ def _member(task: Task, record: Record, train: Table, select: Table, context: Co
     return Member(
         task=task,
         train=(train,),
+        translated=train.language != ENGLISH,
         features=features,
         index=np.arange(len(features), dtype=np.int64),
         main=record.main,

@@ -110,13 +110,13 @@ def gains_of(
 
 
 def sizes_of(grid: GridSettings, models: Path = MODELS) -> dict[str, float]:
-    """How many English rows each intermediate trained on, of all members together."""
+    """How many labelled rows each intermediate trained on, of all members together."""
     sizes = {}
     for name in grid.intermediates:
         folder = models / intermediate_model(name, grid.replicates[0]).relative_to(MODELS)
         counts = read_card(folder).counts if name != BASELINE else {}
         sizes[name] = float(
-            sum(of.get("rows", 0) for table, of in counts.items() if table.endswith("/train-en"))
+            sum(of.get("rows", 0) for table, of in counts.items() if "/train-" in table)
         )
     return sizes
 

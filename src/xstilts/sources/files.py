@@ -53,20 +53,33 @@ def _places(
 ) -> list[Place] | None:
     """A table's files, which are looked up and not read; None where there is no such table.
 
-    Train rows are English, but for plain text. UserError for a file that should be there.
+    Train rows are English, but for plain text and for translations that params name. UserError for
+    a file that should be there.
     """
-    named: list[FileSpec] | None = getattr(task_files(record, source), split, None)
-    if split == "train" and language != ENGLISH and not record.is_text:
+    files = task_files(record, source)
+    named: list[FileSpec] | None = getattr(files, split, None)
+    given = (ENGLISH, *files.translated)
+    if split == "train" and language not in given and not record.is_text:
         return None
     if named is not None:
         # XCOPA has no English: a path for all of its languages is none for English dev.
         spoken = split == "train" or language in (*record.languages, POOL)
+        translated = split == "train" and language in files.translated
         named = [
             spec
             for spec in named
-            if (spoken if spec.languages is None else language in spec.languages)
+            if (
+                language in spec.languages
+                if spec.languages is not None
+                else spoken and (not translated or "{language}" in spec.path)
+            )
         ]
         return [_place(record, spec, language, source) for spec in named] or None
+    if split == "train" and language in files.translated:
+        raise UserError(
+            f"params.yaml: source.tasks.{record.name}.translated: {language}, and no file of it; "
+            f"expected one under source.tasks.{record.name}.train with languages: [{language}]"
+        )
     if language not in (*languages(record, source), POOL) or not _exists(record, split, language):
         return None
     entry = catalogue.ENTRIES.get(record.name)

@@ -67,6 +67,11 @@ def located(
     Train rows are English. UserError for a repository, revision or file that should be there.
     """
     copy = _copy(record, source)
+    if files.task_files(record, source).translated:
+        raise UserError(
+            f"params.yaml: source.tasks.{record.name}.translated: the Hub's copies have English "
+            "train rows; expected translations as files (source.name: files); empty it"
+        )
     foreign_train = split == "train" and language != ENGLISH
     published = catalogue.is_published(record, split, language)  # with or without a known size
     if not published or foreign_train or language not in languages(record, source):

@@ -114,6 +114,8 @@ def _of_member(record: Record, rows_from: Source, source: SourceSettings) -> Ite
         yield from ((record, "train", code) for code in rows_from.languages(record, source))
     else:
         yield from _english(record, record, rows_from, source)
+        files = source.tasks.get(record.name)
+        yield from ((record, "train", code) for code in (files.translated if files else ()))
 
 
 def _of_target(record: Record, rows_from: Source, source: SourceSettings) -> Iterator[Table]:

@@ -7,7 +7,8 @@ What enters: the section `source` of the params and names of tasks. What leaves:
     data/target/TASK/                       record, counts, notes; dev-LANG and test-LANG
     data/target/TASK/train/N-NAME/          a member folder for each training, in order
 A member folder: record.json, counts.json, notes.json, train-en and select-en. Training reads
-English tables alone: no other language's labels are in a member folder.
+English tables alone: no other language's labels are in a member folder, but for an intermediate
+that params want in translation (train-LANG), of which nothing selects.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from xstilts.sources.splits import (
     split_groups,
     texts_of,
 )
+from xstilts.sources.translations import in_language
 from xstilts.tasks.catalogue import record as record_of
 
 ALL = MemberSettings()
@@ -142,10 +144,10 @@ def prepare_intermediate(
                         f"params.yaml: intermediates: {name} is a member, and the source has none; "
                         "expected some, in source.tasks.text.languages; or remove the member"
                     )
-                if take.part or take.labels != "own":
+                if take.part or take.labels != "own" or take.language != ENGLISH:
                     raise UserError(
-                        f"params.yaml: intermediates: {name}: part or labels; text has neither; "
-                        "expected a limit alone; remove them"
+                        f"params.yaml: intermediates: {name}: part, labels or language; text has "
+                        "none of them; expected a limit alone; remove them"
                     )
                 _write_text(folder / name, record, source, take.limit)
             else:
@@ -233,11 +235,12 @@ def _write_member(
     writer.record = _with_labels(writer.record, train, select)
     limits = [limit_of(record, "train", source) for record in (step, owner)]
     kept = taken_rows(train.rows, take, step, [take.limit, *limits], source.seed, train.counts)
+    kept = in_language(kept, step, take.language, rows_from, source, writer.notes)
     if take.part:  # a task of parts is then one member, selected on all of them
         writer.record = replace(writer.record, parts=())
     if take.labels == "shuffled":
         writer.notes.append(f"{step.name}: labels of the train rows are shuffled: a control")
-    writer.table("train", ENGLISH, kept, train.counts)
+    writer.table("train", take.language, kept, train.counts)
     writer.table("select", ENGLISH, select.rows, select.counts)
     writer.close()
     return writer.unlike

@@ -57,7 +57,7 @@ class Member:
     """A task to train, with the English tables that train it and select its checkpoint.
 
     Unlabelled text (masked_lm) may be of any language; it never selects. index: the examples of an
-    epoch.
+    epoch. translated: its labelled rows are translations of English ones, which params ask for.
     """
 
     task: Task
@@ -68,11 +68,12 @@ class Member:
     select: Table | None = None
     select_features: Features | None = None
     weight: float = 1.0
+    translated: bool = False
 
     def __post_init__(self) -> None:
         for table in self.train:
             if table.split != "train" or (
-                table.language != ENGLISH and self.task.family_name in GOLD
+                table.language != ENGLISH and self.task.family_name in GOLD and not self.translated
             ):
                 raise UserError(
                     f"{table.task}: {table.split}-{table.language} may not train; expected train-en"
