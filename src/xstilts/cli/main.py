@@ -281,18 +281,13 @@ def lab(intermediate: IntermediateName, task: TargetName, replicate: Replicate =
 def report(
     archived: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--from",
-            help="An archive (docs/cards/NAME) or a project; none: cells/; several: side by side.",
-        ),
+        typer.Option("--from", help="An archive or a project; none: cells/; several: encoders."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of --from's; none: work/reports/NAME.")
     ] = None,
 ) -> None:
     """The table of intermediates and targets, with differences to the baseline -> reports.
-
-    Several folders are encoders side by side: whether an intermediate helps one more.
 
     Example: xstilts report; xstilts report --from docs/cards/real-small --from .
     """
