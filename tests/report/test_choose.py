@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from xstilts import paths
 from xstilts.cli.main import app
 from xstilts.errors import UserError
-from xstilts.looking.probing import logme, probe, vectors_of
+from xstilts.looking.probing import carried, esm, logme, probe, vectors_of, with_constant
 from xstilts.params import load
 from xstilts.results.answers.choosing import agreement, halves, regret, regret_by_chance
 from xstilts.results.choose import gains_of, kinds, rank, sizes_of
@@ -130,8 +130,23 @@ def test_the_command_reads_an_archive() -> None:
     done = CliRunner().invoke(app, ["plan", "--rank", "tydiqa", "--with", str(ARCHIVE)])
     assert done.exit_code == 0, done.output
     assert (
-        "tydiqa: before it is trained" in done.output and "its own other replicates" in done.output
+        "tydiqa: what to train for it" in done.output and "its own other replicates" in done.output
     )
+
+
+def test_vectors_carried_by_the_encoder_itself_say_the_same(
+    small_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An intermediate that moves nothing: the map is none, and LogME what it was."""
+    monkeypatch.chdir(small_world)
+    params = load()
+    ref = encoders.read_ref(paths.intermediate_model("none", 1))
+    section, given = params.targets["xnli"], (params.training, Path("work/features"))
+    member = paths.trainings(paths.target_data("xnli"))[-1]
+    carrier = carried(ref, ref, [member], section, *given)  # type: ignore[arg-type]
+    vectors, labels = vectors_of(ref, paths.target_data("xnli"), section, *given)  # type: ignore[arg-type]
+    assert with_constant(vectors) @ carrier == pytest.approx(vectors, abs=0.05)
+    assert esm(vectors, labels, carrier) == pytest.approx(logme(vectors, labels), abs=0.02)
 
 
 def test_encoders_are_probed_on_every_family_that_trains(

@@ -146,6 +146,7 @@ def _rank(target: str, other: Path | None) -> None:
     params = load_params()
     from xstilts.results import choose as room
     from xstilts.results.compare import grid_at
+    from xstilts.results.rungs import curves_of, nested
 
     if other:
         grid = grid_at(given[0])
@@ -153,16 +154,20 @@ def _rank(target: str, other: Path | None) -> None:
         if target not in known:
             raise UserError(f"--rank {target}: no such target{nearest(target, known)}")
         cells, models, probed = grid.cells, given[0] / paths.MODELS, {}
-        settings = grid.settings
+        settings, section = grid.settings, grid.answers
     else:
         from xstilts.looking.probing import probed_models
 
         section_of(params.targets, "targets", target)
         settings, cells, models = params.grid, paths.CELLS, paths.MODELS
+        section = params.answers
         probed = probed_models(params, target)
     gains, twins = room.gains_of(settings, cells)
-    ways = room.kinds(gains, twins, room.sizes_of(settings, models), probed)
+    sizes = room.sizes_of(settings, models)
+    ways = room.kinds(gains, twins, sizes, probed, curves_of(settings, cells))
     print(room.render(room.rank(target, gains, ways, settings.targets)))
+    if found := nested(settings, section.sizes, gains, cells):
+        print(f"\n{room.render_nested(found)}")
 
 
 def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ rows that train alone are read, so neither a selection nor a score is spent.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,17 @@ from numpy.typing import NDArray
 from xstilts.console import bar
 from xstilts.errors import UserError
 from xstilts.formats.features import Features
-from xstilts.formats.tables import ENGLISH, FamilyName, read_record, read_table
+from xstilts.formats.tables import FamilyName, read_record, read_table
 from xstilts.params import BASELINE, Params, PhaseSettings, TrainingSettings
-from xstilts.paths import FEATURES, intermediate_model, target_data, trainings
-from xstilts.phases.members import label_set
+from xstilts.paths import (
+    FEATURES,
+    encoder,
+    intermediate_data,
+    intermediate_model,
+    target_data,
+    trainings,
+)
+from xstilts.phases.members import label_set, train_language
 from xstilts.tasks.families import retrieval
 from xstilts.training import encoder as encoders
 from xstilts.training.batches import sorted_batches
@@ -58,14 +66,19 @@ def known(
     return Known(logme(vectors, labels), probe(vectors, labels))
 
 
+def esm(vectors: Vectors, labels: Labels, carrier: Vectors) -> float:
+    """LogME of the base encoder's vectors, carried to where the tuned one would put them."""
+    return logme(with_constant(vectors) @ carrier, labels)
+
+
 def probed_models(params: Params, target: str) -> dict[str, dict[tuple[str, str], float]]:
-    """{LogME, probe: {(intermediate, target): value}} of the grid's first replicate.
+    """{LogME, probe, ESM: {(intermediate, target): value}} of the grid's first replicate.
 
     Of the target that is asked, and of the grid's trained ones; those that cannot be read are left
     out.
     """
     grid = params.grid
-    found: dict[str, dict[tuple[str, str], float]] = {"LogME": {}, "probe": {}}
+    found: dict[str, dict[tuple[str, str], float]] = {"LogME": {}, "probe": {}, "ESM": {}}
     wanted = {
         name: section
         for name in dict.fromkeys((target, *grid.targets))
@@ -75,14 +88,56 @@ def probed_models(params: Params, target: str) -> dict[str, dict[tuple[str, str]
     }
     names = [name for name in grid.intermediates if name != BASELINE]
     shown = bar(len(names) * len(wanted), "what encoders know", "pairs", silent=params.run.silent)
+    first = grid.replicates[0]
+    base = encoders.read_ref(encoder(first))
+    given = (params.training, FEATURES)
+    untuned = {
+        asked: vectors_of(base, target_data(asked), section, *given)
+        for asked, section in wanted.items()
+    }
     for name in names:
-        ref = encoders.read_ref(intermediate_model(name, grid.replicates[0]))
+        ref = encoders.read_ref(intermediate_model(name, first))
+        own = params.intermediates[name]
+        folders = [intermediate_data(name) / member for member in own.members]
+        readable = all(read_record(folder).family in READ for folder in folders)
+        carrier = carried(base, ref, folders, own, *given) if readable else None
         for asked, section in wanted.items():
-            one = known(ref, target_data(asked), section, params.training, FEATURES)
+            one = known(ref, target_data(asked), section, *given)
             found["LogME"][name, asked], found["probe"][name, asked] = one.logme, one.probe
+            if carrier is not None:
+                found["ESM"][name, asked] = esm(*untuned[asked], carrier)
             shown.update()
     shown.close()
     return found
+
+
+def carried(
+    base: EncoderRef,
+    tuned: EncoderRef,
+    folders: Sequence[Path],
+    section: PhaseSettings,
+    training: TrainingSettings,
+    cache: Path,
+) -> Vectors:
+    """(dim + 1, dim): the linear map from the base encoder's vectors to the tuned one's.
+
+    An embedding space map (Schulte et al. 2024, 2410.15148), of the intermediate's own rows: with
+    it a target is encoded once, by the base encoder, and not by every intermediate's.
+    """
+    before, after = (
+        np.concatenate(
+            [vectors_of_member(ref, one, section, training, cache)[0] for one in folders]
+        )
+        for ref in (base, tuned)
+    )
+    before = with_constant(before)
+    width = before.shape[1]
+    ridge = 1e-3 * np.trace(before.T @ before) / width
+    return np.linalg.solve(before.T @ before + ridge * np.eye(width), before.T @ after)
+
+
+def with_constant(vectors: Vectors) -> Vectors:
+    return np.concatenate([vectors, np.ones((len(vectors), 1))], axis=1)
 
 
 def logme(vectors: Vectors, labels: Labels) -> float:
@@ -143,7 +198,14 @@ def vectors_of(
     steps = trainings(data)
     if not steps:
         raise UserError(f"{data}: nothing is trained for it; expected a target that is")
-    record, table = read_record(steps[-1]), read_table(steps[-1], "train", ENGLISH)
+    return vectors_of_member(ref, steps[-1], section, training, cache)
+
+
+def vectors_of_member(
+    ref: EncoderRef, folder: Path, section: PhaseSettings, training: TrainingSettings, cache: Path
+) -> tuple[Vectors, Labels]:
+    """(vectors, dim) and (vectors,) of a member folder's train rows, the same for every encoder."""
+    record, table = read_record(folder), read_table(folder, "train", train_language(folder))
     if record.family not in READ:
         raise UserError(f"{record.name}: a {record.family} task; expected one of {', '.join(READ)}")
     chosen = task(record, section, label_set(record, [table]))

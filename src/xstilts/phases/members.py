@@ -50,7 +50,7 @@ def members_of(
         chosen = task(record, replace_span(section))
         tables = [read_table(folder, split, language) for split, language in tables_in(folder)]
         return [text_member(chosen, tables, TEXT_TEMPERATURE, context, record.main)], counts, notes
-    train = read_table(folder, "train", _language(folder))
+    train = read_table(folder, "train", train_language(folder))
     select = subset(read_table(folder, "select", ENGLISH), context.training)
     chosen = task(record, section, label_set(record, [train, select]))
     members = []
@@ -63,7 +63,7 @@ def members_of(
     return members, counts, notes
 
 
-def _language(folder: Path) -> str:
+def train_language(folder: Path) -> str:
     """English, or that of the translations which an intermediate trains on in its place."""
     spoken = [language for split, language in tables_in(folder) if split == "train"]
     return spoken[0] if len(spoken) == 1 else ENGLISH

@@ -27,9 +27,11 @@ from xstilts.results.answers.choosing import (
     regret_by_chance,
 )
 from xstilts.results.report.cells import numbers, read_results
+from xstilts.results.rungs import Curves, Nested, first, halved, paid
 from xstilts.tasks.catalogue import record
 
 TOP = (1, 3)  # of regret
+BEGUN = "first evaluation"
 Gains = Mapping[str, Mapping[int, float]]  # by intermediate, by replicate
 Probed = Mapping[str, Mapping[tuple[str, str], float]]  # by kind, by (intermediate, target)
 Twins = Mapping[str, frozenset[str]]  # by target, those that are the same training
@@ -122,7 +124,11 @@ def sizes_of(grid: GridSettings, models: Path = MODELS) -> dict[str, float]:
 
 
 def kinds(
-    gains: Mapping[str, Gains], twins: Twins, sizes: Mapping[str, float], probed: Probed
+    gains: Mapping[str, Gains],
+    twins: Twins,
+    sizes: Mapping[str, float],
+    probed: Probed,
+    curves: Curves | None = None,
 ) -> list[Kind]:
     """The ways to guess, cheapest first.
 
@@ -150,6 +156,9 @@ def kinds(
     ]
     for kind, of in probed.items():
         found.append(Kind(kind, partial(_of_target, of)))
+    if curves:
+        found.append(Kind(BEGUN, partial(first, curves)))
+        found.append(Kind("halving", partial(halved, curves)))
     return found
 
 
@@ -227,7 +236,7 @@ def render(found: Ranking) -> str:
     few = len(rows)
     over = "from one half of the replicates to the other" if found.own else "of one replicate"
     lines_out = [
-        f"{found.target}: before it is trained; sorted by the {key}, points",
+        f"{found.target}: what to train for it, by guesses; sorted by the {key}, points",
         *aligned(lines),
         "",
         f"What following a guess would have cost on {' '.join(found.targets)}: points, {over}",
@@ -235,12 +244,27 @@ def render(found: Ranking) -> str:
         f"Of {few} intermediates a rank correlation has a standard deviation of "
         f"{1 / math.sqrt(max(1, few - 1)):.2f} by chance, on one target.",
     ]
+    if found.guesses.get(BEGUN):
+        lines_out.append(
+            f"{BEGUN}, halving: {found.target}'s own training, begun after every intermediate; "
+            f"halving of {few} over three evaluations runs {paid(few, 3):.0%} of the steps."
+        )
     lacking = [name for name, of in found.guesses.items() if not of]
     if lacking:
         lines_out.append(f"Of {found.target} not to be had here: {', '.join(lacking)}.")
     if found.left_out:
         lines_out.append(f"Without all of their cells, and left out: {' '.join(found.left_out)}.")
     return "\n".join(lines_out)
+
+
+def render_nested(found: Sequence[Nested]) -> str:
+    """Halving over nested rows, as text."""
+    lines = [["target", "left", "loses", "rows trained on"]]
+    lines += [[one.target, one.chosen, f"{one.regret:.1f}", f"{one.rows:.0%}"] for one in found]
+    return "\n".join([
+        "Halving over nested rows (answers.sizes), by English dev; points to the best series",
+        *aligned(lines),
+    ])  # fmt: skip
 
 
 def _of(one: Judged) -> list[str]:
@@ -252,6 +276,8 @@ def _shown(kind: str, value: float | None) -> str:
         return "-"
     if kind == "rows":
         return f"{value:,.0f}"
-    if kind == "LogME":
+    if kind in ("LogME", "ESM"):
         return f"{value:.3f}"
+    if kind == "halving":
+        return f"{value:.2f}"
     return f"{100 * value:+.1f}"

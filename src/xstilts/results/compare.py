@@ -8,7 +8,7 @@ much. Lines whose numbers do not mean the same are refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xstilts.errors import UserError, nearest
@@ -38,6 +38,7 @@ class Grid:
     settings: GridSettings
     cells: Path
     name: str = ""  # beside a line's; "" for this grid's
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
 
     def labelled(self, line: str) -> str:
         return f"{line} of {self.name}" if self.name else line
@@ -190,8 +191,8 @@ def differing(here: Grid, there: Grid, section: AnswerSettings) -> tuple[list[st
 
 def grid_at(folder: Path) -> Grid:
     """The grid of another folder: an archive, or a project with params.yaml and cells/."""
-    _, section, _ = grid_of(folder)
-    return Grid(section, folder / CELLS, folder.as_posix())
+    _, section, answers = grid_of(folder)
+    return Grid(section, folder / CELLS, folder.as_posix(), answers)
 
 
 def render(compared: Compared, languages: bool, family: int) -> str:
