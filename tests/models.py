@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from tokenizers import processors
 from transformers import (
+    AutoModel,
     AutoModelForMaskedLM,
     BertConfig,
     DebertaV2Config,
+    Gemma3TextConfig,
+    LlamaConfig,
     ModernBertConfig,
     PretrainedConfig,
+    Qwen3Config,
     RobertaConfig,
     XLMRobertaConfig,
 )
@@ -45,6 +50,34 @@ ARCHITECTURES = {
 def tiny_tokenizer() -> Tokenizer:
     text = Table("text", "train", "en", [{"text": text, "pair": None} for text in TEXTS])
     return pretraining.train_tokenizer([text], PretrainSettings(vocabulary=120))
+
+
+# Decoders: three of their families, with fewer keys than queries, and a window.
+DECODERS: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
+    "llama": (LlamaConfig, {}),
+    "qwen3": (Qwen3Config, {}),
+    "gemma3": (
+        Gemma3TextConfig,
+        {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]},
+    ),
+}
+
+
+def tiny_decoder(architecture: str, folder: Path) -> EncoderRef:
+    """A saved decoder of random weights, whose tokenizer ends no text, as theirs do not."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A", pair="$A $B:1", special_tokens=[]
+    )
+    kind, more = DECODERS[architecture]
+    config = kind(
+        vocab_size=len(tokenizer), max_position_embeddings=130, **SHAPE, pad_token_id=1,
+        bos_token_id=0, eos_token_id=2, num_key_value_heads=1, head_dim=16, **more,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return EncoderRef(architecture, str(folder), None, architecture)
 
 
 def tiny_encoder(architecture: str, folder: Path, dropout: float = 0.1) -> EncoderRef:

@@ -30,6 +30,7 @@ from xstilts.formats.features import concatenate
 from xstilts.formats.tables import Table, read_record, read_table, tables_in, write_text
 from xstilts.params import FrozenSettings, PoolingName, TrainingSettings
 from xstilts.tasks.families import ranking, retrieval
+from xstilts.tasks.families.common import reads_left
 from xstilts.training import encoder as encoders
 from xstilts.training.batches import sorted_batches
 from xstilts.training.devices import autocast_for, device_for
@@ -86,7 +87,8 @@ class LayerEncoder:
             for layer in range(self.layers)
             for pooling in POOLINGS
         }
-        heads = {pooling: retrieval.Pooling(pooling) for pooling in POOLINGS}
+        last = reads_left(self.model.encoder.config)
+        heads = {pooling: retrieval.Pooling(pooling, last) for pooling in POOLINGS}
         title = f"{table.split}-{table.language}"
         shown = bar(len(features), title, "rows", silent=self.silent)
         for examples in sorted_batches(features, self.training.token_budget):

@@ -30,7 +30,7 @@ from xstilts.errors import UserError
 from xstilts.formats.features import Batch
 from xstilts.formats.tables import read_json, write_json
 from xstilts.tasks.families.protocol import Tokens
-from xstilts.training import embeddings, flat
+from xstilts.training import decoders, embeddings, flat
 
 transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else each load prints a table of unused weights
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -60,7 +60,7 @@ def write_ref(folder: Path, ref: EncoderRef) -> None:
 
 
 def load_tokenizer(ref: EncoderRef) -> Tokenizer:
-    """The encoder's own fast tokenizer; UserError where it cannot be loaded."""
+    """The encoder's own fast tokenizer, which ends its texts; UserError where there is none."""
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(ref.location, revision=ref.revision)
     except (OSError, ValueError) as error:
@@ -72,7 +72,7 @@ def load_tokenizer(ref: EncoderRef) -> Tokenizer:
         )
     if tokenizer.pad_token_id is None:  # decoders: padding is masked, so any piece will do
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return decoders.with_end(tokenizer, ref.location)
 
 
 def load_encoder(ref: EncoderRef, layers: int | None = None) -> PreTrainedModel:
@@ -95,10 +95,10 @@ def _unavailable(ref: EncoderRef, error: Exception) -> UserError:
 
 
 def prepare(encoder: PreTrainedModel) -> PreTrainedModel:
-    """The encoder without its pooler, which no head reads and AdamW would let drift."""
+    """The encoder without its pooler, which no head reads and AdamW would let drift; marked."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # type: ignore[assignment]
-    return encoder
+    return decoders.mark(encoder)
 
 
 def truncate(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:

@@ -22,17 +22,42 @@ def linear(config: PretrainedConfig, size: int, inner: int | None = None) -> nn.
     return layer
 
 
+READS_LEFT = "reads_left_only"  # in the config of a decoder (training.decoders)
+
+
+def reads_left(config: PretrainedConfig) -> bool:
+    """Whether a piece sees what stands before it and nothing else."""
+    return bool(getattr(config, READS_LEFT, False))
+
+
+def summary(hidden: torch.Tensor, batch: Mapping[str, torch.Tensor], last: bool) -> torch.Tensor:
+    """(sequences, dim): the state of each text's first piece, or of its last real one."""
+    if not last:
+        return hidden[:, 0]
+    places = last_piece(batch)[:, None, None].expand(-1, 1, hidden.shape[-1])
+    return hidden.gather(1, places)[:, 0]
+
+
+def last_piece(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(sequences,): the place of the last real piece."""
+    return batch["attention_mask"].sum(dim=1) - 1
+
+
 class PooledHead(nn.Module):
-    """jiant's pooler head: first piece, dense + tanh, dropout, linear -> (sequences, size)."""
+    """jiant's pooler head: first piece, dense + tanh, dropout, linear -> (sequences, size).
+
+    Of a decoder the last piece, which alone has seen the text.
+    """
 
     def __init__(self, config: PretrainedConfig, size: int) -> None:
         super().__init__()
+        self.last = reads_left(config)
         self.dense = linear(config, config.hidden_size)
         self.dropout = nn.Dropout(dropout(config))
         self.out = linear(config, size)
 
     def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        pooled = torch.tanh(self.dense(self.dropout(hidden[:, 0])))
+        pooled = torch.tanh(self.dense(self.dropout(summary(hidden, batch, self.last))))
         logits: torch.Tensor = self.out(self.dropout(pooled))
         return logits
 

@@ -21,7 +21,14 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import all_have, cut_to_length, encode_texts, linear
+from xstilts.tasks.families.common import (
+    all_have,
+    cut_to_length,
+    encode_texts,
+    linear,
+    reads_left,
+    summary,
+)
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.ranking import map_at_k, rank
 
@@ -66,9 +73,11 @@ class DualEncoder(nn.Module):
         super().__init__()
         self.dense = linear(config, config.hidden_size)
         self.scale = nn.Parameter(torch.tensor(SCALE))
+        self.last = reads_left(config)
 
     def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        vectors = functional.normalize(torch.tanh(self.dense(hidden[:, 0])).float(), dim=1)
+        pooled = torch.tanh(self.dense(summary(hidden, batch, self.last)))
+        vectors = functional.normalize(pooled.float(), dim=1)
         return torch.where(batch["side"] == QUERY, vectors * self.scale, vectors)
 
 

@@ -19,7 +19,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Batch, Features, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import cut_to_length, encode_texts
+from xstilts.tasks.families.common import cut_to_length, encode_texts, reads_left, summary
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics import mining
 from xstilts.tasks.metrics.accuracy import accuracy
@@ -43,21 +43,24 @@ def collate(
 
 
 class Pooling(nn.Module):
-    """Mean of the real pieces or the first: (sequences, length, dim) -> (sequences, dim)."""
+    """Mean of the real pieces, or the first (last: of a decoder the last one).
 
-    def __init__(self, kind: str) -> None:
+    (sequences, length, dim) -> (sequences, dim).
+    """
+
+    def __init__(self, kind: str, last: bool = False) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.last = kind, last
 
     def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         if self.kind == "cls":
-            return hidden[:, 0]
+            return summary(hidden, batch, self.last)
         mask = batch["attention_mask"][..., None].to(hidden.dtype)
         return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
-    return Pooling(settings.pooling)
+    return Pooling(settings.pooling, reads_left(config))
 
 
 def units(batch: Batch) -> int:

@@ -20,7 +20,16 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import all_have, columns, cut_to_length, dropout, linear
+from xstilts.tasks.families.common import (
+    all_have,
+    columns,
+    cut_to_length,
+    dropout,
+    last_piece,
+    linear,
+    reads_left,
+    summary,
+)
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics import mlqa, squad
 
@@ -203,16 +212,26 @@ def collate(
 
 
 class SpanHead(nn.Module):
-    """Start and end logits of each piece: (sequences, length, 2); padding's are in effect -inf."""
+    """Start and end logits of each piece: (sequences, length, 2); padding's are in effect -inf.
+
+    A decoder's first piece has seen nothing: what it would say of there being no answer, the last
+    one says in its place.
+    """
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
+        self.last = reads_left(config)
         self.dropout = nn.Dropout(dropout(config))
         self.out = linear(config, 2)
 
     def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         logits = self.out(self.dropout(hidden)).float()
         masked: torch.Tensor = logits.masked_fill(batch["attention_mask"][..., None] == 0, -1e4)
+        if self.last:
+            null = summary(masked, batch, last=True)
+            places = torch.arange(masked.shape[1], device=masked.device)[None, :, None]
+            masked = masked.masked_fill(places == last_piece(batch)[:, None, None], -1e4)
+            masked = torch.cat([null[:, None], masked[:, 1:]], dim=1)
         return masked
 
 

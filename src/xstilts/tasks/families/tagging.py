@@ -1,4 +1,4 @@
-"""A tag for every word, read off its first piece.
+"""A tag for every word, read off its first piece; of a decoder off its last.
 
 A sentence too long for the encoder is split at word borders and joined again: every word gets
 exactly one tag.
@@ -18,7 +18,16 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import all_have, columns, dropout, frame, label_ids, linear
+from xstilts.tasks.families.common import (
+    all_have,
+    columns,
+    dropout,
+    frame,
+    label_ids,
+    last_piece,
+    linear,
+    reads_left,
+)
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.tags import Convention, chunk_scores, token_accuracy
 
@@ -105,16 +114,28 @@ def collate(
     )
 
 
+def word_ends(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(sequences, words): the place of each word's last piece.
+
+    Words stand one after another, and one piece ends the text.
+    """
+    starts = batch["word_starts"]
+    after = torch.cat([starts[:, 1:], torch.full_like(starts[:, :1], NO_WORD)], dim=1)
+    end = last_piece(batch)[:, None].to(starts.dtype)
+    return torch.where(after == NO_WORD, end, after) - 1
+
+
 class TaggingHead(nn.Module):
-    """Linear on the first piece of each word: (sequences, words, labels)."""
+    """Linear on the first piece of each word, of a decoder the last: (sequences, words, labels)."""
 
     def __init__(self, config: PretrainedConfig, size: int) -> None:
         super().__init__()
+        self.last = reads_left(config)
         self.dropout = nn.Dropout(dropout(config))
         self.out = linear(config, size)
 
     def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        places = batch["word_starts"].clamp(min=0)
+        places = (word_ends(batch) if self.last else batch["word_starts"]).clamp(min=0)
         words = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
         logits: torch.Tensor = self.out(self.dropout(words))
         return logits
