@@ -8,6 +8,7 @@ import torch
 from tokenizers import processors
 from transformers import (
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     BertConfig,
     DebertaV2Config,
@@ -63,8 +64,11 @@ DECODERS: dict[str, tuple[type[PretrainedConfig], dict[str, object]]] = {
 }
 
 
-def tiny_decoder(architecture: str, folder: Path) -> EncoderRef:
-    """A saved decoder of random weights, whose tokenizer ends no text, as theirs do not."""
+def tiny_decoder(architecture: str, folder: Path, tied: bool | None = None) -> EncoderRef:
+    """A saved decoder of random weights, whose tokenizer ends no text, as theirs do not.
+
+    tied: with an output layer, which is its word table or not; None: without one.
+    """
     tokenizer = tiny_tokenizer()
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="$A", pair="$A $B:1", special_tokens=[]
@@ -75,7 +79,12 @@ def tiny_decoder(architecture: str, folder: Path) -> EncoderRef:
         bos_token_id=0, eos_token_id=2, num_key_value_heads=1, head_dim=16, **more,
     )  # fmt: skip
     torch.manual_seed(1)
-    AutoModel.from_config(config).save_pretrained(folder)
+    if tied is None:
+        config.tie_word_embeddings = False
+        AutoModel.from_config(config).save_pretrained(folder)
+    else:
+        config.tie_word_embeddings = tied
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return EncoderRef(architecture, str(folder), None, architecture)
 

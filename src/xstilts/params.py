@@ -31,12 +31,16 @@ from xstilts.grids import GridSettings as GridSettings
 from xstilts.grids import LabSettings as LabSettings
 from xstilts.grids import strangers, unlike_sizes
 from xstilts.paths import PARAMS
+from xstilts.sections import FrozenSettings as FrozenSettings
+from xstilts.sections import LikelihoodSettings as LikelihoodSettings
 from xstilts.sections import MemberSettings as MemberSettings
+from xstilts.sections import PhaseSettings as PhaseSettings
+from xstilts.sections import PoolingName as PoolingName
 from xstilts.sections import Section, Studies, StudySettings
+from xstilts.sections import SpanSettings as SpanSettings
 from xstilts.sections import taken as taken
 
 Name = str
-PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
 # Settings of earlier versions, and where their like stands now.
 MOVED = {
     "training.keep_encoder": "run.keep_model",
@@ -185,44 +189,6 @@ class RunSettings(Section):
         return self.progress == "off"
 
 
-class SpanSettings(Section):
-    """How questions and contexts become windows, and how long an answer may be."""
-
-    doc_stride: int = Field(default=128, ge=1)  # pieces that two windows share
-    max_question: int = Field(default=64, ge=1)  # pieces; the rest is cut and counted
-    max_answer: int = Field(default=30, ge=1)  # pieces
-    n_best: int = Field(default=20, ge=1)
-
-
-class PhaseSettings(Section):
-    """How a task is trained in its phase."""
-
-    learning_rate: float = Field(default=1e-5, gt=0)
-    epochs: float = Field(default=2.0, gt=0)
-    batch_size: int = Field(default=32, ge=1)  # examples an optimiser step
-    max_length: int = Field(default=256, ge=8)  # pieces
-    span: SpanSettings | None = None  # for span tasks, and only there
-
-    @property
-    def trained(self) -> PhaseSettings | None:
-        """How it trains."""
-        return self
-
-
-class FrozenSettings(Section):
-    """A target that trains no head: sentence vectors straight from the phase-2 encoder."""
-
-    tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
-    layer: int = Field(default=14, ge=0)  # 0: the embeddings' output; 14 as in jiant
-    pooling: PoolingName = "mean"
-    max_length: int = Field(default=512, ge=8)
-
-    @property
-    def trained(self) -> PhaseSettings | None:
-        """How the encoder is trained before; None where it is not."""
-        return self.tuning
-
-
 class IntermediateSettings(PhaseSettings):
     """An intermediate: a mixture of English tasks, each with an optional limit of rows."""
 
@@ -247,14 +213,16 @@ class IntermediateSettings(PhaseSettings):
 
 
 def _kind(value: Any) -> str:
-    frozen = isinstance(value, FrozenSettings) or (
-        isinstance(value, dict) and {"layer", "pooling", "tuning"} & set(value)
-    )
-    return "frozen" if frozen else "trained"
+    keys = set(value if isinstance(value, dict) else type(value).model_fields)
+    if {"layer", "pooling", "tuning"} & keys:
+        return "frozen"
+    return "likelihood" if {"likelihood", "prompt"} & keys else "trained"
 
 
 Target = Annotated[
-    Annotated[PhaseSettings, Tag("trained")] | Annotated[FrozenSettings, Tag("frozen")],
+    Annotated[PhaseSettings, Tag("trained")]
+    | Annotated[FrozenSettings, Tag("frozen")]
+    | Annotated[LikelihoodSettings, Tag("likelihood")],
     Discriminator(_kind),
 ]
 

@@ -1,4 +1,4 @@
-"""What a section of params.yaml is; those of studies, whose defaults search nothing; members.
+"""What a section of params.yaml is; those of studies, of members, of a phase's training.
 
 What enters: values. What leaves: frozen settings, or the errors that `invalid` puts in words.
 """
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -24,6 +25,7 @@ def _ordered(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
     return bounds
 
 
+PoolingName = Literal["mean", "cls"]  # all pieces of a sentence, or the first
 Number = TypeVar("Number")
 Bounds = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -88,3 +90,64 @@ class MemberSettings(Section):
 def taken(value: int | MemberSettings | None) -> MemberSettings:
     """What a value of `members` says."""
     return value if isinstance(value, MemberSettings) else MemberSettings(limit=value)
+
+
+class SpanSettings(Section):
+    """How questions and contexts become windows, and how long an answer may be."""
+
+    doc_stride: int = Field(default=128, ge=1)  # pieces that two windows share
+    max_question: int = Field(default=64, ge=1)  # pieces; the rest is cut and counted
+    max_answer: int = Field(default=30, ge=1)  # pieces
+    n_best: int = Field(default=20, ge=1)
+
+
+class PhaseSettings(Section):
+    """How a task is trained in its phase."""
+
+    learning_rate: float = Field(default=1e-5, gt=0)
+    epochs: float = Field(default=2.0, gt=0)
+    batch_size: int = Field(default=32, ge=1)  # examples an optimiser step
+    max_length: int = Field(default=256, ge=8)  # pieces
+    span: SpanSettings | None = None  # for span tasks, and only there
+
+    @property
+    def trained(self) -> PhaseSettings | None:
+        """How it trains."""
+        return self
+
+
+class LikelihoodSettings(PhaseSettings):
+    """A target of choices that a decoder scores by log p of each, after a prompt."""
+
+    likelihood: Literal["sum", "mean"] = "sum"  # of a choice's pieces; mean: whatever their number
+    prompt: str = "{context} {question}"  # what stands before the choice
+    epochs: float = Field(default=0.0, ge=0)  # 0: nothing is trained, the decoder is asked
+
+    @field_validator("prompt")
+    @classmethod
+    def _names_what_there_is(cls, prompt: str) -> str:
+        try:
+            prompt.format(context="", question="")
+        except (KeyError, IndexError, ValueError):
+            raise ValueError(
+                f"'{prompt}'; expected a text with {{context}} and perhaps {{question}}"
+            ) from None
+        return prompt
+
+    @property
+    def trained(self) -> PhaseSettings | None:
+        return self if self.epochs else None
+
+
+class FrozenSettings(Section):
+    """A target that trains no head: sentence vectors straight from the phase-2 encoder."""
+
+    tuning: PhaseSettings | None = None  # XTREME-R's Tatoeba: trains the encoder on SQuAD before
+    layer: int = Field(default=14, ge=0)  # 0: the embeddings' output; 14 as in jiant
+    pooling: PoolingName = "mean"
+    max_length: int = Field(default=512, ge=8)
+
+    @property
+    def trained(self) -> PhaseSettings | None:
+        """How the encoder is trained before; None where it is not."""
+        return self.tuning

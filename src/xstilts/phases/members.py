@@ -24,7 +24,13 @@ from xstilts.formats.tables import (
     read_table,
     tables_in,
 )
-from xstilts.params import FrozenSettings, IntermediateSettings, PhaseSettings, TrainingSettings
+from xstilts.params import (
+    FrozenSettings,
+    IntermediateSettings,
+    LikelihoodSettings,
+    PhaseSettings,
+    TrainingSettings,
+)
 from xstilts.training.batches import balanced_index, steps_per_epoch
 from xstilts.training.context import Context
 from xstilts.training.evaluation import encode
@@ -152,6 +158,10 @@ def check_target(record: Record, section: PhaseSettings | FrozenSettings) -> Non
             f"{where}.tuning: grid.benchmark says that the encoder is"
             f"{'' if record.train_from else ' not'} tuned before; expected "
             f"{wanted if record.train_from else 'null'}; correct it"
+        )
+    if isinstance(section, LikelihoodSettings) and not record.choices:
+        raise UserError(
+            f"{where}.likelihood: {record.name} has no choices; expected a task that has; remove it"
         )
     if record.family != "span" and isinstance(section, PhaseSettings) and section.span:
         raise UserError(

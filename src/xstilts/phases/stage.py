@@ -73,7 +73,8 @@ def build(
 ) -> Model:
     """The encoder with a fresh head for each head's name among the tasks.
 
-    A masked_lm head is no fresh one: it starts from the encoder's own, where one was saved.
+    A masked_lm head is no fresh one: it starts from the encoder's own, where one was saved; nor is
+    that of a decoder's likelihood.
     """
     heads: dict[str, torch.nn.Module] = {}
     for task in tasks:
@@ -82,6 +83,8 @@ def build(
             heads[task.head] = task.family.head(encoders.config_copy(encoder), task.settings)
             if task.family_name == "masked_lm":
                 encoders.adopt_lm_head(heads[task.head], encoder, base)
+            if task.settings.likelihood:
+                encoders.adopt_output(heads[task.head], encoder, base)
     return choose(Model(encoder, heads).to(device_for(training)), training)
 
 

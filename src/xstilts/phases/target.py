@@ -167,6 +167,8 @@ def make_cell(
     seed = phase_seed(cell.training.seed, 3, cell.replicate)
     if isinstance(section, FrozenSettings):
         model, target, outcome = freeze(data, section, cell.base, seed, context)
+    elif section.trained is None:
+        model, target, outcome = ask(data, section, cell.base, context)
     else:
         model, target, outcome = train_target(data, section, cell.base, seed, context)
     trained = {"training": key} if (key := cell.training_key) else {}
@@ -303,6 +305,15 @@ def freeze(
     return build(encoder, [target], base, context.training), target, Outcome()
 
 
+def ask(
+    data: Path, section: PhaseSettings, base: EncoderRef, context: Context
+) -> tuple[Model, Task, Outcome]:
+    """A decoder that scores choices by their likelihood, and is trained on none."""
+    target = task(read_record(data), section)
+    torch.set_num_threads(context.training.threads)
+    return build(encoders.load_encoder(base), [target], base, context.training), target, Outcome()
+
+
 # A study: the same training, seen through its English dev score alone
 
 
@@ -310,7 +321,7 @@ def target_objective(name: str, params: Params) -> Objective:
     """A trial's score: English dev after models/pretrain."""
     base, data = encoders.read_ref(paths.PRETRAIN), paths.target_data(name)
     given = params.targets[name]
-    if isinstance(given, FrozenSettings):
+    if isinstance(given, FrozenSettings) or given.trained is None:
         raise UserError(
             f"params.yaml: study.target.{name}: this target has no English dev; set its trials to 0"
         )

@@ -169,7 +169,7 @@ def _trained(phase: Phase, name: str, params: Params) -> Section:
             raise UserError(f"{key}; expected 0: {name} has no members, so it trains nothing")
         return mixture
     target = params.targets.get(name)
-    if target is None or isinstance(target, FrozenSettings):
+    if target is None or isinstance(target, FrozenSettings) or target.trained is None:
         raise UserError(f"{key}; expected 0: target {name} is frozen, so it trains nothing")
     return target
 

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import transformers
@@ -19,6 +19,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoTokenizer,
     PretrainedConfig,
@@ -274,3 +275,23 @@ def adopt_lm_head(head: nn.Module, encoder: PreTrainedModel, ref: EncoderRef) ->
     )
     head.model = full
     head.tie(encoder)  # type: ignore[operator]
+
+
+def adopt_output(head: nn.Module, decoder: PreTrainedModel, ref: EncoderRef) -> None:
+    """Give a head the decoder's own output layer: its word table, where the two are one.
+
+    UserError where the decoder was saved without an output layer of its own.
+    """
+    load: Any = AutoModelForCausalLM.from_pretrained
+    whole, loaded = load(
+        ref.location, revision=ref.revision, dtype=torch.float32, output_loading_info=True
+    )
+    output = whole.get_output_embeddings()
+    tied = output.weight is whole.get_input_embeddings().weight
+    if not tied and any("lm_head" in name for name in loaded["missing_keys"]):
+        raise UserError(
+            f"likelihood: {ref.location} was saved without its output layer, which is not its word "
+            "table; expected the decoder as it was published; leave the intermediate out"
+        )
+    words: Any = decoder.get_input_embeddings()
+    cast(Any, head).output.weight = words.weight if tied else output.weight

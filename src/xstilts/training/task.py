@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xstilts.formats.tables import FamilyName, Record
-from xstilts.params import FrozenSettings, PhaseSettings
+from xstilts.params import FrozenSettings, LikelihoodSettings, PhaseSettings
 from xstilts.tasks.families import FAMILIES
 from xstilts.tasks.families.protocol import Family, TaskSettings
 
@@ -35,6 +35,8 @@ def task(
     )
     if isinstance(section, FrozenSettings):
         settings = replace(settings, pooling=section.pooling)
+    elif isinstance(section, LikelihoodSettings):
+        settings = replace(settings, likelihood=section.likelihood, prompt=section.prompt)
     elif section.span is not None:
         span = section.span
         settings = replace(

@@ -1,7 +1,7 @@
 """A context and several continuations or answers -> the right one.
 
 What enters: rows of a context, perhaps a question, and choices. What leaves: the number of a
-choice. Each pair of prompt and choice gets one score.
+choice. Each pair of prompt and choice gets one score: a head's, or of a decoder its likelihood.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from xstilts.errors import UserError
 from xstilts.formats.features import IGNORE_INDEX, Batch, Features, Ragged, pad
 from xstilts.formats.tables import Row
+from xstilts.tasks.families import likelihood
 from xstilts.tasks.families.common import PooledHead, all_have, cut_to_length, encode_texts
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 from xstilts.tasks.metrics.accuracy import accuracy
@@ -34,6 +35,13 @@ def encode(
             raise UserError(
                 f"{row['id']}: {len(row['choices'])} choices; expected {group}; correct the row"
             )
+    labels = [IGNORE_INDEX if row["label"] is None else row["label"] for row in rows]
+    wanted = Ragged.of([[label] for label in labels for _ in range(group)])
+    rows_of = np.repeat(np.arange(len(rows), dtype=np.int32), group)
+    if settings.likelihood:
+        columns, cut = likelihood.columns_of(rows, tokenizer, settings)
+        columns["labels"] = wanted
+        return Features(columns, rows_of, group, {"truncated prompts": cut})
     prompts = [" ".join(part for part in (row["context"], row["question"]) if part) for row in rows]
     columns, cut = encode_texts(
         tokenizer,
@@ -41,22 +49,27 @@ def encode(
         [choice for row in rows for choice in row["choices"]],
         settings.max_length,
     )
-    labels = [IGNORE_INDEX if row["label"] is None else row["label"] for row in rows]
-    columns["labels"] = Ragged.of([[label] for label in labels for _ in range(group)])
-    rows_of = np.repeat(np.arange(len(rows), dtype=np.int32), group)
+    columns["labels"] = wanted
     return Features(columns, rows_of, group, {"truncated choices": cut})
 
 
 def collate(
     features: Features, examples: NDArray[np.int64], tokens: Tokens, seed: Sequence[int]
 ) -> Batch:
-    batch = pad(features, examples, {"input_ids": tokens.pad})
+    fill = {"input_ids": tokens.pad}
+    if "places" in features.columns:
+        fill |= {"places": likelihood.NOWHERE, "targets": tokens.pad}
+    batch = pad(features, examples, fill)
     batch["labels"] = batch["labels"][:: features.group, 0]  # one an example: (examples,)
     return batch
 
 
 def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
-    return PooledHead(config, 1)
+    return (
+        likelihood.LikelihoodHead(config, settings)
+        if settings.likelihood
+        else PooledHead(config, 1)
+    )
 
 
 def units(batch: Batch) -> int:
@@ -91,4 +104,11 @@ def labelled(rows: Sequence[Row]) -> bool:
 
 
 def passport_entries(settings: TaskSettings, thresholds: Mapping[str, float]) -> dict[str, Any]:
-    return cut_to_length(settings)
+    if not settings.likelihood:
+        return cut_to_length(settings)
+    scored = {"sum": "summed over its pieces", "mean": "a piece"}[settings.likelihood]
+    return {
+        **cut_to_length(settings),
+        "scored by": f"log p of the choice, {scored}",
+        "prompt": settings.prompt,
+    }

@@ -37,6 +37,8 @@ class TaskSettings:
     max_answer: int = 0
     n_best: int = 20
     pooling: str = "mean"
+    likelihood: str = ""  # of choices: by the decoder's log p of them, sum or mean; "": by a head
+    prompt: str = ""
 
     def for_encoding(self) -> TaskSettings:
         """The settings that `encode` sees: none that only predicts or scores.
@@ -50,6 +52,8 @@ class TaskSettings:
             doc_stride=self.doc_stride,
             max_question=self.max_question,
             max_answer=self.max_answer,
+            likelihood=self.likelihood,
+            prompt=self.prompt,
         )
 
 
