@@ -29,9 +29,11 @@ from xstilts.results.report.cells import (
     score,
 )
 from xstilts.results.report.decided import how_to_read, summary
+from xstilts.tasks.catalogue import RECORDS
 from xstilts.tasks.metrics.benchmark import CATEGORIES
 
 NOTHING = "-"
+SAID = ("truncation", "pooling", "scored by", "prompt")  # of a passport, beside the metrics
 PICTURE = "![Differences to the baseline](heatmap.png)"
 LANGUAGES = "![Each language's difference with its interval](languages.png)"
 FOREST = "![Each difference with its interval](forest.png)"
@@ -251,11 +253,22 @@ def _meanings(results: Results) -> str:
         main = ", ".join(f"{name} ({conventions.get(name, 'plain')})" for name in column.card.main)
         without = " (no English)" if ENGLISH not in column.languages else ""
         languages = f"{len(column.languages)}: {' '.join(column.languages)}{without}"
-        rest = [str(passport[key]) for key in ("truncation", "pooling") if key in passport]
+        rest = [str(passport[key]) for key in SAID if key in passport]
         layer = column.card.settings.get("layer")
         rest += [f"layer {layer.value}"] if layer else []
-        body.append([column.target, column.split, languages, main, "; ".join(rest)])
-    return table(["target", "split", "languages", "metrics", "how"], body, "---")
+        chance = chance_of(column.target)
+        guessed = NOTHING if chance is None else percent(chance)
+        body.append([column.target, column.split, languages, main, guessed, "; ".join(rest)])
+    return table(["target", "split", "languages", "metrics", "chance", "how"], body, "---")
+
+
+def chance_of(target: str) -> float | None:
+    """What drawing one of the labels or choices at random gives; None where there are none."""
+    record = RECORDS.get(target)
+    if record is None or record.main != ("accuracy",):
+        return None
+    ways = record.choices or (len(record.labels) if record.family == "classification" else 0)
+    return 1 / ways if ways else None
 
 
 def _selections(results: Results) -> str:
