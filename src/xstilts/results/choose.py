@@ -31,7 +31,6 @@ from xstilts.results.rungs import Curves, Nested, first, halved, paid
 from xstilts.tasks.catalogue import record
 
 TOP = (1, 3)  # of regret
-BEGUN = "first evaluation"
 Gains = Mapping[str, Mapping[int, float]]  # by intermediate, by replicate
 Probed = Mapping[str, Mapping[tuple[str, str], float]]  # by kind, by (intermediate, target)
 Twins = Mapping[str, frozenset[str]]  # by target, those that are the same training
@@ -39,10 +38,14 @@ Twins = Mapping[str, frozenset[str]]  # by target, those that are the same train
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to guess. of: of a target, from replicates, by intermediate; {}: not to be had."""
+    """A way to guess. of: of a target, from replicates, by intermediate; {}: not to be had.
+
+    price: the share of the target's own trainings that it runs.
+    """
 
     name: str
     of: Callable[[str, Sequence[int]], Guesses]
+    price: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Ranking:
     own: Judged | None  # None: there is one replicate
     targets: tuple[str, ...]
     left_out: tuple[str, ...]  # targets of the grid without all of their cells
+    prices: Mapping[str, float]  # of the kinds that run a part of the target's own trainings
 
 
 def gains_of(
@@ -157,8 +161,9 @@ def kinds(
     for kind, of in probed.items():
         found.append(Kind(kind, partial(_of_target, of)))
     if curves:
-        found.append(Kind(BEGUN, partial(first, curves)))
-        found.append(Kind("halving", partial(halved, curves)))
+        rungs = min(map(len, curves.values()))
+        found.append(Kind("first evaluation", partial(first, curves), 1 / rungs))
+        found.append(Kind("halving", partial(halved, curves), paid(len(names), rungs)))
     return found
 
 
@@ -202,7 +207,8 @@ def rank(
             for name in names for half, rest in parts
         ])  # fmt: skip
     left_out = tuple(name for name in grid if name not in gains)
-    return Ranking(target, guesses, judged, chance, own, names, left_out)
+    prices = {way.name: way.price for way in there if way.price}
+    return Ranking(target, guesses, judged, chance, own, names, left_out, prices)
 
 
 def _means(rows: Gains, runs: Sequence[int]) -> dict[str, float]:
@@ -244,10 +250,10 @@ def render(found: Ranking) -> str:
         f"Of {few} intermediates a rank correlation has a standard deviation of "
         f"{1 / math.sqrt(max(1, few - 1)):.2f} by chance, on one target.",
     ]
-    if found.guesses.get(BEGUN):
+    begun = [f"{name} {share:.0%}" for name, share in found.prices.items()]
+    if begun:
         lines_out.append(
-            f"{BEGUN}, halving: {found.target}'s own training, begun after every intermediate; "
-            f"halving of {few} over three evaluations runs {paid(few, 3):.0%} of the steps."
+            f"Of the steps of the target's own trainings, run for: {', '.join(begun)}."
         )
     lacking = [name for name, of in found.guesses.items() if not of]
     if lacking:
