@@ -75,6 +75,7 @@ def test_the_command_writes_two_archives_side_by_side(tmp_path: Path) -> None:
     # Of XNLI, UDPOS and Tatoeba alone, and an encoder without other languages is far behind.
     assert re.search(r"^\| udpos \| 69.4 \| 26.5 \| -42.9 \[", text, re.MULTILINE)
     assert "panx" not in text and "all-minilm-l6-v2" in text
+    assert "One replicate: files-english;" in text and "## What `squad2` adds" in text
 
 
 def test_what_cannot_stand_side_by_side_is_refused(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def report(found: Sequence[Side], section: AnswerSettings) -> str:
         "# Encoders side by side",
         table(["grid", "encoder"], [[side.name, side.encoder] for side in found], "---"),
         "Zero-shot languages, percent; differences in points. The same test rows, so differences "
-        f"between encoders are of these. {how_signs_read(section)}",
+        f"between encoders are of these. {how_signs_read(section)}{_unknown(found)}",
         f"## `{BASELINE}`",
         table(
             header,
@@ -246,6 +246,21 @@ def report(found: Sequence[Side], section: AnswerSettings) -> str:
         ]
         parts += [f"## What `{line}` adds", table(header, body)]
     return "\n\n".join(parts) + "\n"
+
+
+def _unknown(found: Sequence[Side]) -> str:
+    """Which encoders' seeds nobody knows."""
+    once = [
+        side.name
+        for side in found
+        if all(run == 1 for column in side.columns.values() for _, run in column.trainings)
+    ]
+    if not once:
+        return ""
+    return (
+        f" One replicate: {', '.join(once)}; what other seeds would give it is not known, and "
+        "brackets without a sign are of test rows alone."
+    )
 
 
 def _baseline(side: Side, target: str) -> str:
