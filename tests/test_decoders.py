@@ -155,6 +155,11 @@ def test_no_answer_is_said_by_the_last_piece(llama: EncoderRef) -> None:
         assert torch.allclose(logits[row, 1 : length - 1], own[row, 1 : length - 1], atol=1e-5)
 
 
+def test_a_decoder_fills_no_gaps(llama: EncoderRef) -> None:
+    with pytest.raises(UserError, match="text: a llama decoder fills no gaps"):
+        model_of(llama, "masked_lm")
+
+
 @pytest.mark.parametrize("architecture", DECODERS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_learns_from_a_decoder(family: str, architecture: str, tmp_path: Path) -> None:

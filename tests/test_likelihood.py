@@ -31,6 +31,7 @@ from xstilts.training import encoder as encoders
 from xstilts.training.context import Context
 from xstilts.training.encoder import EncoderRef
 from xstilts.training.loop import Member, Plan, train
+from xstilts.training.saved import read_model
 from xstilts.training.task import task
 
 SECTION = LikelihoodSettings(max_length=128, prompt="{context} {question} so")
@@ -116,9 +117,18 @@ def test_what_predicts_no_next_piece_is_refused(tmp_path: Path) -> None:
         check_target(record("tagging"), SECTION)
     with pytest.raises(ValidationError, match=r"expected a text with \{context\}"):
         LikelihoodSettings(prompt="{premise}")
+    with pytest.raises(ValidationError, match=r"expected a text with \{context\}"):
+        LikelihoodSettings(prompt="{context.text}")
+    ref = tiny_decoder("llama", tmp_path / "model", tied=True)
+    settings = task(record("choice"), LikelihoodSettings(prompt="{question}")).settings
+    empty = {**SHORT[0], "question": None}
+    with pytest.raises(UserError, match=r"^2: a prompt or a choice without pieces"):
+        likelihood.columns_of([empty], encoders.load_tokenizer(ref), settings)
 
 
-def test_a_cell_is_asked_without_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_is_asked_without_training_and_its_model_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XSTILTS_TRACKING", "off")
     sizes = {name: (make, *(min(12, n) for n in of)) for name, (make, *of) in world.TASKS.items()}
@@ -131,6 +141,7 @@ def test_a_cell_is_asked_without_training(tmp_path: Path, monkeypatch: pytest.Mo
         "intermediates": {"none": {}},
         "targets": {"xcopa": {"likelihood": "mean", "prompt": "{context}", "max_length": 96}},
         "grid": {"intermediates": ["none"], "targets": ["xcopa"], "replicates": [1]},
+        "run": {"keep_model": True},
     }
     settings = check(given, Path("params.yaml"))
     params.write(settings, Path("params.yaml"), "a test's")
@@ -150,4 +161,7 @@ def test_a_cell_is_asked_without_training(tmp_path: Path, monkeypatch: pytest.Mo
     assert set(card.scores["test"]) == {"en", "qal", "qcy", "qgr", "qdv", "qun"}
     kept = (paths.cell("none", "xcopa", 1) / "predictions/test-qcy.jsonl").read_text().splitlines()
     assert len(kept) == 12
+    kept_model = read_model(paths.kept_model("none", "xcopa", 1))
+    output = kept_model.model.heads["xcopa"].output.weight
+    assert torch.equal(output, kept_model.model.encoder.get_input_embeddings().weight)
     assert "training" not in read_json(paths.cell("none", "xcopa", 1) / "card.json")["inputs"]

@@ -79,10 +79,9 @@ class MemberSettings(Section):
     """Which English train rows of a task an intermediate takes, and whose labels they have."""
 
     limit: PositiveInt | None = None  # rows; smaller limits' rows are among larger ones'
-    part: str | None = (
-        None  # only rows of this part: as ANLI+, MNLI (genres) and HellaSwag (sources)
-    )
-    # have them, or source.tasks names them; the world's NLI has five domains
+    # Only rows of this part, as ANLI+, MNLI (genres), HellaSwag (sources) and the world's NLI
+    # (domains) have them, or source.tasks names them.
+    part: str | None = None
     labels: Literal["own", "shuffled"] = "own"  # shuffled: a control, which has nothing to learn
     language: str = "en"  # another: the same rows in source.tasks.TASK.translated; English selects
 
@@ -128,7 +127,7 @@ class LikelihoodSettings(PhaseSettings):
     def _names_what_there_is(cls, prompt: str) -> str:
         try:
             prompt.format(context="", question="")
-        except (KeyError, IndexError, ValueError):
+        except (KeyError, IndexError, ValueError, AttributeError):
             raise ValueError(
                 f"'{prompt}'; expected a text with {{context}} and perhaps {{question}}"
             ) from None

@@ -64,7 +64,7 @@ def test_an_encoder_that_gains_more_is_told_from_one_that_does_not() -> None:
         assert one.interval.low == pytest.approx(-back[place].interval.high)
         parts = [gains(side, SECTION)[place].interval.difference for side in (second, first)]
         assert one.interval.difference == pytest.approx(parts[0] - parts[1])
-    assert baselines(first, second, SECTION)["t"].verdict != "up"
+    assert baselines(first, second, SECTION)[BASELINE, "t"].verdict != "up"
 
 
 def test_the_command_writes_two_archives_side_by_side(tmp_path: Path) -> None:
@@ -88,5 +88,5 @@ def test_what_cannot_stand_side_by_side_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'xnli: truncation is "128 .* "99 .*expected one meaning'):
         sides([SMALL, copy])
     shutil.rmtree(copy / "cells/none")
-    with pytest.raises(UserError, match="no target with 'none' in all of them"):
+    with pytest.raises(UserError, match="no zero-shot target with 'none' in all of them"):
         sides([SMALL, copy])

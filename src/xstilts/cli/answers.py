@@ -79,6 +79,11 @@ def languages(
 
     given = paths.to_root(*(facts or []), *([other] if other else []))
     params = load_params()
+    if exposure and other:
+        raise UserError(
+            "--exposure: it reads this project's encoder and tables, and --with another's cells; "
+            "expected one of the two; remove one"
+        )
     from xstilts.looking import facts as facts_of
     from xstilts.results import compare as rooms
     from xstilts.results import slopes as room

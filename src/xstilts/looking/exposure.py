@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from transformers import AutoModelForMaskedLM
 
 from xstilts.console import bar
 from xstilts.errors import UserError
@@ -37,20 +36,19 @@ def bits_a_character(
     The loss of the masked pieces stands for that of all: times the pieces, over the characters. An
     unknown piece costs nothing, so a language with many looks easier than it is.
     """
-    if not has_head(ref):
-        raise UserError(
-            f"--exposure: {ref.name} was saved without its masked-LM head, or was cut below it; "
-            "expected an encoder that can fill a gap; leave --exposure out"
-        )
     tokenizer = encoders.load_tokenizer(ref)
     torch.set_num_threads(training.threads)
     device = torch.device(device_for(training))
     encoder = encoders.load_encoder(ref)
-    head = masked_lm.MaskedLMHead(encoders.config_copy(encoder))
-    encoders.adopt_lm_head(head, encoder, ref)
+    settings = TaskSettings(max_length=PIECES)
+    head = masked_lm.head(encoders.config_copy(encoder), settings)
+    if not encoders.adopt_lm_head(head, encoder, ref):
+        raise UserError(
+            f"--exposure: {ref.name} was saved without its masked-LM head, or was cut below it; "
+            "expected an encoder that can fill a gap; leave --exposure out"
+        )
     model = Model(encoder, {"masked_lm": head}).to(device).eval()
     tokens = encoders.special_tokens(tokenizer, MASKED)
-    settings = TaskSettings(max_length=PIECES)
     found = {}
     shown = bar(len(texts), "masked-LM loss", "languages", silent=silent)
     for language, lines in texts.items():
@@ -73,17 +71,6 @@ def bits_a_character(
         shown.update()
     shown.close()
     return found
-
-
-def has_head(ref: EncoderRef) -> bool:
-    """Whether the checkpoint holds every weight of the architecture's masked-LM head."""
-    try:
-        _, loaded = AutoModelForMaskedLM.from_pretrained(
-            ref.location, revision=ref.revision, output_loading_info=True
-        )
-    except ValueError:  # an architecture without such a class: a decoder
-        return False
-    return not loaded["missing_keys"]
 
 
 def _own_pieces(features: Features, special: tuple[int, ...]) -> int:

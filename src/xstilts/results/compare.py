@@ -147,12 +147,8 @@ def _joined(
         still = frozenset({BASELINE}) if frozen and not blocks else frozenset()
         return sums_of(both, here.cells), blocks, still
     theirs = there.column(target, other)
-    if (unlike := rooms.unlike(ours.card, theirs.card, ("encoder", "source"))) is not None:
-        key, mine, other_value = unlike
-        raise UserError(
-            f"{target}: {key} is {mine} here and {other_value} in {there.name}; expected one "
-            "meaning for both numbers; run one of them again with the other's version and tables"
-        )
+    places = (f"in {here.name}" if here.name else "here", f"in {there.name}")
+    require_one_meaning(ours, theirs, places, ("encoder", "source"))
     trainings, fixed = {}, set[str]()
     for grid, column in ((here, ours), (there, theirs)):
         summed = sums_of(column, grid.cells)
@@ -161,6 +157,21 @@ def _joined(
         if frozen and not own_encoders([column]):
             fixed.add(grid.labelled(BASELINE))
     return Summed(trainings, summed.languages, summed.main), False, frozenset(fixed)
+
+
+def require_one_meaning(
+    ours: rooms.Column, theirs: rooms.Column, places: tuple[str, str], but: Sequence[str]
+) -> None:
+    """UserError where two grids' numbers of a target do not mean the same.
+
+    places: where each is, in words; but: what may differ.
+    """
+    if (unlike := rooms.unlike(ours.card, theirs.card, but)) is not None:
+        key, mine, other = unlike
+        raise UserError(
+            f"{ours.target}: {key} is {mine} {places[0]} and {other} {places[1]}; expected one "
+            "meaning for both numbers; run one of them again with the other's version and tables"
+        )
 
 
 def differing(here: Grid, there: Grid, section: AnswerSettings) -> tuple[list[str], int]:

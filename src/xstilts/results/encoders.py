@@ -21,7 +21,7 @@ from xstilts.results.answers.measure import Measured, Summed, measure
 from xstilts.results.answers.said import gained, percent
 from xstilts.results.answers.table import MEAN, Answer, compared, judged, spread_of
 from xstilts.results.archive import grid_of
-from xstilts.results.compare import Grid, grid_at
+from xstilts.results.compare import Grid, grid_at, require_one_meaning
 from xstilts.results.report import cells as rooms
 from xstilts.results.report.decided import how_signs_read, own_encoders, sums_of
 from xstilts.results.report.texts import table
@@ -41,21 +41,21 @@ class Side:
 
     def measured(self, target: str) -> Measured:
         """A target's numbers, or their mean."""
-        return measure([self.columns[name] for name in self._of(target)])
+        return measure([self.columns[name] for name in self.of(target)])
 
-    def spread(self, target: str) -> Spread:
-        """Of its own trainings."""
-        return spread_of(
-            self.measured(target),
-            self.blocks,
-            frozenset({BASELINE}) if self.still(target) else frozenset(),
-        )
+    def fixed(self, target: str) -> frozenset[str]:
+        """The lines that no seed moves: the baseline, where nothing is trained for it."""
+        still = not self.blocks and all(name in self.frozen for name in self.of(target))
+        return frozenset({BASELINE} if still else ())
 
-    def still(self, target: str) -> bool:
-        """Whether no seed moves the baseline."""
-        return not self.blocks and all(name in self.frozen for name in self._of(target))
+    @property
+    def lines(self) -> list[str]:
+        """The intermediates, the baseline among them."""
+        first = next(iter(self.columns.values()))
+        return list(dict.fromkeys(name for name, _ in first.trainings))
 
-    def _of(self, target: str) -> list[str]:
+    def of(self, target: str) -> list[str]:
+        """The target, or all that the mean is over."""
         return list(self.columns) if target == MEAN else [target]
 
 
@@ -75,6 +75,7 @@ def sides(folders: Sequence[Path]) -> list[Side]:
         for name in grids[0].settings.targets
         if all(name in grid.settings.targets for grid in grids)
         and all(grid.whole(BASELINE, name) for grid in grids)
+        and rooms.spoken(grids[0].column(name, BASELINE), zero_shot=True)
     ]
     lines = [
         name
@@ -83,14 +84,15 @@ def sides(folders: Sequence[Path]) -> list[Side]:
     ]
     if not targets:
         raise UserError(
-            f"{', '.join(map(str, folders))}: no target with '{BASELINE}' in all of them; expected "
-            "one, with all its replicates; run the grids further"
+            f"{', '.join(map(str, folders))}: no zero-shot target with '{BASELINE}' in all of "
+            "them; expected one, with all its replicates; run the grids further"
         )
     found = []
     for name, grid in zip(names, grids, strict=True):
         columns = {target: _of_lines(grid, target, lines) for target in targets}
         for target, column in columns.items():
-            _require_one_meaning(column, _of_lines(grids[0], target, lines), target, names[0], name)
+            ours = grids[0].column(target, BASELINE)
+            require_one_meaning(ours, column, (f"in {names[0]}", f"in {name}"), THEIR_OWN)
         found.append(
             Side(
                 name,
@@ -109,24 +111,13 @@ def _of_lines(grid: Grid, target: str, lines: Sequence[str]) -> rooms.Column:
     return replace(column, cards=cards)
 
 
-def _require_one_meaning(
-    column: rooms.Column, other: rooms.Column, target: str, first: str, name: str
-) -> None:
-    if (unlike := rooms.unlike(other.card, column.card, THEIR_OWN)) is not None:
-        key, value, another = unlike
-        raise UserError(
-            f"{target}: {key} is {value} in {first} and {another} in {name}; expected one meaning "
-            "for both numbers; run one of them again with the other's version and tables"
-        )
-
-
 def gains(side: Side, section: AnswerSettings) -> dict[tuple[str, str], Answer]:
     """By (intermediate, target or mean) what it adds to this encoder."""
     found = {
         (name, target): one
         for target in (*side.columns, MEAN)
         for name, one in compared(
-            side.measured(target), section, side.still(target), side.blocks
+            side.measured(target), section, bool(side.fixed(target)), side.blocks
         ).items()
     }
     return _judged(found, section)
@@ -136,36 +127,52 @@ def gaps(first: Side, second: Side, section: AnswerSettings) -> dict[tuple[str, 
     """By (intermediate, target or mean) how much more it adds to the second encoder."""
     found = {}
     for target in (*first.columns, MEAN):
-        names = [*first.columns] if target == MEAN else [target]
-        both = measure([_beside(first, second, name) for name in names])
-        signed = ((first, -1.0), (second, 1.0))
-        for line in {name for name, _ in first.columns[names[0]].trainings} - {BASELINE}:
-            groups = [
-                (
-                    {_label(side.name, line): sign, _label(side.name, BASELINE): -sign},
-                    _labelled(side, side.spread(target)),
-                )
-                for side, sign in signed
-            ]
-            found[line, target] = Answer(across(both, groups, section.level))
+        both = _measured(first, second, target)
+        own = {
+            side.name: spread_of(side.measured(target), side.blocks, side.fixed(target))
+            for side in (first, second)
+        }
+        for line in first.lines:
+            if line != BASELINE:
+                weights = {line: 1.0, BASELINE: -1.0}
+                found[line, target] = _between(both, first, second, weights, own, section)
     return _judged(found, section)
 
 
-def baselines(first: Side, second: Side, section: AnswerSettings) -> dict[str, Answer]:
-    """By target or mean the second encoder's number without an intermediate minus the first's."""
+def baselines(first: Side, second: Side, section: AnswerSettings) -> dict[tuple[str, str], Answer]:
+    """By (baseline, target or mean) the second encoder's number minus the first's."""
     found = {}
     for target in (*first.columns, MEAN):
-        names = [*first.columns] if target == MEAN else [target]
-        both = measure([_beside(first, second, name) for name in names])
-        groups = []
-        for side, sign in ((first, -1.0), (second, 1.0)):
-            still = frozenset({BASELINE}) if side.still(target) else frozenset[str]()
-            # Unlike a gain, the number moves with the replicate's own encoder: the whole spread.
-            own = _labelled(side, spread(side.measured(target), still))
-            groups.append(({_label(side.name, BASELINE): sign}, own))
-        found[target] = Answer(across(both, groups, section.level))
-    means, cells = {MEAN: found.pop(MEAN)}, found
-    return judged(means, section) | judged(cells, section)
+        # Unlike a gain, a number moves with the replicate's own encoder: the whole spread.
+        own = {
+            side.name: spread(side.measured(target), side.fixed(target)) for side in (first, second)
+        }
+        both = _measured(first, second, target)
+        found[BASELINE, target] = _between(both, first, second, {BASELINE: 1.0}, own, section)
+    return _judged(found, section)
+
+
+def _between(
+    both: Measured,
+    first: Side,
+    second: Side,
+    weights: Mapping[str, float],
+    own: Mapping[str, Spread],
+    section: AnswerSettings,
+) -> Answer:
+    """A contrast of the second encoder's lines minus that of the first's. own: spreads, by side."""
+    groups = [
+        (
+            {_label(side.name, line): sign * weight for line, weight in weights.items()},
+            _labelled(side, own[side.name]),
+        )
+        for side, sign in ((first, -1.0), (second, 1.0))
+    ]
+    return Answer(across(both, groups, section.level))
+
+
+def _measured(first: Side, second: Side, target: str) -> Measured:
+    return measure([_beside(first, second, name) for name in first.of(target)])
 
 
 def _beside(first: Side, second: Side, target: str) -> Summed:
@@ -208,43 +215,34 @@ def write(folders: Sequence[Path], out: Path, section: AnswerSettings) -> Path:
 def report(found: Sequence[Side], section: AnswerSettings) -> str:
     """The report as Markdown."""
     targets = [*found[0].columns, *([MEAN] if len(found[0].columns) > 1 else [])]
-    lines = list(dict.fromkeys(name for name, _ in found[0].columns[targets[0]].trainings))
     own = [gains(side, section) for side in found]
     pairs = {
-        (a, b): gaps(found[a], found[b], section) for a, b in combinations(range(len(found)), 2)
+        (a, b): baselines(found[a], found[b], section) | gaps(found[a], found[b], section)
+        for a, b in combinations(range(len(found)), 2)
     }
     header = ["target", *(side.name for side in found)]
     header += [f"{found[b].name} - {found[a].name}" for a, b in pairs]
     parts = [
         "# Encoders side by side",
         table(["grid", "encoder"], [[side.name, side.encoder] for side in found], "---"),
-        "Zero-shot languages, percent; differences in points. The same test rows, so differences "
-        f"between encoders are of these. {how_signs_read(section)}{_unknown(found)}",
-        f"## `{BASELINE}`",
-        table(
-            header,
-            [
-                [
-                    target,
-                    *(_baseline(side, target) for side in found),
-                    *(gained(baselines(found[a], found[b], section)[target]) for a, b in pairs),
-                ]
-                for target in targets
-            ],
-        ),
+        "Zero-shot languages, percent; differences in points. In square brackets: over each "
+        "encoder's own seeds and over test rows like these, which all encoders read. "
+        f"{how_signs_read(section)}{_unknown(found)}",
     ]
-    for line in lines:
-        if line == BASELINE:
-            continue
+    for line in found[0].lines:
         body = [
             [
                 target,
-                *(gained(of[line, target]) for of in own),
+                *(
+                    _baseline(side, target) if line == BASELINE else gained(of[line, target])
+                    for side, of in zip(found, own, strict=True)
+                ),
                 *(gained(of[line, target]) for of in pairs.values()),
             ]
             for target in targets
         ]
-        parts += [f"## What `{line}` adds", table(header, body)]
+        title = f"`{BASELINE}`" if line == BASELINE else f"What `{line}` adds"
+        parts += [f"## {title}", table(header, body)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -268,13 +268,18 @@ def hub_revision(name: str, revision: str | None) -> str | None:
     return commit
 
 
-def adopt_lm_head(head: nn.Module, encoder: PreTrainedModel, ref: EncoderRef) -> None:
-    """Tie a masked_lm head to the encoder, with the pretrained head's weights where it has some."""
-    full: PreTrainedModel = AutoModelForMaskedLM.from_pretrained(
-        ref.location, revision=ref.revision, dtype=torch.float32
+def adopt_lm_head(head: nn.Module, encoder: PreTrainedModel, ref: EncoderRef) -> bool:
+    """Tie a masked_lm head to the encoder, with the pretrained head's weights where it has some.
+
+    Returns whether the checkpoint has all of them.
+    """
+    load: Any = AutoModelForMaskedLM.from_pretrained
+    full, loaded = load(
+        ref.location, revision=ref.revision, dtype=torch.float32, output_loading_info=True
     )
     head.model = full
     head.tie(encoder)  # type: ignore[operator]
+    return not loaded["missing_keys"]
 
 
 def adopt_output(head: nn.Module, decoder: PreTrainedModel, ref: EncoderRef) -> None:

@@ -27,8 +27,6 @@ PRECEDENCE = {
     "it": "VERB AUX ADV PRON ADP DET INTJ",
 }
 _Line = tuple[int, list[str]]  # line, columns
-
-
 _Words = Mapping[int, _Line]  # a sentence's, by their numbers
 
 

@@ -41,7 +41,7 @@ def encode(
     if settings.likelihood:
         columns, cut = likelihood.columns_of(rows, tokenizer, settings)
         columns["labels"] = wanted
-        return Features(columns, rows_of, group, {"truncated prompts": cut})
+        return Features(columns, rows_of, group, {"truncated choices": cut})
     prompts = [" ".join(part for part in (row["context"], row["question"]) if part) for row in rows]
     columns, cut = encode_texts(
         tokenizer,

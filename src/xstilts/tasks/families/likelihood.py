@@ -27,10 +27,11 @@ FIELDS = ("context", "question")  # what a prompt may name, in {}
 def columns_of(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: TaskSettings
 ) -> tuple[dict[str, Ragged], int]:
-    """(columns, prompts cut) of each row's prompt with each choice.
+    """(columns, pairs cut) of each row's prompt with each choice.
 
     places: those whose next piece is the choice's; targets: these pieces. What is too long is cut
-    at the prompt's beginning, never in the choice.
+    at the prompt's beginning; a choice alone that fills the window, at its end. UserError for a
+    prompt or choice without pieces.
     """
     before, _ = frame(tokenizer)
     prompts = [prompt_of(row, settings.prompt) for row in rows]
@@ -38,18 +39,22 @@ def columns_of(
     choices = [f" {choice}" for row in rows for choice in row["choices"]]
     ends = tokenizer(choices, add_special_tokens=False)["input_ids"] if rows else []
     ids, places, targets, cut = list[list[int]](), list[list[int]](), list[list[int]](), 0
-    for number, end in enumerate(ends):
-        start = list(starts[number // settings.choices])
+    for number, whole in enumerate(ends):
+        row = rows[number // settings.choices]
+        prompt = starts[number // settings.choices]
         # The first piece of all is predicted from nothing: one stands before it at least.
-        end = list(end[: settings.max_length - 1 - len(before)])
+        end = list(whole[: settings.max_length - 1 - len(before)])
         room = settings.max_length - len(before) - len(end)
-        cut += len(start) > room
-        start = [*before, *start[max(0, len(start) - room) :]]
+        cut += len(prompt) > room or len(end) < len(whole)
+        start = [*before, *prompt[max(0, len(prompt) - room) :]]
+        if not start or not end:
+            raise UserError(
+                f"{row['id']}: a prompt or a choice without pieces; expected text in both; correct "
+                "the row, or targets.*.prompt"
+            )
         ids.append(start + end)
         places.append(list(range(len(start) - 1, len(start) + len(end) - 1)))
         targets.append(end)
-    if any(not line or line[0] < 0 for line in places):
-        raise UserError("a prompt or a choice without pieces; expected text in both; correct it")
     made = {"input_ids": ids, "places": places, "targets": targets}
     return {name: Ragged.of(lines) for name, lines in made.items()}, cut
 
@@ -70,8 +75,9 @@ class LikelihoodHead(nn.Module):
                 "piece; expected a decoder; remove likelihood, or choose another encoder"
             )
         self.mean = settings.likelihood == "mean"
+        # Its weights come from the decoder, or from a kept model.
         size = (config.hidden_size, config.vocab_size)
-        self.output = nn.Linear(*size, bias=False, device="meta")  # training.encoder gives weights
+        self.output: nn.Linear = nn.utils.skip_init(nn.Linear, *size, bias=False)  # type: ignore[no-untyped-call]
 
     def forward(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         places = batch["places"]

@@ -23,9 +23,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from xstilts.errors import UserError
 from xstilts.formats.features import IGNORE_INDEX, Batch, Features, pad
 from xstilts.formats.tables import Row
-from xstilts.tasks.families.common import columns, cut_to_length, encode_texts
+from xstilts.tasks.families.common import columns, cut_to_length, encode_texts, reads_left
 from xstilts.tasks.families.protocol import Output, TaskSettings, Tokens
 
 
@@ -118,6 +119,12 @@ class MaskedLMHead(nn.Module):
 
 
 def head(config: PretrainedConfig, settings: TaskSettings) -> nn.Module:
+    """UserError for a decoder, which fills no gaps."""
+    if reads_left(config):
+        raise UserError(
+            f"text: a {config.model_type} decoder fills no gaps, and has no piece that masks one; "
+            "expected an encoder; leave text out, or choose another encoder"
+        )
     return MaskedLMHead(config)
 
 
